@@ -1,0 +1,137 @@
+#pragma once
+/* elmo.h - deep contextualised word vectors (ELMo, Peters et al. 2018, arXiv:1802.05365) from one
+ * file.
+ *
+ *     struct elmo_model *model;
+ *     struct elmo_session *session;
+ *     struct elmo_error err = {0};
+ *     if (elmo_model_open(&model, "elmo.safetensors", &err) || elmo_session_new(&session, model,
+ * &err)) return fail(err.message); struct elmo_token tokens[] = {{"Hello", 5}, {"world", 5}}; float
+ * *vectors = malloc(2 * elmo_model_info(model)->layer_dim * sizeof *vectors); struct elmo_sentence
+ * s = {.tokens = tokens, .n_tokens = 2, .elmo = vectors}; int r = elmo_session_run(session, &s, 1,
+ * &err);      // vectors is [2, layer_dim], row-major
+ *
+ * Every function returns 0 (ELMO_OK) or an enum elmo_status; on failure outputs are untouched
+ * unless said otherwise, and *err (may be NULL; the first error wins) holds a sentence for a
+ * person. The library never logs, never exits, and keeps no state between calls: the same sentence
+ * gives the same vectors whatever came before it or sits beside it in the batch (to 1e-5, see
+ * README: the order of additions may differ). */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ELMO_MUST_USE __attribute__((warn_unused_result))
+
+enum elmo_status {
+    ELMO_OK = 0,
+    ELMO_E_NOMEM,   /* out of memory: ours */
+    ELMO_E_IO,      /* the file could not be read: ours */
+    ELMO_E_FORMAT,  /* the model file is wrong; the message names the tensor or field */
+    ELMO_E_UTF8,    /* the text is not valid UTF-8: the caller's */
+    ELMO_E_INVALID, /* asked for what this model cannot do: the caller's */
+    ELMO_E_NUMERIC, /* a result is not finite: the request's mix or the weights overflow */
+};
+
+struct elmo_error {
+    enum elmo_status status;
+    char message[384]; /* NUL-terminated, never contains text or tokens of a caller */
+};
+
+/* ---- Model: loaded, checked, immutable; shared by any number of threads. ---- */
+struct elmo_model;
+
+struct elmo_model_info { /* strings and arrays belong to the model */
+    const char *name;
+    const char *sha256;    /* of the whole file, 64 hex digits */
+    const char *tokenizer; /* "whitespace" or "unicode" */
+    const char *dtype;     /* of the stored weights: "f32", "bf16", "f16" or "mixed" */
+    const char *options;   /* JSON object: bilm-tf's options.json */
+    const char
+        *provenance;  /* JSON object: how it was trained, on what, measured how; "{}" if unknown */
+    size_t n_layers;  /* L biLSTM layers; outputs count layer 0 too: 1 + L */
+    size_t token_dim; /* P: floats per token of layer 0 (word_emb) */
+    size_t layer_dim; /* 2P: floats per token of layers 1..L and of the mix */
+    size_t cell_dim;  /* C: LSTM cells per direction and layer */
+    size_t state_floats;       /* floats of one sentence's LSTM state: 2 * L * (P + C) */
+    size_t n_parameters;       /* floats in the file */
+    size_t n_labels;           /* 0: the file has no sentiment head */
+    const char *const *labels; /* [n_labels] */
+};
+
+/* Maps and checks `path`. The file must not be truncated while the model lives. */
+ELMO_MUST_USE int elmo_model_open(struct elmo_model **ret_model, const char *path,
+                                  struct elmo_error *err);
+/* The same from memory, which is borrowed until elmo_model_free. */
+ELMO_MUST_USE int elmo_model_open_memory(struct elmo_model **ret_model, const void *bytes,
+                                         size_t n_bytes, struct elmo_error *err);
+/* The model that is linked into the program (model/weights/README.md is its card). */
+ELMO_MUST_USE int elmo_model_open_default(struct elmo_model **ret_model, struct elmo_error *err);
+/* NULL is fine. All its sessions must be freed before. */
+void elmo_model_free(struct elmo_model *model);
+const struct elmo_model_info *elmo_model_info(const struct elmo_model *model);
+
+/* ---- Text to tokens: pure, any thread. ---- */
+struct elmo_token { /* borrowed bytes, any but NULL; the model sees the first 48 of them (by
+                       default) */
+    const char *bytes;
+    size_t n_bytes;
+};
+
+/* Splits UTF-8 text as the model was trained: *ret_tokens (free() it; NULL when there are none)
+ * point into `text`, in order. ELMO_E_UTF8 when the text is not valid UTF-8. */
+ELMO_MUST_USE int elmo_tokenize(const struct elmo_model *model, const char *text, size_t n_bytes,
+                                struct elmo_token **ret_tokens, size_t *ret_n_tokens,
+                                struct elmo_error *err);
+
+enum elmo_offset_unit { ELMO_OFFSET_BYTES, ELMO_OFFSET_CODEPOINTS, ELMO_OFFSET_UTF16 };
+
+/* ret_offsets[k] = {start, end} of tokens[k] in `text`, end excluded. The tokens must come from
+ * elmo_tokenize on this very text, in order (a prefix of them is fine). */
+void elmo_token_offsets(const char *text, const struct elmo_token *tokens, size_t n_tokens,
+                        enum elmo_offset_unit unit, size_t (*ret_offsets)[2]);
+
+/* ---- Session: scratch memory for one caller at a time. ---- */
+struct elmo_session;
+
+ELMO_MUST_USE int elmo_session_new(struct elmo_session **ret_session,
+                                   const struct elmo_model *model, struct elmo_error *err);
+void elmo_session_free(struct elmo_session *session); /* NULL is fine */
+
+enum elmo_pooling { ELMO_POOL_MEAN, ELMO_POOL_MAX, ELMO_POOL_MEAN_MAX };
+
+/* Scalar mix (Peters et al. 2018, eq. 1): gamma * sum_k s_k * layer_k over the 1 + L layers. */
+struct elmo_mix {
+    const float *weights; /* [1 + L], or NULL: all layers alike */
+    bool normalized;      /* s = weights as they are; false: s = softmax(weights) */
+    bool layer_norm; /* (layer - mean) / sqrt(var + 1e-12), over this sentence's tokens and features
+                      */
+    float gamma;
+};
+
+/* One sentence in, its outputs in the caller's memory. An output that is NULL is not computed: with
+ * no layer above 0 and no mix, pool or probability asked for, no LSTM runs. n_tokens = 0 is valid:
+ * no rows, the zero vector when pooled, and the head's answer to the zero vector. */
+struct elmo_sentence {
+    const struct elmo_token *tokens; /* [n_tokens] */
+    size_t n_tokens;
+    const struct elmo_mix *mix; /* of `elmo` and `pooled`; NULL: all layers alike, gamma 1 */
+    enum elmo_pooling pooling;  /* of `pooled` */
+    bool l2_normalize;          /* `pooled` to length 1 (the zero vector stays) */
+    const float *initial_state; /* [state_floats] as [direction][layer][h P, c C]; NULL: zeros */
+    float *const *layers; /* [1 + L] or NULL; [0]: [n_tokens, P], the others [n_tokens, 2P]; each
+                             may be NULL */
+    float *elmo;          /* [n_tokens, 2P] */
+    float *pooled;        /* [elmo_pooled_dim()], of the mix */
+    float *probabilities; /* [n_labels], sums to 1; ELMO_E_INVALID where the model has no head */
+    float *final_state;   /* [state_floats] */
+};
+
+/* 2P, or 4P for mean_max (the mean first). */
+size_t elmo_pooled_dim(const struct elmo_model *model, enum elmo_pooling pooling);
+
+/* Runs the sentences, of any lengths, as one ragged batch. On failure the output memory is
+ * undefined. Work and scratch memory grow with the sum of the lengths, never with the longest times
+ * the number. */
+ELMO_MUST_USE int elmo_session_run(struct elmo_session *session,
+                                   const struct elmo_sentence *sentences, size_t n_sentences,
+                                   struct elmo_error *err);

@@ -1,0 +1,36 @@
+#pragma once
+/* Every tensor a model may hold: its name and its shape, worked out from the options. The loader,
+ * the converter and the tests all read this one list, so that they cannot disagree.
+ *
+ * The biLM's tensors have bilm-tf's HDF5 paths as names (numerics.md, section 2); the sentiment
+ * head's are under "sentiment/". */
+#include "defs.h"
+#include "elmo.h"
+#include "options.h"
+
+#define TENSOR_NAME_MAX 96
+#define TENSOR_MAX_DIMS 4
+
+struct tensor_spec {
+    char name[TENSOR_NAME_MAX];
+    size_t n_dims;
+    size_t dims[TENSOR_MAX_DIMS];
+    bool optional; /* may be absent: W_proj and b_proj iff F == P, W_P_0 iff C == P */
+};
+
+struct tensor_specs {
+    struct tensor_spec *items; /* owned */
+    size_t n_items;
+};
+
+/* Sizes of the sentiment head; read from the shapes of its dense layers. */
+struct head_shape {
+    size_t input_dim; /* 2P, or 4P where it pools mean_max */
+    size_t hidden_dim;
+    size_t output_dim; /* 1: sigmoid, two labels; n > 1: softmax, n labels */
+};
+
+/* The biLM's tensors, and the head's where `head` is not NULL. tensor_specs_done frees them. */
+ELMO_MUST_USE int tensor_specs_init(struct tensor_specs *ret_specs, const struct options *options,
+                                    const struct head_shape *head, struct elmo_error *err);
+void tensor_specs_done(struct tensor_specs *specs);
