@@ -42,19 +42,18 @@ struct elmo_model;
 
 struct elmo_model_info { /* strings and arrays belong to the model */
     const char *name;
-    const char *sha256;    /* of the whole file, 64 hex digits */
-    const char *tokenizer; /* "whitespace" or "unicode" */
-    const char *dtype;     /* of the stored weights: "f32", "bf16", "f16" or "mixed" */
-    const char *options;   /* JSON object: bilm-tf's options.json */
-    const char
-        *provenance;  /* JSON object: how it was trained, on what, measured how; "{}" if unknown */
-    size_t n_layers;  /* L biLSTM layers; outputs count layer 0 too: 1 + L */
-    size_t token_dim; /* P: floats per token of layer 0 (word_emb) */
-    size_t layer_dim; /* 2P: floats per token of layers 1..L and of the mix */
-    size_t cell_dim;  /* C: LSTM cells per direction and layer */
-    size_t state_floats;       /* floats of one sentence's LSTM state: 2 * L * (P + C) */
-    size_t n_parameters;       /* floats in the file */
-    size_t n_labels;           /* 0: the file has no sentiment head */
+    const char *sha256;     /* of the whole file, 64 hex digits */
+    const char *tokenizer;  /* "whitespace" or "unicode" */
+    const char *dtype;      /* of the stored weights: "f32", "bf16", "f16" or "mixed" */
+    const char *options;    /* JSON object: bilm-tf's options.json */
+    const char *provenance; /* JSON object: trained how, on what, measured how; "{}" if unknown */
+    size_t n_layers;        /* L biLSTM layers; outputs count layer 0 too: 1 + L */
+    size_t token_dim;       /* P: floats per token of layer 0 (word_emb) */
+    size_t layer_dim;       /* 2P: floats per token of layers 1..L and of the mix */
+    size_t cell_dim;        /* C: LSTM cells per direction and layer */
+    size_t state_floats;    /* floats of one sentence's LSTM state: 2 * L * (P + C) */
+    size_t n_parameters;    /* floats in the file */
+    size_t n_labels;        /* 0: the file has no sentiment head */
     const char *const *labels; /* [n_labels] */
 };
 
@@ -71,8 +70,7 @@ void elmo_model_free(struct elmo_model *model);
 const struct elmo_model_info *elmo_model_info(const struct elmo_model *model);
 
 /* ---- Text to tokens: pure, any thread. ---- */
-struct elmo_token { /* borrowed bytes, any but NULL; the model sees the first 48 of them (by
-                       default) */
+struct elmo_token { /* any bytes; the model sees the first 48 of them (by default) */
     const char *bytes;
     size_t n_bytes;
 };

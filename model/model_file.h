@@ -1,0 +1,23 @@
+#pragma once
+/* What the one model file holds beside the tensors of tensor_specs.h: the keys of its safetensors
+ * __metadata__ (all values are strings, as the format demands). elmo-convert and elmo-train write
+ * them, the loader reads them, and nobody else spells them. */
+
+#define META_FORMAT_VERSION "elmo_format" /* "1" */
+#define META_NAME           "name"        /* for people and for /info; no control characters */
+#define META_OPTIONS        "options"     /* JSON: bilm-tf's options.json, whole */
+#define META_TOKENIZER      "tokenizer"   /* "whitespace" or "unicode" */
+#define META_PROVENANCE     "provenance"  /* JSON object, free; optional */
+/* With a sentiment head: */
+#define META_LABELS  "labels"  /* JSON array of strings, the order of the probabilities */
+#define META_POOLING "pooling" /* "mean", "max" or "mean_max"; optional, default "mean" */
+
+#define MODEL_FORMAT_VERSION "1"
+
+/* The head's tensors. dense_2 with one output is a sigmoid: P(labels[1]); with n > 1 a softmax. */
+#define HEAD_MIX_WEIGHTS    "sentiment/mix/weights"    /* [1 + L] logits */
+#define HEAD_MIX_GAMMA      "sentiment/mix/gamma"      /* [1] */
+#define HEAD_DENSE_1_KERNEL "sentiment/dense_1/kernel" /* [input, hidden], x @ kernel */
+#define HEAD_DENSE_1_BIAS   "sentiment/dense_1/bias"   /* [hidden] */
+#define HEAD_DENSE_2_KERNEL "sentiment/dense_2/kernel" /* [hidden, output] */
+#define HEAD_DENSE_2_BIAS   "sentiment/dense_2/bias"   /* [output] */
