@@ -13,6 +13,7 @@ enum st_dtype { ST_F32, ST_F16, ST_BF16, ST_OTHER /* known to the format, not to
 struct st_tensor {
     const char *name;
     enum st_dtype dtype;
+    const char *dtype_name; /* as the file spells it; not read when writing */
     size_t n_dims;
     size_t dims[ST_MAX_DIMS];  /* row-major */
     const unsigned char *data; /* little-endian, not aligned; NULL when n_bytes is 0 */
