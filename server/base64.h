@@ -1,0 +1,6 @@
+#pragma once
+/* Base64 with padding, no line breaks (RFC 4648, section 4). */
+#include "buffer.h"
+
+/* Appends the 4 * ceil(n_bytes / 3) characters; a failure shows in buffer->failed. */
+void base64_append(struct buffer *buffer, const void *bytes, size_t n_bytes);

@@ -1,0 +1,48 @@
+#pragma once
+/* Writes JSON text straight into a buffer, so that vectors never become objects first. The writer
+ * places the commas; the caller nests begin and end properly and gives every member of an object a
+ * key. Failures are the buffer's (buffer->failed).
+ *
+ *     struct json_writer w = {.out = &buffer};
+ *     json_write_object_begin(&w);
+ *     json_write_key(&w, "elmo");
+ *     json_write_float_matrix(&w, elmo, n_tokens, layer_dim);
+ *     json_write_object_end(&w);              // {"elmo":[[0.1,...],...]}
+ *
+ * Not thread-safe: one owner at a time. */
+#include <stdint.h>
+
+#include "buffer.h"
+
+struct json_writer {
+    struct buffer *out; /* borrowed */
+    bool comma;         /* the next value or key follows another one */
+};
+
+void json_write_object_begin(struct json_writer *w);
+void json_write_object_end(struct json_writer *w);
+void json_write_array_begin(struct json_writer *w);
+void json_write_array_end(struct json_writer *w);
+
+/* Keys are ours or were checked: any UTF-8, escaped like a string. */
+void json_write_key(struct json_writer *w, const char *key);
+/* Escapes ", \ and control characters; every byte that is not part of valid UTF-8 becomes U+FFFD,
+ * so the output is valid JSON whatever comes in. NUL bytes are written as \u0000. */
+void json_write_string(struct json_writer *w, const char *bytes, size_t n_bytes);
+void json_write_text(struct json_writer *w, const char *text); /* NUL-terminated; NULL: null */
+void json_write_uint(struct json_writer *w, uint64_t value);
+void json_write_bool(struct json_writer *w, bool value);
+void json_write_null(struct json_writer *w);
+/* Shortest of 15 to 17 digits that reads back to the same double; null when not finite. */
+void json_write_double(struct json_writer *w, double value);
+void json_write_float(struct json_writer *w, float value); /* see float_text.h */
+/* A complete JSON value that is already text, such as elmo_model_info's options. */
+void json_write_raw(struct json_writer *w, const char *json);
+
+/* [0.1,...]; finite values only (see float_text.h). */
+void json_write_float_array(struct json_writer *w, const float *values, size_t n_values);
+/* [[...],...], row-major [n_rows, n_cols]. */
+void json_write_float_matrix(struct json_writer *w, const float *values, size_t n_rows,
+                             size_t n_cols);
+/* A string: base64 of the values as little-endian float32, whatever the host. */
+void json_write_float_base64(struct json_writer *w, const float *values, size_t n_values);
