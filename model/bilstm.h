@@ -1,0 +1,27 @@
+#pragma once
+/* The contextual half: stacked LSTMs with projection and clips, one stack per direction
+ * (numerics.md, section 5; Sak et al. 2014, arXiv:1402.1128), over a ragged batch.
+ *
+ * Sentences are sorted by length, longest first, and laid out time-major without padding: the rows
+ * of time step t are the sentences longer than t, a prefix of the order, and step t + 1 continues
+ * with a shorter prefix. The backward direction counts time from each sentence's own end and so has
+ * the same rows. */
+#include "arena.h"
+#include "elmo.h"
+#include "options.h"
+#include "weights.h"
+
+/* One sentence for the stack: its positions are <S>, the tokens, </S>. */
+struct lstm_sequence {
+    const float *const *inputs; /* [n_positions] token vectors [P] */
+    size_t n_positions;         /* at least 2 */
+    const float *initial_state; /* see elmo.h; NULL: zeros */
+    float *final_state;         /* the same; NULL: not wanted */
+    float *const *layers;       /* [n_layers] outputs [n_positions - 2, 2P]; each may be NULL */
+};
+
+/* Runs layers 1..n_layers (at most the model's L) of both directions; layer k goes to layers[k -
+ * 1]. The final state is written for the layers that ran. ELMO_E_NOMEM is the only failure. */
+ELMO_MUST_USE int bilstm_run(const struct lstm_sequence *sequences, size_t n_sequences,
+                             size_t n_layers, const struct options *options,
+                             const struct weights *weights, struct arena *arena);

@@ -1,0 +1,114 @@
+/* Element-wise functions, written so that a compiler turns every loop into vector code: no calls
+ * into libm, no branches, an exponential of our own. */
+#include <stdint.h>
+
+#include "kernels.h"
+
+/* exp(x) for x in [-87, 87], outside that of the nearest end. With x = n ln 2 + r, |r| <= ln 2 / 2:
+ * exp(x) = 2^n exp(r), and the Taylor series to r^7 is off by less than r^8 / 8! < 6e-9. ln 2 is
+ * split in two so that n * LN2_HIGH is exact. */
+static inline float fast_exp(float x)
+{
+    const float LOG2_E = 1.44269504f, LN2_HIGH = 0.693359375f, LN2_LOW = -2.12194440e-4f;
+    x = x > 87.0f ? 87.0f : x;
+    x = x < -87.0f ? -87.0f : x;
+    int32_t n = (int32_t)(x * LOG2_E + (x < 0 ? -0.5f : 0.5f));
+    float r = x - (float)n * LN2_HIGH - (float)n * LN2_LOW;
+    float p = 1 / 5040.0f;
+    p = p * r + 1 / 720.0f;
+    p = p * r + 1 / 120.0f;
+    p = p * r + 1 / 24.0f;
+    p = p * r + 1 / 6.0f;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    union {
+        int32_t bits;
+        float value;
+    } power = {.bits = (n + 127) << 23};
+    return p * power.value;
+}
+
+static inline float sigmoid(float x)
+{
+    return 1.0f / (1.0f + fast_exp(-x));
+}
+
+/* From exp(-2|x|), which cannot overflow. */
+static inline float fast_tanh(float x)
+{
+    float magnitude = x < 0 ? -x : x;
+    float e = fast_exp(-2.0f * magnitude);
+    float y = (1.0f - e) / (1.0f + e);
+    return x < 0 ? -y : y;
+}
+
+static inline float clip_to(float x, float limit)
+{
+    x = x > limit ? limit : x;
+    return x < -limit ? -limit : x;
+}
+
+void kernel_sigmoid(float *x, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        x[k] = sigmoid(x[k]);
+}
+
+void kernel_tanh(float *x, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        x[k] = fast_tanh(x[k]);
+}
+
+void kernel_relu(float *x, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        x[k] = x[k] > 0 ? x[k] : 0;
+}
+
+void kernel_clip(float *x, size_t n, float clip)
+{
+    for (size_t k = 0; k < n && clip > 0; k++)
+        x[k] = clip_to(x[k], clip);
+}
+
+void kernel_add(float *restrict y, const float *restrict x, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        y[k] += x[k];
+}
+
+void kernel_add_scaled(float *restrict y, float scale, const float *restrict x, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        y[k] += scale * x[k];
+}
+
+static void lstm_row(float *restrict m, float *restrict c, const float *restrict z, size_t C,
+                     float cell_clip)
+{
+    const float *i = z, *j = z + C, *f = z + 2 * C, *o = z + 3 * C;
+    for (size_t k = 0; k < C; k++) {
+        float cell = sigmoid(f[k] + 1.0f) * c[k] + sigmoid(i[k]) * fast_tanh(j[k]);
+        cell = clip_to(cell, cell_clip);
+        c[k] = cell;
+        m[k] = sigmoid(o[k]) * fast_tanh(cell);
+    }
+}
+
+void kernel_lstm_cells(float *m, float *c, const float *z, size_t B, size_t C, float cell_clip)
+{
+    const float NO_CLIP = 3.4e38f;
+    for (size_t b = 0; b < B; b++)
+        lstm_row(m + b * C, c + b * C, z + b * 4 * C, C, cell_clip > 0 ? cell_clip : NO_CLIP);
+}
+
+void kernel_highway(float *restrict y, const float *restrict carry, const float *restrict transform,
+                    size_t n)
+{
+    for (size_t k = 0; k < n; k++) {
+        float g = sigmoid(carry[k]), t = transform[k] > 0 ? transform[k] : 0;
+        y[k] = g * t + (1.0f - g) * y[k];
+    }
+}

@@ -1,0 +1,37 @@
+#pragma once
+/* The hot loops, on plain pointers: everything else in model/ arranges memory for these.
+ *
+ * Dimensions, here and in all shape comments of model/ (row-major, last index contiguous):
+ *     B rows of a step or a block    T tokens of a sentence    L layers    C LSTM cells
+ *     D floats per character         F character filters       P floats per token and direction
+ * Weights are "x @ W": [inputs, outputs]. No kernel allocates, fails or keeps state; any thread.
+ * Results of one row may differ in the last bits with the number of rows beside it (OpenBLAS). */
+#include <stddef.h>
+
+/* Once before any other call: OpenBLAS computes in the caller's thread alone. Idempotent. */
+void kernels_init(void);
+
+/* y = x @ w + bias: x [B, n_in], w [n_in, n_out], bias [n_out] or NULL, y [B, n_out]. */
+void kernel_linear(float *y, const float *x, size_t B, const float *w, const float *bias,
+                   size_t n_in, size_t n_out);
+/* y += x @ w. */
+void kernel_linear_add(float *y, const float *x, size_t B, const float *w, size_t n_in,
+                       size_t n_out);
+
+/* In place on n floats; absolute error below 3e-7, any finite or infinite input. */
+void kernel_sigmoid(float *x, size_t n);
+void kernel_tanh(float *x, size_t n);
+void kernel_relu(float *x, size_t n);
+void kernel_clip(float *x, size_t n, float clip);    /* to [-clip, clip]; 0: as it is */
+void kernel_add(float *y, const float *x, size_t n); /* y += x */
+void kernel_add_scaled(float *y, float scale, const float *x, size_t n); /* y += scale * x */
+
+/* One LSTM step of B rows. z [B, 4C] = pre-activations in the order i, j, f, o:
+ *     c = clip(sigmoid(f + 1) * c + sigmoid(i) * tanh(j))        c [B, C], in and out
+ *     m = sigmoid(o) * tanh(c)                                   m [B, C]
+ * The forget bias 1 is not in the weights (numerics.md, section 5). */
+void kernel_lstm_cells(float *m, float *c, const float *z, size_t B, size_t C, float cell_clip);
+
+/* Highway combination of n floats: y = g * t + (1 - g) * y with g = sigmoid(carry), t =
+ * relu(transform). */
+void kernel_highway(float *y, const float *carry, const float *transform, size_t n);

@@ -1,0 +1,124 @@
+#include "mix.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+
+#define LAYER_NORM_EPSILON 1e-12 /* bilm-tf's */
+
+void softmax(float *x, size_t n)
+{
+    double sum = 0;
+    float greatest = x[0];
+    for (size_t k = 1; k < n; k++)
+        greatest = x[k] > greatest ? x[k] : greatest;
+    for (size_t k = 0; k < n; k++) {
+        x[k] = expf(x[k] - greatest);
+        sum += (double)x[k];
+    }
+    for (size_t k = 0; k < n; k++)
+        x[k] = (float)((double)x[k] / sum);
+}
+
+/* The share of each layer, gamma included. */
+static void layer_shares(float *shares, const struct elmo_mix *mix, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        shares[k] = mix && mix->weights      ? mix->weights[k]
+                    : mix && mix->normalized ? 1 / (float)n
+                                             : 0;
+    if (!mix || !mix->normalized)
+        softmax(shares, n);
+    for (size_t k = 0; k < n && mix; k++)
+        shares[k] *= mix->gamma;
+}
+
+/* One mean and one variance over all of x, in double: a sentence may have millions of values. */
+static void mean_and_scale(const float *x, size_t n, float *ret_mean, float *ret_scale)
+{
+    double sum = 0, squares = 0;
+    for (size_t k = 0; k < n; k++)
+        sum += (double)x[k];
+    double mean = sum / (double)n;
+    for (size_t k = 0; k < n; k++)
+        squares += ((double)x[k] - mean) * ((double)x[k] - mean);
+    *ret_mean = (float)mean;
+    *ret_scale = (float)(1 / sqrt(squares / (double)n + LAYER_NORM_EPSILON));
+}
+
+/* out [T, 2P] += share * x + offset, where x [T, P] counts twice. */
+static void add_layer_0(float *out, const float *x, size_t T, size_t P, float share)
+{
+    for (size_t t = 0; t < T; t++) {
+        kernel_add_scaled(out + t * 2 * P, share, x + t * P, P);
+        kernel_add_scaled(out + t * 2 * P + P, share, x + t * P, P);
+    }
+}
+
+void mix_layers(float *out, const float *const *layers, size_t n_layers, size_t T, size_t P,
+                const struct elmo_mix *mix, float *shares)
+{
+    float offset = 0; /* what layer norm subtracts, summed over the layers */
+    memset(out, 0, T * 2 * P * sizeof *out);
+    layer_shares(shares, mix, 1 + n_layers);
+    for (size_t k = 0; k <= n_layers && T; k++) {
+        float share = shares[k];
+        if (mix && mix->layer_norm) {
+            float mean, scale; /* of [x ; x] as of x */
+            mean_and_scale(layers[k], T * (k ? 2 * P : P), &mean, &scale);
+            share *= scale;
+            offset += share * mean;
+        }
+        if (k)
+            kernel_add_scaled(out, share, layers[k], T * 2 * P);
+        else
+            add_layer_0(out, layers[k], T, P, share);
+    }
+    for (size_t k = 0; k < T * 2 * P && offset != 0; k++)
+        out[k] -= offset;
+}
+
+static void pool_mean(float *out, const float *x, size_t T, size_t D)
+{
+    for (size_t d = 0; d < D; d++) {
+        double sum = 0;
+        for (size_t t = 0; t < T; t++)
+            sum += (double)x[t * D + d];
+        out[d] = (float)(sum / (double)T);
+    }
+}
+
+static void pool_max(float *out, const float *x, size_t T, size_t D)
+{
+    memcpy(out, x, D * sizeof *out);
+    for (size_t t = 1; t < T; t++)
+        for (size_t d = 0; d < D; d++)
+            out[d] = x[t * D + d] > out[d] ? x[t * D + d] : out[d];
+}
+
+void pool_tokens(float *out, const float *x, size_t T, size_t D, enum elmo_pooling pooling)
+{
+    if (!T) {
+        memset(out, 0, (pooling == ELMO_POOL_MEAN_MAX ? 2 : 1) * D * sizeof *out);
+        return;
+    }
+    if (pooling != ELMO_POOL_MAX) {
+        pool_mean(out, x, T, D);
+        out += D;
+    }
+    if (pooling != ELMO_POOL_MEAN)
+        pool_max(out, x, T, D);
+}
+
+void l2_normalize(float *x, size_t n)
+{
+    double squares = 0;
+    for (size_t k = 0; k < n; k++)
+        squares += (double)x[k] * (double)x[k];
+    if (!(squares > 0))
+        return;
+    double scale = 1 / sqrt(squares);
+    for (size_t k = 0; k < n; k++)
+        x[k] = (float)((double)x[k] * scale);
+}

@@ -1,0 +1,276 @@
+/* Opening a model: map the file, check the container, the metadata and every tensor, name what is
+ * wrong. */
+#include "model.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <nettle/sha2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "kernels/kernels.h"
+#include "model_file.h"
+
+#define MAX_NAME_BYTES 128
+#define MAX_LABELS     1024
+
+DEFINE_AUTO(elmo_model_free, struct elmo_model *);
+DEFINE_AUTO(json_decref, json_t *);
+
+static void hash_file(char ret_hex[65], const void *bytes, size_t n_bytes)
+{
+    struct sha256_ctx sha;
+    uint8_t digest[SHA256_DIGEST_SIZE];
+    sha256_init(&sha);
+    sha256_update(&sha, n_bytes, bytes);
+    sha256_digest(&sha, sizeof digest, digest);
+    for (size_t k = 0; k < sizeof digest; k++)
+        snprintf(ret_hex + 2 * k, 3, "%02x", digest[k]);
+}
+
+/* ---- Metadata ---- */
+
+static int require(const struct elmo_model *m, const char *key, const char **ret,
+                   struct elmo_error *err)
+{
+    *ret = safetensors_metadata(m->file, key);
+    if (!*ret)
+        return elmo_fail(err, ELMO_E_FORMAT, "__metadata__ has no '%s': not an elmod model file",
+                         key);
+    return 0;
+}
+
+static int read_name(struct elmo_model *m, struct elmo_error *err)
+{
+    int r = require(m, META_NAME, &m->info.name, err);
+    if (r)
+        return r;
+    size_t n = strlen(m->info.name);
+    for (size_t k = 0; k < n; k++)
+        if ((unsigned char)m->info.name[k] < 0x20 || m->info.name[k] == 0x7f)
+            n = 0;
+    if (n < 1 || n > MAX_NAME_BYTES)
+        return elmo_fail(err, ELMO_E_FORMAT,
+                         "__metadata__ '" META_NAME
+                         "' must have 1 to %d bytes and no control characters",
+                         MAX_NAME_BYTES);
+    return 0;
+}
+
+static int read_provenance(struct elmo_model *m, struct elmo_error *err)
+{
+    const char *text = safetensors_metadata(m->file, META_PROVENANCE);
+    m->info.provenance = text ? text : "{}";
+    AUTO(json_decref) json_t *json = json_loads(m->info.provenance, JSON_REJECT_DUPLICATES, NULL);
+    if (!json_is_object(json))
+        return elmo_fail(err, ELMO_E_FORMAT,
+                         "__metadata__ '" META_PROVENANCE "' is not a JSON object");
+    return 0;
+}
+
+static int read_tokenizer(struct elmo_model *m, struct elmo_error *err)
+{
+    int r = require(m, META_TOKENIZER, &m->info.tokenizer, err);
+    if (!r && !tokenizer_from_name(&m->tokenizer, m->info.tokenizer))
+        r = elmo_fail(err, ELMO_E_FORMAT,
+                      "__metadata__ '" META_TOKENIZER
+                      "': expected \"whitespace\" or \"unicode\", found \"%.32s\"",
+                      m->info.tokenizer);
+    return r;
+}
+
+static int read_metadata(struct elmo_model *m, struct elmo_error *err)
+{
+    const char *version = NULL;
+    int r = require(m, META_FORMAT_VERSION, &version, err);
+    if (!r && strcmp(version, MODEL_FORMAT_VERSION))
+        r = elmo_fail(err, ELMO_E_FORMAT,
+                      "__metadata__ '" META_FORMAT_VERSION "': expected " MODEL_FORMAT_VERSION
+                      ", found %.16s (made by a newer version?)",
+                      version);
+    if (!r)
+        r = read_name(m, err);
+    if (!r)
+        r = read_tokenizer(m, err);
+    if (!r)
+        r = read_provenance(m, err);
+    if (!r)
+        r = require(m, META_OPTIONS, &m->info.options, err);
+    return r ? r : options_parse(&m->options, m->info.options, err);
+}
+
+/* ---- The sentiment head's labels and pooling ---- */
+
+static int read_pooling(struct elmo_model *m, struct elmo_error *err)
+{
+    static const char *const names[] = {
+        [ELMO_POOL_MEAN] = "mean", [ELMO_POOL_MAX] = "max", [ELMO_POOL_MEAN_MAX] = "mean_max"};
+    const char *found = safetensors_metadata(m->file, META_POOLING);
+    size_t k = 0;
+    while (found && k < ARRAY_LEN(names) && strcmp(found, names[k]))
+        k++;
+    if (k == ARRAY_LEN(names))
+        return elmo_fail(err, ELMO_E_FORMAT,
+                         "__metadata__ '" META_POOLING
+                         "': expected \"mean\", \"max\" or \"mean_max\", found \"%.32s\"",
+                         found);
+    m->head_pooling = (enum elmo_pooling)k;
+    size_t pooled_dim = elmo_pooled_dim(m, m->head_pooling);
+    if (m->weights.head.input_dim != pooled_dim)
+        return elmo_fail(err, ELMO_E_FORMAT,
+                         "tensor '%s': expected %zu rows for pooling \"%s\", "
+                         "found %zu",
+                         HEAD_DENSE_1_KERNEL, pooled_dim, names[k], m->weights.head.input_dim);
+    return 0;
+}
+
+static int read_labels(struct elmo_model *m, struct elmo_error *err)
+{
+    const char *text = NULL;
+    size_t outputs = m->weights.head.output_dim, n_labels = outputs == 1 ? 2 : outputs;
+    int r = require(m, META_LABELS, &text, err);
+    if (r)
+        return r;
+    json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    m->labels_json = json;
+    if (n_labels > MAX_LABELS || json_array_size(json) != n_labels)
+        return elmo_fail(err, ELMO_E_FORMAT,
+                         "__metadata__ '" META_LABELS
+                         "': expected a JSON array of %zu strings (at most %d)",
+                         n_labels, MAX_LABELS);
+    m->labels = calloc(n_labels, sizeof *m->labels);
+    if (!m->labels)
+        return elmo_fail_nomem(err);
+    for (size_t k = 0; k < n_labels; k++) {
+        m->labels[k] = json_string_value(json_array_get(json, k));
+        for (size_t j = 0; m->labels[k] && j < k; j++)
+            if (!strcmp(m->labels[j], m->labels[k]))
+                m->labels[k] = NULL;
+        if (!m->labels[k] || !*m->labels[k])
+            return elmo_fail(err, ELMO_E_FORMAT,
+                             "__metadata__ '" META_LABELS
+                             "': entry %zu is not a string, empty, or there twice",
+                             k);
+    }
+    m->info.labels = m->labels;
+    m->info.n_labels = n_labels;
+    return 0;
+}
+
+static int read_head(struct elmo_model *m, struct elmo_error *err)
+{
+    if (!m->weights.head.present)
+        return 0;
+    int r = read_pooling(m, err);
+    return r ? r : read_labels(m, err);
+}
+
+/* ---- Opening ---- */
+
+static void fill_info(struct elmo_model *m)
+{
+    const struct options *o = &m->options;
+    m->info.sha256 = m->sha256;
+    m->info.dtype = m->weights.dtype;
+    m->info.n_layers = o->n_layers;
+    m->info.token_dim = o->proj_dim;
+    m->info.layer_dim = 2 * o->proj_dim;
+    m->info.cell_dim = o->cell_dim;
+    m->info.state_floats = 2 * o->n_layers * (o->proj_dim + o->cell_dim);
+    m->info.n_parameters = m->weights.n_parameters;
+}
+
+static int load(struct elmo_model *m, const void *bytes, size_t n_bytes, struct elmo_error *err)
+{
+    kernels_init();
+    int r = safetensors_parse(&m->file, bytes, n_bytes, err);
+    if (!r)
+        r = read_metadata(m, err);
+    if (!r)
+        r = weights_init(&m->weights, &m->options, m->file, err);
+    if (!r)
+        r = read_head(m, err);
+    if (r)
+        return r;
+    hash_file(m->sha256, bytes, n_bytes);
+    fill_info(m);
+    return 0;
+}
+
+int elmo_model_open_memory(struct elmo_model **ret_model, const void *bytes, size_t n_bytes,
+                           struct elmo_error *err)
+{
+    AUTO(elmo_model_free) struct elmo_model *m = calloc(1, sizeof *m);
+    if (!m)
+        return elmo_fail_nomem(err);
+    int r = load(m, bytes, n_bytes, err);
+    if (!r)
+        *ret_model = STEAL(m);
+    return r;
+}
+
+static int map_fd(struct elmo_model *m, int fd, const char *path, struct elmo_error *err)
+{
+    struct stat st;
+    if (fstat(fd, &st))
+        return elmo_fail(err, ELMO_E_IO, "cannot stat '%.200s': %s", path, strerror(errno));
+    if (!S_ISREG(st.st_mode) || st.st_size <= 0)
+        return elmo_fail(err, ELMO_E_FORMAT, "'%.200s' is empty or not a regular file", path);
+    void *mapping = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (mapping == MAP_FAILED)
+        return elmo_fail(err, ELMO_E_IO, "cannot map '%.200s': %s", path, strerror(errno));
+    m->mapping = mapping;
+    m->mapping_bytes = (size_t)st.st_size;
+    return 0;
+}
+
+int elmo_model_open(struct elmo_model **ret_model, const char *path, struct elmo_error *err)
+{
+    AUTO(elmo_model_free) struct elmo_model *m = calloc(1, sizeof *m);
+    if (!m)
+        return elmo_fail_nomem(err);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return elmo_fail(err, ELMO_E_IO, "cannot open '%.200s': %s", path, strerror(errno));
+    int r = map_fd(m, fd, path, err);
+    close(fd);
+    if (!r)
+        r = load(m, m->mapping, m->mapping_bytes, err);
+    if (!r)
+        *ret_model = STEAL(m);
+    return r;
+}
+
+void elmo_model_free(struct elmo_model *m)
+{
+    if (!m)
+        return;
+    weights_done(&m->weights);
+    safetensors_free(m->file);
+    free(m->labels);
+    json_decref(m->labels_json);
+    if (m->mapping)
+        munmap(m->mapping, m->mapping_bytes);
+    free(m);
+}
+
+const struct elmo_model_info *elmo_model_info(const struct elmo_model *model)
+{
+    return &model->info;
+}
+
+size_t elmo_pooled_dim(const struct elmo_model *model, enum elmo_pooling pooling)
+{
+    return (pooling == ELMO_POOL_MEAN_MAX ? 4 : 2) * model->options.proj_dim;
+}
+
+int elmo_tokenize(const struct elmo_model *model, const char *text, size_t n_bytes,
+                  struct elmo_token **ret_tokens, size_t *ret_n_tokens, struct elmo_error *err)
+{
+    return tokenize(model->tokenizer, text, n_bytes, ret_tokens, ret_n_tokens, err);
+}

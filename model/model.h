@@ -1,0 +1,21 @@
+#pragma once
+/* What an elmo_model is made of; the modules of the forward pass read it, nobody writes it. */
+#include "elmo.h"
+#include "options.h"
+#include "safetensors.h"
+#include "tokenize.h"
+#include "weights.h"
+
+struct elmo_model {
+    struct elmo_model_info info;
+    struct options options;
+    struct weights weights;
+    enum tokenizer tokenizer;
+    enum elmo_pooling head_pooling;
+    struct safetensors *file; /* owned; info's strings live in it */
+    char sha256[65];
+    const char **labels; /* owned array; strings live in labels_json */
+    void *labels_json;   /* json_t, owned */
+    void *mapping;       /* owned; NULL: the bytes are borrowed */
+    size_t mapping_bytes;
+};

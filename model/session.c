@@ -1,0 +1,286 @@
+/* elmo_session_run, the whole path of a batch: distinct tokens -> token encoder -> biLSTM -> mix,
+ * pool, head. Each stage runs only for the sentences whose outputs need it. */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "arena.h"
+#include "bilstm.h"
+#include "char_ids.h"
+#include "error.h"
+#include "head.h"
+#include "mix.h"
+#include "model.h"
+#include "token_encoder.h"
+#include "token_set.h"
+
+#define MAX_POSITIONS ((size_t)1 << 30) /* of one batch: row numbers fit BLAS's int */
+
+struct elmo_session {
+    const struct elmo_model *model;
+    struct arena arena;
+};
+
+/* A sentence on its way. */
+struct work {
+    const struct elmo_sentence *sentence;
+    size_t depth;         /* LSTM layers that its outputs need */
+    const float **inputs; /* [n_tokens + 2] token vectors: <S>, the tokens, </S> */
+    float **layers; /* [1 + L] outputs: the caller's memory or the arena's; NULL: not needed */
+};
+
+struct batch {
+    const struct elmo_model *model;
+    struct arena *arena;
+    struct work *work; /* [n_sentences] */
+    size_t n_sentences, n_positions, longest;
+    float *mixed;  /* [longest, 2P] */
+    float *pooled; /* [4P] */
+    float *shares; /* [1 + L] */
+};
+
+int elmo_session_new(struct elmo_session **ret_session, const struct elmo_model *model,
+                     struct elmo_error *err)
+{
+    struct elmo_session *session = calloc(1, sizeof *session);
+    if (!session)
+        return elmo_fail_nomem(err);
+    session->model = model;
+    *ret_session = session;
+    return 0;
+}
+
+void elmo_session_free(struct elmo_session *session)
+{
+    if (!session)
+        return;
+    arena_done(&session->arena);
+    free(session);
+}
+
+/* ---- What is needed ---- */
+
+static bool needs_mix(const struct elmo_sentence *s)
+{
+    return s->elmo || s->pooled || s->probabilities;
+}
+
+static size_t depth_of(const struct elmo_sentence *s, size_t n_layers)
+{
+    if (needs_mix(s) && s->n_tokens)
+        return n_layers;
+    if (s->final_state)
+        return n_layers;
+    size_t depth = 0;
+    for (size_t k = 1; s->layers && s->n_tokens && k <= n_layers; k++)
+        depth = s->layers[k] ? k : depth;
+    return depth;
+}
+
+/* The layer's memory: the caller's where he asked for it, the arena's where only the mix needs it.
+ */
+static int place_layer(struct batch *b, struct work *w, size_t layer)
+{
+    const struct elmo_sentence *s = w->sentence;
+    size_t P = b->model->options.proj_dim;
+    w->layers[layer] = s->layers ? s->layers[layer] : NULL;
+    if (w->layers[layer] || !needs_mix(s))
+        return 0;
+    w->layers[layer] = ARENA_NEW(b->arena, float, s->n_tokens *(layer ? 2 * P : P));
+    return w->layers[layer] ? 0 : ELMO_E_NOMEM;
+}
+
+static int plan_sentence(struct batch *b, struct work *w, const struct elmo_sentence *sentence)
+{
+    size_t n_layers = b->model->options.n_layers;
+    w->sentence = sentence;
+    w->depth = depth_of(sentence, n_layers);
+    w->inputs = ARENA_NEW(b->arena, const float *, sentence->n_tokens + 2);
+    w->layers = ARENA_NEW(b->arena, float *, 1 + n_layers);
+    if (!w->inputs || !w->layers)
+        return ELMO_E_NOMEM;
+    for (size_t layer = 0; layer <= n_layers; layer++)
+        if (place_layer(b, w, layer))
+            return ELMO_E_NOMEM;
+    return 0;
+}
+
+static int plan(struct batch *b, const struct elmo_sentence *sentences)
+{
+    const struct options *o = &b->model->options;
+    b->work = ARENA_NEW(b->arena, struct work, b->n_sentences);
+    b->mixed = ARENA_NEW(b->arena, float, b->longest * 2 * o->proj_dim);
+    b->pooled = ARENA_NEW(b->arena, float, 4 * o->proj_dim);
+    b->shares = ARENA_NEW(b->arena, float, 1 + o->n_layers);
+    if (!b->work || !b->mixed || !b->pooled || !b->shares)
+        return ELMO_E_NOMEM;
+    for (size_t k = 0; k < b->n_sentences; k++)
+        if (plan_sentence(b, &b->work[k], &sentences[k]))
+            return ELMO_E_NOMEM;
+    return 0;
+}
+
+/* ---- The stages ---- */
+
+static bool needs_tokens(const struct work *w)
+{
+    return w->depth || needs_mix(w->sentence) || w->layers[0];
+}
+
+/* Layer 0 of every sentence, and the inputs of the LSTMs: pointers into one vector per distinct
+ * token. */
+static int encode_tokens(struct batch *b)
+{
+    size_t P = b->model->options.proj_dim;
+    struct token_set set;
+    uint32_t *index = ARENA_NEW(b->arena, uint32_t, b->n_positions);
+    if (!index || token_set_init(&set, b->arena, b->n_positions))
+        return ELMO_E_NOMEM;
+    size_t at = 0;
+    for (size_t k = 0; k < b->n_sentences; k++) {
+        const struct elmo_sentence *s = b->work[k].sentence;
+        if (!needs_tokens(&b->work[k]))
+            continue;
+        index[at++] = token_set_add(&set, &token_bos);
+        for (size_t t = 0; t < s->n_tokens; t++)
+            index[at++] = token_set_add(&set, &s->tokens[t]);
+        index[at++] = token_set_add(&set, &token_eos);
+    }
+    float *vectors = ARENA_NEW(b->arena, float, set.n_tokens *P);
+    if (!vectors || token_encoder_run(vectors, set.tokens, set.n_tokens, &b->model->options,
+                                      &b->model->weights, b->arena))
+        return ELMO_E_NOMEM;
+    at = 0;
+    for (size_t k = 0; k < b->n_sentences; k++) {
+        struct work *w = &b->work[k];
+        size_t n = w->sentence->n_tokens;
+        if (!needs_tokens(w))
+            continue;
+        for (size_t t = 0; t < n + 2; t++)
+            w->inputs[t] = vectors + index[at++] * P;
+        for (size_t t = 0; t < n && w->layers[0]; t++)
+            memcpy(w->layers[0] + t * P, w->inputs[t + 1], P * sizeof *vectors);
+    }
+    return 0;
+}
+
+/* The sentences that need exactly `depth` layers run together as one ragged batch. */
+static int run_depth(struct batch *b, size_t depth)
+{
+    struct lstm_sequence *sequences = ARENA_NEW(b->arena, struct lstm_sequence, b->n_sentences);
+    size_t n = 0;
+    if (!sequences)
+        return ELMO_E_NOMEM;
+    for (size_t k = 0; k < b->n_sentences; k++) {
+        const struct work *w = &b->work[k];
+        if (w->depth == depth)
+            sequences[n++] = (struct lstm_sequence){
+                .inputs = w->inputs,
+                .n_positions = w->sentence->n_tokens + 2,
+                .initial_state = w->sentence->initial_state,
+                .final_state = w->sentence->final_state,
+                .layers = w->layers + 1,
+            };
+    }
+    return bilstm_run(sequences, n, depth, &b->model->options, &b->model->weights, b->arena);
+}
+
+static int run_head(struct batch *b, const struct work *w)
+{
+    const struct elmo_model *m = b->model;
+    const struct head_weights *head = &m->weights.head;
+    const struct elmo_mix mix = {.weights = head->mix_weights, .gamma = head->mix_gamma};
+    size_t n = w->sentence->n_tokens, P = m->options.proj_dim;
+    mix_layers(b->mixed, (const float *const *)w->layers, m->options.n_layers, n, P, &mix,
+               b->shares);
+    pool_tokens(b->pooled, b->mixed, n, 2 * P, m->head_pooling);
+    return head_run(w->sentence->probabilities, b->pooled, head, b->arena);
+}
+
+static int finish_sentence(struct batch *b, const struct work *w)
+{
+    const struct elmo_sentence *s = w->sentence;
+    const struct options *o = &b->model->options;
+    if (s->elmo || s->pooled) {
+        float *mixed = s->elmo ? s->elmo : b->mixed;
+        mix_layers(mixed, (const float *const *)w->layers, o->n_layers, s->n_tokens, o->proj_dim,
+                   s->mix, b->shares);
+        if (s->pooled) {
+            pool_tokens(s->pooled, mixed, s->n_tokens, 2 * o->proj_dim, s->pooling);
+            if (s->l2_normalize)
+                l2_normalize(s->pooled, elmo_pooled_dim(b->model, s->pooling));
+        }
+    }
+    return s->probabilities ? run_head(b, w) : 0;
+}
+
+static int run_batch(struct batch *b, const struct elmo_sentence *sentences)
+{
+    if (plan(b, sentences) || encode_tokens(b))
+        return ELMO_E_NOMEM;
+    for (size_t depth = 1; depth <= b->model->options.n_layers; depth++)
+        if (run_depth(b, depth))
+            return ELMO_E_NOMEM;
+    for (size_t k = 0; k < b->n_sentences; k++)
+        if (finish_sentence(b, &b->work[k]))
+            return ELMO_E_NOMEM;
+    return 0;
+}
+
+/* ---- Checks before and after ---- */
+
+static int check_sentences(struct batch *b, const struct elmo_sentence *sentences,
+                           struct elmo_error *err)
+{
+    for (size_t k = 0; k < b->n_sentences; k++) {
+        const struct elmo_sentence *s = &sentences[k];
+        if (s->n_tokens >= MAX_POSITIONS - b->n_positions - 2)
+            return elmo_fail(err, ELMO_E_INVALID, "the batch has more than %zu positions",
+                             MAX_POSITIONS);
+        if (s->probabilities && !b->model->weights.head.present)
+            return elmo_fail(err, ELMO_E_INVALID, "the model has no sentiment head");
+        b->n_positions += s->n_tokens + 2;
+        b->longest = s->n_tokens > b->longest ? s->n_tokens : b->longest;
+    }
+    return 0;
+}
+
+static bool finite_or_null(const float *x, size_t n)
+{
+    float sum = 0; /* 0 * x is 0 for every finite x, and NaN for the others */
+    for (size_t k = 0; x && k < n; k++)
+        sum += 0.0f * x[k];
+    return sum == 0;
+}
+
+static bool outputs_finite(const struct elmo_sentence *s, const struct elmo_model *m)
+{
+    size_t P = m->options.proj_dim, n = s->n_tokens;
+    bool ok = finite_or_null(s->elmo, n * 2 * P) &&
+              finite_or_null(s->pooled, elmo_pooled_dim(m, s->pooling)) &&
+              finite_or_null(s->probabilities, m->info.n_labels) &&
+              finite_or_null(s->final_state, m->info.state_floats);
+    for (size_t k = 0; s->layers && ok && k <= m->options.n_layers; k++)
+        ok = finite_or_null(s->layers[k], n * (k ? 2 * P : P));
+    return ok;
+}
+
+int elmo_session_run(struct elmo_session *session, const struct elmo_sentence *sentences,
+                     size_t n_sentences, struct elmo_error *err)
+{
+    struct batch b = {
+        .model = session->model, .arena = &session->arena, .n_sentences = n_sentences};
+    int r = check_sentences(&b, sentences, err);
+    if (r)
+        return r;
+    arena_reset(&session->arena);
+    if (run_batch(&b, sentences))
+        return elmo_fail_nomem(err);
+    for (size_t k = 0; k < n_sentences; k++)
+        if (!outputs_finite(&sentences[k], session->model))
+            return elmo_fail(err, ELMO_E_NUMERIC,
+                             "a result of sentence %zu is not finite: the mix or the weights "
+                             "overflow",
+                             k);
+    return 0;
+}

@@ -1,0 +1,42 @@
+#include "token_set.h"
+
+#include <string.h>
+
+int token_set_init(struct token_set *ret_set, struct arena *arena, size_t max_tokens)
+{
+    struct token_set set = {.n_slots = 16};
+    while (set.n_slots / 2 < max_tokens)
+        if (!mul_ok(set.n_slots, 2, &set.n_slots))
+            return ELMO_E_NOMEM;
+    set.tokens = ARENA_NEW(arena, const struct elmo_token *, max_tokens);
+    set.slots = ARENA_NEW(arena, uint32_t, set.n_slots);
+    if (!set.tokens || !set.slots)
+        return ELMO_E_NOMEM;
+    memset(set.slots, 0, set.n_slots * sizeof *set.slots);
+    *ret_set = set;
+    return 0;
+}
+
+/* FNV-1a, 64 bits, folded. A client that makes tokens collide slows down its own batch to a
+ * quadratic number of memcmp at worst; the batch is bounded. */
+static size_t hash(const struct elmo_token *token)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    for (size_t k = 0; k < token->n_bytes; k++)
+        h = (h ^ (unsigned char)token->bytes[k]) * 0x100000001b3u;
+    return (size_t)(h ^ h >> 32);
+}
+
+uint32_t token_set_add(struct token_set *set, const struct elmo_token *token)
+{
+    size_t slot = hash(token) & (set->n_slots - 1);
+    for (; set->slots[slot]; slot = (slot + 1) & (set->n_slots - 1)) {
+        uint32_t index = set->slots[slot] - 1;
+        const struct elmo_token *known = set->tokens[index];
+        if (known->n_bytes == token->n_bytes && !memcmp(known->bytes, token->bytes, token->n_bytes))
+            return index;
+    }
+    set->tokens[set->n_tokens] = token;
+    set->slots[slot] = (uint32_t)++set->n_tokens;
+    return (uint32_t)set->n_tokens - 1;
+}

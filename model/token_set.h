@@ -1,0 +1,18 @@
+#pragma once
+/* The distinct tokens of a batch: each is encoded once, however often it occurs. */
+#include <stdint.h>
+
+#include "arena.h"
+#include "elmo.h"
+
+struct token_set {
+    const struct elmo_token **tokens; /* [n_tokens], in order of first appearance */
+    size_t n_tokens;
+    uint32_t *slots; /* open addressing: 1 + index of the token, 0 empty */
+    size_t n_slots;  /* a power of two, at least twice the tokens */
+};
+
+/* Room for max_tokens distinct tokens, in the arena. */
+ELMO_MUST_USE int token_set_init(struct token_set *ret_set, struct arena *arena, size_t max_tokens);
+/* The token's index, adding it (borrowed) if it is new. */
+uint32_t token_set_add(struct token_set *set, const struct elmo_token *token);

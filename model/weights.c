@@ -1,0 +1,287 @@
+#include "weights.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "error.h"
+#include "model_file.h"
+#include "tensor_specs.h"
+
+#define ALIGN_FLOATS 16 /* widened tensors start on a cache line */
+
+/* The specs of a file and, beside each, where its float32 values lie (NULL: optional and absent).
+ */
+struct loader {
+    const struct safetensors *file;
+    struct tensor_specs specs;
+    const float **values; /* [specs.n_items] */
+};
+
+static void loader_done_auto(struct loader *loader)
+{
+    tensor_specs_done(&loader->specs);
+    free(loader->values);
+}
+
+/* ---- Checking ---- */
+
+/* A scalar () may stand for [1]: bilm-tf style files have gamma so. */
+static bool same_shape(const struct tensor_spec *spec, const struct st_tensor *t)
+{
+    if (!t->n_dims)
+        return spec->n_dims == 1 && spec->dims[0] == 1;
+    return spec->n_dims == t->n_dims &&
+           !memcmp(spec->dims, t->dims, spec->n_dims * sizeof *spec->dims);
+}
+
+static int check_tensor(const struct tensor_spec *spec, const struct st_tensor *t,
+                        struct elmo_error *err)
+{
+    char expected[96], found[96];
+    if (!t && spec->optional)
+        return 0;
+    st_shape_text(spec->dims, spec->n_dims, expected, sizeof expected);
+    if (!t)
+        return elmo_fail(err, ELMO_E_FORMAT, "tensor '%s' %s is missing", spec->name, expected);
+    if (t->dtype == ST_OTHER)
+        return elmo_fail(err, ELMO_E_FORMAT, "tensor '%s': expected F32, BF16 or F16, found %s",
+                         spec->name, t->dtype_name);
+    if (!same_shape(spec, t))
+        return elmo_fail(err, ELMO_E_FORMAT, "tensor '%s': expected shape %s, found %s", spec->name,
+                         expected, st_shape_text(t->dims, t->n_dims, found, sizeof found));
+    return 0;
+}
+
+static bool is_known(const struct tensor_specs *specs, const char *name)
+{
+    for (size_t k = 0; k < specs->n_items; k++)
+        if (!strcmp(specs->items[k].name, name))
+            return true;
+    return false;
+}
+
+static int check_all(const struct loader *loader, struct elmo_error *err)
+{
+    for (size_t k = 0; k < loader->specs.n_items; k++) {
+        const struct tensor_spec *spec = &loader->specs.items[k];
+        int r = check_tensor(spec, safetensors_find(loader->file, spec->name), err);
+        if (r)
+            return r;
+    }
+    for (size_t k = 0; k < safetensors_n_tensors(loader->file); k++) {
+        const char *name = safetensors_tensor(loader->file, k)->name;
+        if (!is_known(&loader->specs, name))
+            return elmo_fail(err, ELMO_E_FORMAT, "unexpected tensor '%.96s'", name);
+    }
+    return 0;
+}
+
+/* ---- Widening ---- */
+
+static size_t n_elements(const struct st_tensor *t)
+{
+    return t->n_bytes / st_dtype_bytes(t->dtype);
+}
+
+static bool usable_in_place(const struct st_tensor *t)
+{
+    const union {
+        uint16_t number;
+        unsigned char first_byte;
+    } host = {1};
+    return t->dtype == ST_F32 && (uintptr_t)t->data % sizeof(float) == 0 && host.first_byte == 1;
+}
+
+static size_t widened_floats(const struct st_tensor *t)
+{
+    if (!t || usable_in_place(t))
+        return 0;
+    return (n_elements(t) + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+}
+
+static bool all_finite(const float *values, size_t n)
+{
+    const uint32_t EXPONENT = 0x7f800000u;
+    uint32_t n_bad = 0;
+    for (size_t k = 0; k < n; k++) {
+        uint32_t bits;
+        memcpy(&bits, &values[k], sizeof bits);
+        n_bad |= (bits & EXPONENT) == EXPONENT;
+    }
+    return !n_bad;
+}
+
+/* The dtype that most elements are stored in. */
+static const char *main_dtype(const struct safetensors *file)
+{
+    static const char *const names[] = {[ST_F32] = "f32", [ST_F16] = "f16", [ST_BF16] = "bf16"};
+    size_t count[ARRAY_LEN(names)] = {0}, best = ST_F32;
+    for (size_t k = 0; k < safetensors_n_tensors(file); k++) {
+        const struct st_tensor *t = safetensors_tensor(file, k);
+        count[t->dtype] += n_elements(t);
+    }
+    for (size_t k = 0; k < ARRAY_LEN(names); k++)
+        best = count[k] > count[best] ? k : best;
+    return names[best];
+}
+
+/* Sets loader->values: every tensor as float32, in the file or in weights->widened. */
+static int widen_all(struct weights *weights, struct loader *loader, struct elmo_error *err)
+{
+    size_t n_floats = 0, n_bytes;
+    for (size_t k = 0; k < loader->specs.n_items; k++)
+        n_floats += widened_floats(safetensors_find(loader->file, loader->specs.items[k].name));
+    /* A float takes at most twice the bytes of the mapped file: this cannot wrap on 64 bits. */
+    if (!mul_ok(n_floats + ALIGN_FLOATS, sizeof(float), &n_bytes))
+        return elmo_fail_nomem(err);
+    weights->widened = aligned_alloc(ALIGN_FLOATS * sizeof(float), n_bytes);
+    if (!weights->widened)
+        return elmo_fail_nomem(err);
+    float *next = weights->widened;
+    for (size_t k = 0; k < loader->specs.n_items; k++) {
+        const struct st_tensor *t = safetensors_find(loader->file, loader->specs.items[k].name);
+        if (!t)
+            continue;
+        if (usable_in_place(t)) {
+            loader->values[k] = (const float *)(const void *)t->data;
+        } else {
+            st_to_f32(next, t->data, t->dtype, n_elements(t));
+            loader->values[k] = next;
+            next += widened_floats(t);
+        }
+        if (!all_finite(loader->values[k], n_elements(t)))
+            return elmo_fail(err, ELMO_E_FORMAT, "tensor '%s' holds values that are not finite",
+                             t->name);
+        weights->n_parameters += n_elements(t);
+    }
+    weights->dtype = main_dtype(loader->file);
+    return 0;
+}
+
+/* ---- From names to fields ---- */
+
+__attribute__((format(printf, 2, 3))) static const float *value(const struct loader *loader,
+                                                                const char *format, ...)
+{
+    char name[TENSOR_NAME_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(name, sizeof name, format, args);
+    va_end(args);
+    for (size_t k = 0; k < loader->specs.n_items; k++)
+        if (!strcmp(loader->specs.items[k].name, name))
+            return loader->values[k];
+    return NULL;
+}
+
+static struct lstm_weights lstm_fields(const struct loader *loader, const struct options *o,
+                                       unsigned direction, size_t layer)
+{
+    char prefix[64];
+    snprintf(prefix, sizeof prefix, "RNN_%u/RNN/MultiRNNCell/Cell%zu/LSTMCell", direction, layer);
+    const float *w = value(loader, "%s/W_0", prefix); /* [2P, 4C]: x first, then h */
+    return (struct lstm_weights){
+        .w_input = w,
+        .w_recurrent = w + o->proj_dim * 4 * o->cell_dim,
+        .bias = value(loader, "%s/B", prefix),
+        .w_proj = value(loader, "%s/W_P_0", prefix),
+    };
+}
+
+static void head_fields(struct head_weights *head, const struct loader *loader)
+{
+    head->mix_weights = value(loader, HEAD_MIX_WEIGHTS);
+    head->mix_gamma = *value(loader, HEAD_MIX_GAMMA);
+    head->dense_1_kernel = value(loader, HEAD_DENSE_1_KERNEL);
+    head->dense_1_bias = value(loader, HEAD_DENSE_1_BIAS);
+    head->dense_2_kernel = value(loader, HEAD_DENSE_2_KERNEL);
+    head->dense_2_bias = value(loader, HEAD_DENSE_2_BIAS);
+}
+
+static int set_fields(struct weights *w, const struct loader *loader, const struct options *o,
+                      struct elmo_error *err)
+{
+    w->char_embed = value(loader, "char_embed");
+    for (size_t k = 0; k < o->n_char_filters; k++)
+        w->conv[k] = (struct conv_weights){value(loader, "CNN/W_cnn_%zu", k),
+                                           value(loader, "CNN/b_cnn_%zu", k)};
+    for (size_t k = 0; k < o->n_highway; k++)
+        w->highway[k] = (struct highway_weights){
+            .w_carry = value(loader, "CNN_high_%zu/W_carry", k),
+            .b_carry = value(loader, "CNN_high_%zu/b_carry", k),
+            .w_transform = value(loader, "CNN_high_%zu/W_transform", k),
+            .b_transform = value(loader, "CNN_high_%zu/b_transform", k),
+        };
+    w->w_proj = value(loader, "CNN_proj/W_proj");
+    w->b_proj = value(loader, "CNN_proj/b_proj");
+    if (!w->w_proj != !w->b_proj)
+        return elmo_fail(err, ELMO_E_FORMAT,
+                         "tensor 'CNN_proj/%s' is missing: W_proj and b_proj go together",
+                         w->w_proj ? "b_proj" : "W_proj");
+    for (unsigned direction = 0; direction < 2; direction++)
+        for (size_t layer = 0; layer < o->n_layers; layer++)
+            w->lstm[direction][layer] = lstm_fields(loader, o, direction, layer);
+    if (w->head.present)
+        head_fields(&w->head, loader);
+    return 0;
+}
+
+/* Sizes of the head from its own kernels; they must still fit the specs made from them. */
+static int find_head(struct head_weights *head, const struct options *o,
+                     const struct safetensors *file, struct elmo_error *err)
+{
+    const struct st_tensor *first = safetensors_find(file, HEAD_DENSE_1_KERNEL);
+    const struct st_tensor *second = safetensors_find(file, HEAD_DENSE_2_KERNEL);
+    head->present = first || second;
+    if (!head->present)
+        return 0;
+    if (!first || !second || first->n_dims != 2 || second->n_dims != 2 || !first->n_bytes ||
+        !second->n_bytes)
+        return elmo_fail(
+            err, ELMO_E_FORMAT,
+            "sentiment head: '%s' and '%s' must both be there, each with two dimensions",
+            HEAD_DENSE_1_KERNEL, HEAD_DENSE_2_KERNEL);
+    head->input_dim = first->dims[0];
+    head->hidden_dim = first->dims[1];
+    head->output_dim = second->dims[1];
+    if (head->input_dim != 2 * o->proj_dim && head->input_dim != 4 * o->proj_dim)
+        return elmo_fail(err, ELMO_E_FORMAT,
+                         "tensor '%s': expected %zu (or %zu for mean_max) rows, "
+                         "found %zu",
+                         HEAD_DENSE_1_KERNEL, 2 * o->proj_dim, 4 * o->proj_dim, head->input_dim);
+    return 0;
+}
+
+int weights_init(struct weights *ret_weights, const struct options *o,
+                 const struct safetensors *file, struct elmo_error *err)
+{
+    struct weights *w = ret_weights;
+    *w = (struct weights){0};
+    AUTO(loader_done) struct loader loader = {.file = file};
+    int r = find_head(&w->head, o, file, err);
+    if (r)
+        return r;
+    struct head_shape head = {w->head.input_dim, w->head.hidden_dim, w->head.output_dim};
+    if ((r = tensor_specs_init(&loader.specs, o, w->head.present ? &head : NULL, err)))
+        return r;
+    loader.values = calloc(loader.specs.n_items, sizeof *loader.values);
+    w->highway = calloc(o->n_highway + 1, sizeof *w->highway);
+    w->lstm[0] = calloc(o->n_layers, sizeof *w->lstm[0]);
+    w->lstm[1] = calloc(o->n_layers, sizeof *w->lstm[1]);
+    if (!loader.values || !w->highway || !w->lstm[0] || !w->lstm[1])
+        return elmo_fail_nomem(err);
+    if ((r = check_all(&loader, err)) || (r = widen_all(w, &loader, err)))
+        return r;
+    return set_fields(w, &loader, o, err);
+}
+
+void weights_done(struct weights *weights)
+{
+    free(weights->highway);
+    free(weights->lstm[0]);
+    free(weights->lstm[1]);
+    free(weights->widened);
+    *weights = (struct weights){0};
+}

@@ -1,0 +1,49 @@
+#pragma once
+/* The tensors of a model file as float32 arrays, checked against tensor_specs.h. float32 tensors
+ * are used where they lie in the file; bf16 and f16 ones are widened once, at load. Immutable
+ * afterwards. */
+#include "options.h"
+#include "safetensors.h"
+
+struct conv_weights {
+    const float *kernel; /* [width * D, n_filters] */
+    const float *bias;   /* [n_filters] */
+};
+
+struct highway_weights {
+    const float *w_carry, *w_transform; /* [F, F] */
+    const float *b_carry, *b_transform; /* [F] */
+};
+
+struct lstm_weights {
+    const float *w_input;     /* [P, 4C] */
+    const float *w_recurrent; /* [P, 4C] */
+    const float *bias;        /* [4C] */
+    const float *w_proj;      /* [C, P], or NULL where C == P and there is none */
+};
+
+struct head_weights {
+    bool present;
+    size_t input_dim, hidden_dim, output_dim;
+    const float *mix_weights; /* [1 + L] logits */
+    float mix_gamma;
+    const float *dense_1_kernel, *dense_1_bias; /* [input, hidden], [hidden] */
+    const float *dense_2_kernel, *dense_2_bias; /* [hidden, output], [output] */
+};
+
+struct weights {
+    const float *char_embed; /* [261, D] */
+    struct conv_weights conv[OPTIONS_MAX_FILTERS];
+    struct highway_weights *highway; /* [n_highway], owned */
+    const float *w_proj, *b_proj;    /* [F, P], [P]; both NULL where F == P and there are none */
+    struct lstm_weights *lstm[2];    /* [direction][L], owned */
+    struct head_weights head;
+    float *widened; /* owned: what is not float32 in the file */
+    size_t n_parameters;
+    const char *dtype; /* "f32", "bf16", "f16": of the largest part of the file; static */
+};
+
+/* `file` must outlive the weights. On failure *ret_weights still needs weights_done. */
+ELMO_MUST_USE int weights_init(struct weights *ret_weights, const struct options *options,
+                               const struct safetensors *file, struct elmo_error *err);
+void weights_done(struct weights *weights);
