@@ -1,0 +1,228 @@
+#include "json_write.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistr.h>
+
+#include "base64.h"
+#include "float_text.h"
+
+/* Values of a vector written at once: few calls, and little room asked for in vain. */
+#define CHUNK_VALUES 384
+
+static void begin_value(struct json_writer *w)
+{
+    if (w->comma)
+        buffer_append_char(w->out, ',');
+    w->comma = true;
+}
+
+static void open_nesting(struct json_writer *w, char bracket)
+{
+    begin_value(w);
+    buffer_append_char(w->out, bracket);
+    w->comma = false;
+}
+
+static void close_nesting(struct json_writer *w, char bracket)
+{
+    buffer_append_char(w->out, bracket);
+    w->comma = true;
+}
+
+void json_write_object_begin(struct json_writer *w)
+{
+    open_nesting(w, '{');
+}
+
+void json_write_object_end(struct json_writer *w)
+{
+    close_nesting(w, '}');
+}
+
+void json_write_array_begin(struct json_writer *w)
+{
+    open_nesting(w, '[');
+}
+
+void json_write_array_end(struct json_writer *w)
+{
+    close_nesting(w, ']');
+}
+
+static bool needs_escape(unsigned char c)
+{
+    return c < 0x20 || c == '"' || c == '\\';
+}
+
+static void append_escape(struct buffer *out, unsigned char c)
+{
+    static const char letters[0x20] = {
+        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
+    char letter = c < sizeof letters ? letters[c] : (char)c;
+    if (letter)
+        buffer_append(out, (char[]){'\\', letter}, 2);
+    else
+        buffer_printf(out, "\\u%04x", c);
+}
+
+/* Valid UTF-8, escaped; runs of plain bytes are copied whole. */
+static void append_escaped(struct buffer *out, const char *bytes, size_t n_bytes)
+{
+    size_t start = 0;
+    for (size_t i = 0; i < n_bytes; i++) {
+        unsigned char c = (unsigned char)bytes[i];
+        if (!needs_escape(c))
+            continue;
+        buffer_append(out, bytes + start, i - start);
+        append_escape(out, c);
+        start = i + 1;
+    }
+    buffer_append(out, bytes + start, n_bytes - start);
+}
+
+static void append_string(struct buffer *out, const char *bytes, size_t n_bytes)
+{
+    const char *end = bytes + n_bytes;
+    buffer_append_char(out, '"');
+    while (bytes < end) {
+        const uint8_t *invalid = u8_check((const uint8_t *)bytes, (size_t)(end - bytes));
+        const char *valid_end = invalid ? (const char *)invalid : end;
+        append_escaped(out, bytes, (size_t)(valid_end - bytes));
+        bytes = valid_end;
+        if (invalid) {
+            buffer_append_text(out, "\xef\xbf\xbd"); /* U+FFFD */
+            bytes++;
+        }
+    }
+    buffer_append_char(out, '"');
+}
+
+void json_write_key(struct json_writer *w, const char *key)
+{
+    begin_value(w);
+    append_string(w->out, key, strlen(key));
+    buffer_append_char(w->out, ':');
+    w->comma = false;
+}
+
+void json_write_string(struct json_writer *w, const char *bytes, size_t n_bytes)
+{
+    begin_value(w);
+    append_string(w->out, bytes, n_bytes);
+}
+
+void json_write_text(struct json_writer *w, const char *text)
+{
+    if (text)
+        json_write_string(w, text, strlen(text));
+    else
+        json_write_null(w);
+}
+
+void json_write_raw(struct json_writer *w, const char *json)
+{
+    begin_value(w);
+    buffer_append_text(w->out, json);
+}
+
+void json_write_uint(struct json_writer *w, uint64_t value)
+{
+    begin_value(w);
+    buffer_printf(w->out, "%" PRIu64, value);
+}
+
+void json_write_bool(struct json_writer *w, bool value)
+{
+    json_write_raw(w, value ? "true" : "false");
+}
+
+void json_write_null(struct json_writer *w)
+{
+    json_write_raw(w, "null");
+}
+
+void json_write_double(struct json_writer *w, double value)
+{
+    char text[32];
+    if (!isfinite(value)) {
+        json_write_null(w);
+        return;
+    }
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    json_write_raw(w, text);
+}
+
+void json_write_float(struct json_writer *w, float value)
+{
+    begin_value(w);
+    char text[FLOAT_TEXT_MAX];
+    buffer_append(w->out, text, float_text_write(text, value));
+}
+
+static size_t chunk_length(size_t n_left)
+{
+    return n_left < CHUNK_VALUES ? n_left : CHUNK_VALUES;
+}
+
+/* At most CHUNK_VALUES values, each with a comma after it. */
+static void append_chunk(struct buffer *out, const float *values, size_t n_values)
+{
+    char *start = buffer_reserve(out, n_values * (FLOAT_TEXT_MAX + 1));
+    if (!start)
+        return;
+    char *end = start;
+    for (size_t i = 0; i < n_values; i++) {
+        end += float_text_write(end, values[i]);
+        *end++ = ',';
+    }
+    buffer_commit(out, (size_t)(end - start));
+}
+
+void json_write_float_array(struct json_writer *w, const float *values, size_t n_values)
+{
+    begin_value(w);
+    buffer_append_char(w->out, '[');
+    for (size_t i = 0; i < n_values && !w->out->failed; i += CHUNK_VALUES)
+        append_chunk(w->out, values + i, chunk_length(n_values - i));
+    if (n_values > 0 && !w->out->failed)
+        w->out->n_bytes--; /* the last comma */
+    buffer_append_char(w->out, ']');
+}
+
+void json_write_float_matrix(struct json_writer *w, const float *values, size_t n_rows,
+                             size_t n_cols)
+{
+    json_write_array_begin(w);
+    for (size_t i = 0; i < n_rows; i++)
+        json_write_float_array(w, values + i * n_cols, n_cols);
+    json_write_array_end(w);
+}
+
+static void store_little_endian(unsigned char dst[static 4], float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    for (unsigned i = 0; i < 4; i++)
+        dst[i] = (unsigned char)(bits >> 8 * i);
+}
+
+void json_write_float_base64(struct json_writer *w, const float *values, size_t n_values)
+{
+    begin_value(w);
+    buffer_append_char(w->out, '"');
+    unsigned char bytes[CHUNK_VALUES * 4]; /* a multiple of 3: no padding but in the last chunk */
+    for (size_t i = 0; i < n_values && !w->out->failed; i += CHUNK_VALUES) {
+        size_t n = chunk_length(n_values - i);
+        for (size_t j = 0; j < n; j++)
+            store_little_endian(bytes + 4 * j, values[i + j]);
+        base64_append(w->out, bytes, 4 * n);
+    }
+    buffer_append_char(w->out, '"');
+}
