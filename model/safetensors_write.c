@@ -93,7 +93,8 @@ static bool write_all(FILE *out, const char *header, const struct st_tensor *ten
     bool ok =
         fwrite(prefix, 1, sizeof prefix, out) == sizeof prefix && fwrite(header, 1, n, out) == n;
     for (size_t k = 0; ok && k < n_tensors; k++)
-        ok = fwrite(tensors[k].data, 1, tensors[k].n_bytes, out) == tensors[k].n_bytes;
+        ok = !tensors[k].n_bytes ||
+             fwrite(tensors[k].data, 1, tensors[k].n_bytes, out) == tensors[k].n_bytes;
     return ok && !fflush(out) && !fsync(fileno(out));
 }
 

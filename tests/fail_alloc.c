@@ -6,9 +6,11 @@
 void *__real_malloc(size_t n_bytes);
 void *__real_calloc(size_t n_items, size_t n_bytes);
 void *__real_realloc(void *old, size_t n_bytes);
+void *__real_aligned_alloc(size_t alignment, size_t n_bytes);
 void *__wrap_malloc(size_t n_bytes);
 void *__wrap_calloc(size_t n_items, size_t n_bytes);
 void *__wrap_realloc(void *old, size_t n_bytes);
+void *__wrap_aligned_alloc(size_t alignment, size_t n_bytes);
 
 static _Thread_local bool active;
 static _Thread_local size_t n_left;
@@ -52,4 +54,9 @@ void *__wrap_calloc(size_t n_items, size_t n_bytes)
 void *__wrap_realloc(void *old, size_t n_bytes)
 {
     return must_fail() ? NULL : __real_realloc(old, n_bytes);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t n_bytes)
+{
+    return must_fail() ? NULL : __real_aligned_alloc(alignment, n_bytes);
 }

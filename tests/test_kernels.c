@@ -1,0 +1,156 @@
+/* Each kernel against double precision: the error that its header states, over the whole range. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "defs.h"
+#include "kernels/kernels.h"
+
+#define STATED_ERROR 3e-7
+
+static double sigmoid_of(double x)
+{
+    return 1 / (1 + exp(-x));
+}
+
+static float next_random(uint64_t *seed) /* [-1, 1) */
+{
+    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+    return (float)((double)(*seed >> 40) / 0x1p23 - 1);
+}
+
+static void check_activation(void (*kernel)(float *, size_t), double (*exact)(double),
+                             const char *name)
+{
+    enum { N = 400001 };
+    static float x[N], y[N];
+    double worst = 0;
+    for (size_t k = 0; k < N; k++)
+        x[k] = y[k] = (float)((double)k - N / 2) * 1e-3f * (k % 3 ? 0.05f : 1.0f);
+    kernel(y, N);
+    for (size_t k = 0; k < N; k++)
+        worst = fmax(worst, fabs((double)y[k] - exact((double)x[k])));
+    printf("%s: max abs error %.2e\n", name, worst);
+    assert_true(worst < STATED_ERROR);
+}
+
+static void sigmoid_keeps_its_stated_error(void **state)
+{
+    (void)state;
+    check_activation(kernel_sigmoid, sigmoid_of, "sigmoid");
+}
+
+static void tanh_keeps_its_stated_error(void **state)
+{
+    (void)state;
+    check_activation(kernel_tanh, tanh, "tanh");
+}
+
+static void activations_saturate_without_nan(void **state)
+{
+    (void)state;
+    const float ends[] = {-INFINITY, -3e38f, -1e4f, -88.0f, 88.0f, 1e4f, 3e38f, INFINITY};
+    float s[ARRAY_LEN(ends)], t[ARRAY_LEN(ends)];
+    memcpy(s, ends, sizeof ends);
+    memcpy(t, ends, sizeof ends);
+    kernel_sigmoid(s, ARRAY_LEN(s));
+    kernel_tanh(t, ARRAY_LEN(t));
+    for (size_t k = 0; k < ARRAY_LEN(ends); k++) {
+        assert_true(fabs((double)s[k] - (ends[k] > 0 ? 1 : 0)) < STATED_ERROR);
+        assert_true(fabs((double)t[k] - (ends[k] > 0 ? 1 : -1)) < STATED_ERROR);
+    }
+}
+
+static void clip_and_relu_cut_where_they_should(void **state)
+{
+    (void)state;
+    float x[] = {-5, -3, -1, 0, 1, 3, 5};
+    kernel_clip(x, ARRAY_LEN(x), 0);
+    assert_true(x[0] == -5 && x[6] == 5);
+    kernel_clip(x, ARRAY_LEN(x), 3);
+    assert_true(x[0] == -3 && x[1] == -3 && x[2] == -1 && x[5] == 3 && x[6] == 3);
+    kernel_relu(x, ARRAY_LEN(x));
+    assert_true(x[0] == 0 && x[2] == 0 && x[4] == 1 && x[6] == 3);
+}
+
+/* x @ w + bias for 1 to 9 rows: both sides of the row count where the product changes its way. */
+static void linear_matches_double_for_all_row_counts(void **state)
+{
+    (void)state;
+    enum { MAX_B = 9, IN = 37, OUT = 53 };
+    static float x[MAX_B * IN], w[IN * OUT], bias[OUT], y[MAX_B * OUT];
+    uint64_t seed = 1;
+    for (size_t k = 0; k < ARRAY_LEN(x); k++)
+        x[k] = next_random(&seed);
+    for (size_t k = 0; k < ARRAY_LEN(w); k++)
+        w[k] = next_random(&seed);
+    for (size_t k = 0; k < ARRAY_LEN(bias); k++)
+        bias[k] = next_random(&seed);
+    for (size_t B = 1; B <= MAX_B; B++) {
+        kernel_linear(y, x, B, w, bias, IN, OUT);
+        kernel_linear_add(y, x, B, w, IN, OUT);
+        for (size_t b = 0; b < B; b++)
+            for (size_t n = 0; n < OUT; n++) {
+                double exact = (double)bias[n];
+                for (size_t k = 0; k < IN; k++)
+                    exact += 2 * (double)x[b * IN + k] * (double)w[k * OUT + n];
+                assert_true(fabs((double)y[b * OUT + n] - exact) < 1e-5);
+            }
+    }
+}
+
+static void lstm_cells_follow_the_equations(void **state)
+{
+    (void)state;
+    enum { B = 3, C = 19 };
+    float z[B * 4 * C], c[B * C], m[B * C], before[B * C];
+    uint64_t seed = 2;
+    for (int clipped = 0; clipped < 2; clipped++) {
+        double clip = clipped ? 0.4 : INFINITY;
+        for (size_t k = 0; k < ARRAY_LEN(z); k++)
+            z[k] = 3 * next_random(&seed);
+        for (size_t k = 0; k < ARRAY_LEN(c); k++)
+            before[k] = c[k] = next_random(&seed);
+        kernel_lstm_cells(m, c, z, B, C, clipped ? 0.4f : 0);
+        for (size_t k = 0; k < B * C; k++) {
+            const float *gates = z + k / C * 4 * C + k % C; /* i, j, f, o at distance C */
+            double i = (double)gates[0], j = (double)gates[C], f = (double)gates[2 * C],
+                   o = (double)gates[3 * C];
+            double cell = sigmoid_of(f + 1) * (double)before[k] + sigmoid_of(i) * tanh(j);
+            cell = fmax(-clip, fmin(clip, cell));
+            assert_true(fabs((double)c[k] - cell) < 1e-6);
+            assert_true(fabs((double)m[k] - sigmoid_of(o) * tanh(cell)) < 1e-6);
+        }
+    }
+}
+
+static void highway_gates_the_transformed_branch(void **state)
+{
+    (void)state;
+    float y[] = {2, 2, 2}, carry[] = {100, -100, 0}, transform[] = {5, 5, -5};
+    kernel_highway(y, carry, transform, 3);
+    assert_true(fabs((double)y[0] - 5) < 1e-6); /* an open carry gate passes the transform */
+    assert_true(fabs((double)y[1] - 2) < 1e-6); /* a closed one passes the input */
+    assert_true(fabs((double)y[2] - 1) < 1e-6); /* relu(-5) = 0, half and half */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sigmoid_keeps_its_stated_error),
+        cmocka_unit_test(tanh_keeps_its_stated_error),
+        cmocka_unit_test(activations_saturate_without_nan),
+        cmocka_unit_test(clip_and_relu_cut_where_they_should),
+        cmocka_unit_test(linear_matches_double_for_all_row_counts),
+        cmocka_unit_test(lstm_cells_follow_the_equations),
+        cmocka_unit_test(highway_gates_the_transformed_branch),
+    };
+    kernels_init();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
