@@ -1,0 +1,41 @@
+#pragma once
+/* The naive reference: ELMo's equations, written down one by one in double precision, slow and in
+ * the open. It exists to be read beside the papers and to be compared with: it shares no arithmetic
+ * with model/, trims nothing, batches nothing and uses no BLAS.
+ *
+ *   Kim, Jernite, Sontag, Rush 2016, "Character-aware neural language models", arXiv:1508.06615
+ *   Jozefowicz et al. 2016, "Exploring the limits of language modeling", arXiv:1602.02410
+ *   Peters et al. 2018, "Deep contextualized word representations", arXiv:1802.05365
+ *
+ * A tool of the tests: when memory is short it ends the program. Pure, any thread. */
+#include "elmo.h"
+#include "options.h"
+#include "tensor_set.h"
+
+struct naive_model { /* borrows everything */
+    const struct options *options;
+    const struct tensor_set *weights; /* by the names of tensor_specs.h */
+};
+
+struct naive_sentence { /* owned: naive_sentence_done */
+    size_t n_tokens;
+    double *layers[1 + OPTIONS_MAX_LAYERS]; /* [0]: [n_tokens, P], others: [n_tokens, 2P] */
+    double *final_state;                    /* [direction][layer][h P, c C] */
+    size_t n_cells_clipped; /* over all positions, <S> and </S> too: says that clips were reached */
+    size_t n_outputs_clipped;
+};
+
+/* All layers of one sentence; initial_state is laid out as final_state, NULL: zeros. */
+void naive_run(struct naive_sentence *ret_sentence, const struct naive_model *model,
+               const struct elmo_token *tokens, size_t n_tokens, const double *initial_state);
+void naive_sentence_done(struct naive_sentence *sentence);
+
+/* The scalar mix of the layers, [n_tokens, 2P]; mix as elmo_sentence.mix. Caller frees. */
+double *naive_mix(const struct naive_model *model, const struct naive_sentence *sentence,
+                  const struct elmo_mix *mix);
+/* The mix over the tokens, [2P] or [4P]. Caller frees. */
+double *naive_pool(const struct naive_model *model, const double *mixed, size_t n_tokens,
+                   enum elmo_pooling pooling, bool l2_normalize);
+/* The sentiment head's probabilities, [n_labels]. Caller frees. */
+double *naive_sentiment(const struct naive_model *model, const struct naive_sentence *sentence,
+                        enum elmo_pooling pooling, size_t *ret_n_labels);
