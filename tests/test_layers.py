@@ -15,7 +15,7 @@ ROOT = pathlib.Path(os.environ.get("ELMOD_SOURCE_ROOT", pathlib.Path(__file__).p
 # Folder: folders whose headers it may include with quotes. The longest matching folder counts.
 MAY_INCLUDE = {
     "include": ["include"],
-    "model": ["include", "model"],
+    "model": ["include", "model", "model/kernels"],
     "model/kernels": ["include", "model/kernels"],
     "model/convert": ["include", "model", "model/convert"],
     "server": ["include", "server"],
@@ -27,7 +27,7 @@ LIBRARY_USERS = {
     "hdf5.h": r"model/convert/.*",
     "cblas.h": r"model/[^/]*\.c|model/kernels/.*",
     "nettle/.*": r"model/[^/]*\.c",
-    "uni.*\\.h": r"model/[^/]*\.c|server/[^/]*\.c",
+    "uni(?!std).*\\.h": r"model/[^/]*\.c|server/[^/]*\.c",
 }
 
 # The library below the server returns statuses: it neither prints nor ends the process.
