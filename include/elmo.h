@@ -33,7 +33,7 @@ enum elmo_status {
 };
 
 struct elmo_error {
-    enum elmo_status status;
+    int status;        /* enum elmo_status */
     char message[384]; /* NUL-terminated, never contains text or tokens of a caller */
 };
 

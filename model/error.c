@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-int elmo_fail(struct elmo_error *err, enum elmo_status status, const char *format, ...)
+int elmo_fail(struct elmo_error *err, int status, const char *format, ...)
 {
     if (!err || err->status)
         return status;

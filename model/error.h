@@ -5,7 +5,7 @@
 /* Writes the message into *err unless err is NULL or holds an earlier error; returns `status`, so
  * that `return elmo_fail(err, ELMO_E_FORMAT, "tensor '%s': ...", name);` is the whole failure path.
  */
-int elmo_fail(struct elmo_error *err, enum elmo_status status, const char *format, ...)
+int elmo_fail(struct elmo_error *err, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* elmo_fail for malloc and friends. */

@@ -20,7 +20,6 @@
 #define MAX_LABELS     1024
 
 DEFINE_AUTO(elmo_model_free, struct elmo_model *);
-DEFINE_AUTO(json_decref, json_t *);
 
 static void hash_file(char ret_hex[65], const void *bytes, size_t n_bytes)
 {
@@ -66,7 +65,7 @@ static int read_provenance(struct elmo_model *m, struct elmo_error *err)
 {
     const char *text = safetensors_metadata(m->file, META_PROVENANCE);
     m->info.provenance = text ? text : "{}";
-    AUTO(json_decref) json_t *json = json_loads(m->info.provenance, JSON_REJECT_DUPLICATES, NULL);
+    json_auto_t *json = json_loads(m->info.provenance, JSON_REJECT_DUPLICATES, NULL);
     if (!json_is_object(json))
         return elmo_fail(err, ELMO_E_FORMAT,
                          "__metadata__ '" META_PROVENANCE "' is not a JSON object");

@@ -11,8 +11,6 @@
 #define MAX_HIGHWAYS  64u
 #define N_CHARS_MODEL 262 /* 261 rows and the mask id */
 
-DEFINE_AUTO(json_decref, json_t *);
-
 /* object[key] as an integer in [min, max]; a missing one is `fallback`, or an error where that is
  * -1. */
 static int get_size(const json_t *object, const char *section, const char *key, size_t min,
@@ -133,7 +131,7 @@ static int get_lstm(struct options *o, const json_t *lstm, struct elmo_error *er
 int options_parse(struct options *ret_options, const char *json, struct elmo_error *err)
 {
     json_error_t json_err;
-    AUTO(json_decref) json_t *root = json_loads(json, JSON_REJECT_DUPLICATES, &json_err);
+    json_auto_t *root = json_loads(json, JSON_REJECT_DUPLICATES, &json_err);
     if (!root)
         return elmo_fail(err, ELMO_E_FORMAT, "options: not JSON: %.120s (line %d)", json_err.text,
                          json_err.line);

@@ -15,8 +15,6 @@
 #define PREFIX_BYTES     8u
 #define METADATA_KEY     "__metadata__"
 
-DEFINE_AUTO(json_decref, json_t *);
-
 struct safetensors {
     json_t *header;            /* owns every name and metadata string */
     struct st_tensor *tensors; /* [n_tensors], sorted by data */

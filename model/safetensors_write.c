@@ -11,8 +11,6 @@
 
 #include "error.h"
 
-DEFINE_AUTO(json_decref, json_t *);
-
 static json_t *shape_json(const struct st_tensor *t)
 {
     json_t *shape = json_array();
@@ -54,7 +52,7 @@ static int header_text(const struct st_tensor *tensors, size_t n_tensors,
                        const struct st_metadata *metadata, size_t n_metadata, char **ret_text,
                        struct elmo_error *err)
 {
-    AUTO(json_decref) json_t *header = json_object();
+    json_auto_t *header = json_object();
     size_t begin = 0;
     if (!header || (n_metadata && add_metadata(header, metadata, n_metadata)))
         return elmo_fail(err, ELMO_E_INVALID, "metadata is not UTF-8, or out of memory");
