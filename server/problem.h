@@ -60,7 +60,8 @@ struct problem { /* {0}: no problem; owns nothing, may be copied */
     const char *instance;   /* borrowed request path, or NULL */
     const char *request_id; /* borrowed, or NULL */
     bool has_limit;         /* limit and actual are meant */
-    uint64_t limit, actual;
+    uint64_t limit;
+    uint64_t actual;         /* what was over the limit; 0: not known */
     uint64_t retry_after_ms; /* 0: a retry does not help */
     size_t n_errors;
     struct problem_error errors[PROBLEM_ERRORS_MAX];

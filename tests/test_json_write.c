@@ -198,7 +198,7 @@ static void matrices_are_rows_of_columns(void **state)
     json_write_float_matrix(&w, values, 2, 3);
     json_write_float_matrix(&w, values, 3, 2);
     json_write_float_matrix(&w, NULL, 0, 3);
-    json_write_float_matrix(&w, NULL, 2, 0);
+    json_write_float_matrix(&w, values, 2, 0);
     json_write_array_end(&w);
     assert_text(&b, "[[[1,2,3],[4,5,6]],[[1,2],[3,4],[5,6]],[],[[],[]]]");
 }
