@@ -1,0 +1,137 @@
+#include "log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "json_write.h"
+
+#define TIMESTAMP_MAX 32
+
+/* Written by log_init alone, before there are other threads. */
+static struct {
+    int fd;
+    enum log_format format;
+    enum log_level max_level;
+} sink = {STDERR_FILENO, LOG_FORMAT_JSON, LOG_INFO};
+
+static const char *const level_names[] = {
+#define X(suffix, name) [LOG_##suffix] = name,
+    LOG_LEVELS(X)
+#undef X
+};
+
+void log_init(int fd, enum log_format format, enum log_level max_level)
+{
+    sink.fd = fd;
+    sink.format = format;
+    sink.max_level = max_level;
+}
+
+bool log_enabled(enum log_level level)
+{
+    return level <= sink.max_level;
+}
+
+/* RFC 3339, UTC, milliseconds. */
+static void format_now(char text[static TIMESTAMP_MAX])
+{
+    struct timespec now = {0};
+    struct tm utc;
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    size_t n = strftime(text, TIMESTAMP_MAX, "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(text + n, TIMESTAMP_MAX - n, ".%03ldZ", now.tv_nsec / 1000000);
+}
+
+static void write_value(struct json_writer *w, const struct log_field *field)
+{
+    switch (field->type) {
+    case LOG_FIELD_TEXT: json_write_text(w, field->text); break;
+    case LOG_FIELD_UINT: json_write_uint(w, field->uint); break;
+    case LOG_FIELD_DOUBLE: json_write_double(w, field->real); break;
+    case LOG_FIELD_BOOL: json_write_bool(w, field->uint != 0); break;
+    }
+}
+
+/* {"ts":"...","level":"info","event":"started","threads":2} */
+static void write_json(struct buffer *line, const char *now, const char *level, const char *event,
+                       const struct log_field *fields)
+{
+    struct json_writer w = {.out = line};
+    json_write_object_begin(&w);
+    json_write_key(&w, "ts");
+    json_write_text(&w, now);
+    json_write_key(&w, "level");
+    json_write_text(&w, level);
+    json_write_key(&w, "event");
+    json_write_text(&w, event);
+    for (const struct log_field *field = fields; field && field->name; field++) {
+        json_write_key(&w, field->name);
+        write_value(&w, field);
+    }
+    json_write_object_end(&w);
+    buffer_append_char(line, '\n');
+}
+
+/* 2026-01-31T12:00:00.123Z info started threads=2 listen="127.0.0.1:8080" */
+static void write_plain(struct buffer *line, const char *now, const char *level, const char *event,
+                        const struct log_field *fields)
+{
+    buffer_printf(line, "%s %s %s", now, level, event);
+    for (const struct log_field *field = fields; field && field->name; field++) {
+        struct json_writer w = {.out = line};
+        buffer_printf(line, " %s=", field->name);
+        write_value(&w, field);
+    }
+    buffer_append_char(line, '\n');
+}
+
+static void write_all(const char *bytes, size_t n_bytes)
+{
+    while (n_bytes > 0) {
+        ssize_t n = write(sink.fd, bytes, n_bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return;
+        bytes += n;
+        n_bytes -= (size_t)n;
+    }
+}
+
+/* The line without its fields, made without the heap. */
+static void write_bare(const char *now, const char *level, const char *event)
+{
+    char line[256];
+    if (sink.format == LOG_FORMAT_JSON)
+        snprintf(line, sizeof line,
+                 "{\"ts\":\"%s\",\"level\":\"%s\",\"event\":\"%.99s\",\"fields_lost\":true}\n", now,
+                 level, event);
+    else
+        snprintf(line, sizeof line, "%s %s %.99s fields_lost=true\n", now, level, event);
+    write_all(line, strlen(line));
+}
+
+void log_event(enum log_level level, const char *event, const struct log_field *fields)
+{
+    if (!log_enabled(level))
+        return;
+    int saved_errno = errno;
+    char now[TIMESTAMP_MAX];
+    format_now(now);
+
+    AUTO(buffer_done) struct buffer line = {.max_bytes = LOG_LINE_MAX};
+    if (sink.format == LOG_FORMAT_JSON)
+        write_json(&line, now, level_names[level], event, fields);
+    else
+        write_plain(&line, now, level_names[level], event, fields);
+
+    if (line.failed)
+        write_bare(now, level_names[level], event);
+    else
+        write_all(line.bytes, line.n_bytes);
+    errno = saved_errno;
+}
