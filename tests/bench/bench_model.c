@@ -1,0 +1,227 @@
+/* Tokens per second of the model library, without HTTP: real sentences in batches of 1, 8 and 32,
+ * every session in a thread of its own, `elmo` asked for. Beside each figure stands the bound that
+ * this machine's own sgemm rate, measured in the same run, sets for the multiply-adds of the model.
+ *
+ *     bench_model [--model FILE] [--threads N] [--sentences FILE] [--limit N] [--rounds N]
+ *
+ * Prints the median of the rounds and, in brackets, the slowest and the fastest. */
+#include <cblas.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "defs.h"
+#include "model.h"
+
+#define MAX_THREADS   64
+#define MAX_SENTENCES 4096
+#define MAX_ROUNDS    99
+
+struct bench {
+    struct elmo_model *model;
+    struct elmo_sentence sentences[MAX_SENTENCES];
+    size_t n_sentences, n_tokens;
+    struct elmo_session *sessions[MAX_THREADS];
+    unsigned n_threads;
+    size_t batch;       /* sentences */
+    atomic_size_t next; /* sentence that no thread has taken yet */
+    atomic_bool failed;
+};
+
+struct thread {
+    struct bench *bench;
+    struct elmo_session *session;
+    pthread_t id;
+};
+
+static double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void *run_batches(void *arg)
+{
+    struct thread *t = arg;
+    struct bench *b = t->bench;
+    for (;;) {
+        size_t first = atomic_fetch_add(&b->next, b->batch);
+        if (first >= b->n_sentences)
+            return NULL;
+        size_t n = b->n_sentences - first < b->batch ? b->n_sentences - first : b->batch;
+        if (elmo_session_run(t->session, b->sentences + first, n, NULL))
+            b->failed = true;
+    }
+}
+
+/* All sentences once; returns seconds. */
+static double run_round(struct bench *b)
+{
+    struct thread threads[MAX_THREADS];
+    double begin = seconds_now();
+    b->next = 0;
+    for (unsigned k = 0; k < b->n_threads; k++) {
+        threads[k] = (struct thread){.bench = b, .session = b->sessions[k]};
+        if (pthread_create(&threads[k].id, NULL, run_batches, &threads[k]))
+            abort();
+    }
+    for (unsigned k = 0; k < b->n_threads; k++)
+        pthread_join(threads[k].id, NULL);
+    return seconds_now() - begin;
+}
+
+/* ---- The bound ---- */
+
+struct gemm {
+    float *a, *b, *c;
+    pthread_t id;
+};
+
+enum { GEMM_M = 512, GEMM_N = 2048, GEMM_K = 1024, GEMM_REPEATS = 8 };
+
+static void *run_gemm(void *arg)
+{
+    struct gemm *g = arg;
+    for (int k = 0; k < GEMM_REPEATS; k++)
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, GEMM_M, GEMM_N, GEMM_K, 1, g->a,
+                    GEMM_K, g->b, GEMM_N, 0, g->c, GEMM_N);
+    return NULL;
+}
+
+/* Multiply-adds per second of a large sgemm in each of n_threads threads at once; median of 5. */
+static double sgemm_rate(unsigned n_threads)
+{
+    static struct gemm gemms[MAX_THREADS];
+    double rates[5];
+    for (unsigned k = 0; k < n_threads; k++) {
+        gemms[k].a = calloc(GEMM_M * GEMM_K, sizeof(float));
+        gemms[k].b = calloc(GEMM_K * GEMM_N, sizeof(float));
+        gemms[k].c = calloc(GEMM_M * GEMM_N, sizeof(float));
+        if (!gemms[k].a || !gemms[k].b || !gemms[k].c)
+            abort();
+    }
+    for (size_t round = 0; round < ARRAY_LEN(rates); round++) {
+        double begin = seconds_now();
+        for (unsigned k = 0; k < n_threads; k++)
+            if (pthread_create(&gemms[k].id, NULL, run_gemm, &gemms[k]))
+                abort();
+        for (unsigned k = 0; k < n_threads; k++)
+            pthread_join(gemms[k].id, NULL);
+        rates[round] =
+            (double)n_threads * GEMM_REPEATS * GEMM_M * GEMM_N * GEMM_K / (seconds_now() - begin);
+    }
+    qsort(rates, ARRAY_LEN(rates), sizeof *rates, ascending);
+    for (unsigned k = 0; k < n_threads; k++) {
+        free(gemms[k].a);
+        free(gemms[k].b);
+        free(gemms[k].c);
+    }
+    return rates[ARRAY_LEN(rates) / 2];
+}
+
+/* Multiply-adds of the LSTMs for one position, both directions. */
+static double lstm_madds(const struct options *o)
+{
+    double C = (double)o->cell_dim, P = (double)o->proj_dim;
+    return 2 * (double)o->n_layers * (2 * P * 4 * C + C * P);
+}
+
+/* ---- Set-up ---- */
+
+static bool read_sentences(struct bench *b, const char *path, size_t limit)
+{
+    static char line[1 << 16];
+    FILE *in = fopen(path, "r");
+    if (!in)
+        return false;
+    while (b->n_sentences < limit && fgets(line, sizeof line, in)) {
+        struct elmo_sentence *s = &b->sentences[b->n_sentences];
+        struct elmo_token *tokens;
+        char *text = strdup(line);
+        if (!text || elmo_tokenize(b->model, text, strlen(text), &tokens, &s->n_tokens, NULL))
+            break;
+        s->tokens = tokens;
+        s->elmo = malloc((s->n_tokens + 1) * elmo_model_info(b->model)->layer_dim * sizeof(float));
+        if (!s->elmo)
+            break;
+        b->n_tokens += s->n_tokens;
+        b->n_sentences++;
+    }
+    fclose(in);
+    return b->n_sentences > 0;
+}
+
+static void measure(struct bench *b, size_t batch, int rounds, double bound)
+{
+    double rates[MAX_ROUNDS];
+    b->batch = batch;
+    run_round(b); /* warm-up */
+    for (int k = 0; k < rounds; k++)
+        rates[k] = (double)b->n_tokens / run_round(b);
+    qsort(rates, (size_t)rounds, sizeof *rates, ascending);
+    printf("batch %2zu: %8.0f tokens/s  (%.0f .. %.0f)  %5.1f %% of the bound\n", batch,
+           rates[rounds / 2], rates[0], rates[rounds - 1], 100 * rates[rounds / 2] / bound);
+    fflush(stdout);
+}
+
+static const char *option(int argc, char **argv, const char *name, const char *fallback)
+{
+    for (int k = 1; k + 1 < argc; k += 2)
+        if (!strcmp(argv[k], name))
+            return argv[k + 1];
+    return fallback;
+}
+
+int main(int argc, char **argv)
+{
+    static struct bench b;
+    struct elmo_error err = {0};
+    const char *model_path = option(argc, argv, "--model", NULL);
+    const char *text_path = option(argc, argv, "--sentences", BENCH_SENTENCES);
+    int rounds = atoi(option(argc, argv, "--rounds", "5"));
+    long limit = atol(option(argc, argv, "--limit", "200"));
+    long threads = atol(option(argc, argv, "--threads", "2"));
+    if (rounds < 1 || rounds > MAX_ROUNDS || limit < 1 || limit > MAX_SENTENCES || threads < 1 ||
+        threads > MAX_THREADS || argc % 2 == 0) {
+        fprintf(stderr, "usage: bench_model [--model FILE] [--threads N] [--sentences FILE]"
+                        " [--limit N] [--rounds N]\n");
+        return 2;
+    }
+    b.n_threads = (unsigned)threads;
+    if (model_path ? elmo_model_open(&b.model, model_path, &err)
+                   : elmo_model_open_default(&b.model, &err)) {
+        fprintf(stderr, "%s\n", err.message);
+        return 1;
+    }
+    if (!read_sentences(&b, text_path, (size_t)limit)) {
+        fprintf(stderr, "no sentences in '%s'\n", text_path);
+        return 1;
+    }
+    for (unsigned k = 0; k < b.n_threads; k++)
+        if (elmo_session_new(&b.sessions[k], b.model, &err))
+            return 1;
+    const struct elmo_model_info *info = elmo_model_info(b.model);
+    double rate = sgemm_rate(b.n_threads);
+    double positions = (double)(b.n_tokens + 2 * b.n_sentences) / (double)b.n_tokens;
+    double bound = rate / (lstm_madds(&b.model->options) * positions);
+    printf("model %s, %zu cells, %.1f M parameters; %zu sentences, %zu tokens; %u thread(s)\n",
+           info->name, info->cell_dim, (double)info->n_parameters / 1e6, b.n_sentences, b.n_tokens,
+           b.n_threads);
+    printf("sgemm here: %.1f GFLOP/s; at that rate the LSTMs alone allow %.0f tokens/s\n",
+           2 * rate / 1e9, bound);
+    static const size_t batches[] = {1, 8, 32};
+    for (size_t k = 0; k < ARRAY_LEN(batches); k++)
+        measure(&b, batches[k], rounds, bound);
+    return b.failed;
+}
