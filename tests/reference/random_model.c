@@ -45,8 +45,10 @@ static void optional_number(char *text, size_t text_bytes, const char *key, doub
     size_t way = rng_below(rng, 3);
     if (value != 0.0 || way == 0)
         snprintf(text, text_bytes, "\"%s\": %.9g, ", key, value);
+    else if (way == 1)
+        text[0] = '\0';
     else
-        snprintf(text, text_bytes, way == 1 ? "" : "\"%s\": null, ", key);
+        snprintf(text, text_bytes, "\"%s\": null, ", key);
 }
 
 static void write_options_json(struct random_model *model, struct rng *rng)
