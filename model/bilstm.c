@@ -169,11 +169,12 @@ static void run_step(const struct scratch *s, float *gates, float *x, size_t B, 
     size_t P = o->proj_dim, C = o->cell_dim;
     kernel_linear_add(gates, s->h, B, w->w_recurrent, P, 4 * C);
     kernel_lstm_cells(s->m, s->c, gates, B, C, o->cell_clip);
-    if (w->w_proj)
+    if (w->w_proj) {
         kernel_linear(s->h, s->m, B, w->w_proj, NULL, C, P);
-    else
-        memcpy(s->h, s->m, B * P * sizeof *s->h); /* C == P */
-    kernel_clip(s->h, B * P, o->proj_clip);
+        kernel_clip(s->h, B * P, o->proj_clip);
+    } else { /* C == P; TensorFlow clips what it projects */
+        memcpy(s->h, s->m, B * P * sizeof *s->h);
+    }
     if (residual)
         kernel_add(x, s->h, B * P);
     else

@@ -3,8 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/kernels.h"
-
 #define LAYER_NORM_EPSILON 1e-12 /* bilm-tf's */
 
 void softmax(float *x, size_t n)
@@ -35,7 +33,7 @@ static void layer_shares(float *shares, const struct elmo_mix *mix, size_t n)
 }
 
 /* One mean and one variance over all of x, in double: a sentence may have millions of values. */
-static void mean_and_scale(const float *x, size_t n, float *ret_mean, float *ret_scale)
+static void mean_and_scale(const float *x, size_t n, double *ret_mean, double *ret_scale)
 {
     double sum = 0, squares = 0;
     for (size_t k = 0; k < n; k++)
@@ -43,40 +41,34 @@ static void mean_and_scale(const float *x, size_t n, float *ret_mean, float *ret
     double mean = sum / (double)n;
     for (size_t k = 0; k < n; k++)
         squares += ((double)x[k] - mean) * ((double)x[k] - mean);
-    *ret_mean = (float)mean;
-    *ret_scale = (float)(1 / sqrt(squares / (double)n + LAYER_NORM_EPSILON));
+    *ret_mean = mean;
+    *ret_scale = 1 / sqrt(squares / (double)n + LAYER_NORM_EPSILON);
 }
 
-/* out [T, 2P] += share * x + offset, where x [T, P] counts twice. */
-static void add_layer_0(float *out, const float *x, size_t T, size_t P, float share)
+/* out += scale * (x - mean). The mean goes first and in double: where all values are nearly alike,
+ * layer norm's scale is up to 1e6, and float32 would keep nothing of scale * x - scale * mean. */
+static void add_layer(float *restrict out, const float *restrict x, size_t n, double mean,
+                      double scale)
 {
-    for (size_t t = 0; t < T; t++) {
-        kernel_add_scaled(out + t * 2 * P, share, x + t * P, P);
-        kernel_add_scaled(out + t * 2 * P + P, share, x + t * P, P);
-    }
+    for (size_t k = 0; k < n; k++)
+        out[k] += (float)(scale * ((double)x[k] - mean));
 }
 
 void mix_layers(float *out, const float *const *layers, size_t n_layers, size_t T, size_t P,
                 const struct elmo_mix *mix, float *shares)
 {
-    float offset = 0; /* what layer norm subtracts, summed over the layers */
     memset(out, 0, T * 2 * P * sizeof *out);
     layer_shares(shares, mix, 1 + n_layers);
     for (size_t k = 0; k <= n_layers && T; k++) {
-        float share = shares[k];
-        if (mix && mix->layer_norm) {
-            float mean, scale; /* of [x ; x] as of x */
+        double mean = 0, scale = 1;
+        if (mix && mix->layer_norm) /* of layer 0, [x ; x], as of x */
             mean_and_scale(layers[k], T * (k ? 2 * P : P), &mean, &scale);
-            share *= scale;
-            offset += share * mean;
-        }
+        scale *= (double)shares[k];
         if (k)
-            kernel_add_scaled(out, share, layers[k], T * 2 * P);
-        else
-            add_layer_0(out, layers[k], T, P, share);
+            add_layer(out, layers[k], T * 2 * P, mean, scale);
+        for (size_t half = 0; half < 2 * T && !k; half++)
+            add_layer(out + half * P, layers[0] + half / 2 * P, P, mean, scale);
     }
-    for (size_t k = 0; k < T * 2 * P && offset != 0; k++)
-        out[k] -= offset;
 }
 
 static void pool_mean(float *out, const float *x, size_t T, size_t D)

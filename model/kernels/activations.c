@@ -79,12 +79,6 @@ void kernel_add(float *restrict y, const float *restrict x, size_t n)
         y[k] += x[k];
 }
 
-void kernel_add_scaled(float *restrict y, float scale, const float *restrict x, size_t n)
-{
-    for (size_t k = 0; k < n; k++)
-        y[k] += scale * x[k];
-}
-
 static void lstm_row(float *restrict m, float *restrict c, const float *restrict z, size_t C,
                      float cell_clip)
 {

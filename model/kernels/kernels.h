@@ -24,7 +24,6 @@ void kernel_tanh(float *x, size_t n);
 void kernel_relu(float *x, size_t n);
 void kernel_clip(float *x, size_t n, float clip);    /* to [-clip, clip]; 0: as it is */
 void kernel_add(float *y, const float *x, size_t n); /* y += x */
-void kernel_add_scaled(float *y, float scale, const float *x, size_t n); /* y += scale * x */
 
 /* One LSTM step of B rows. z [B, 4C] = pre-activations in the order i, j, f, o:
  *     c = clip(sigmoid(f + 1) * c + sigmoid(i) * tanh(j))        c [B, C], in and out
