@@ -16,7 +16,8 @@ static size_t between(struct rng *rng, size_t least, size_t most)
 
 struct options random_options(struct rng *rng)
 {
-    static const float clips[] = {0.0f, 0.125f, 0.25f, 0.5f};
+    static const float cell_clips[] = {0.0f, 0.125f, 0.25f, 0.5f};
+    static const float proj_clips[] = {0.0f, 0.0625f, 0.125f, 0.25f};
     struct options o = {
         .char_dim = between(rng, 1, 6),
         .max_chars = rng_chance(rng, 30) ? 50 : between(rng, 3, 16),
@@ -24,8 +25,8 @@ struct options random_options(struct rng *rng)
         .n_highway = rng_below(rng, 4),
         .activation = rng_chance(rng, 50) ? ACT_RELU : ACT_TANH,
         .n_layers = between(rng, 1, 3),
-        .cell_clip = clips[rng_below(rng, ARRAY_LEN(clips))],
-        .proj_clip = clips[rng_below(rng, ARRAY_LEN(clips))],
+        .cell_clip = cell_clips[rng_below(rng, ARRAY_LEN(cell_clips))],
+        .proj_clip = proj_clips[rng_below(rng, ARRAY_LEN(proj_clips))],
         .skip_connections = rng_chance(rng, 50),
     };
     for (size_t k = 0; k < o.n_char_filters; k++) {
