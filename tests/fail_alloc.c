@@ -7,10 +7,12 @@ void *__real_malloc(size_t n_bytes);
 void *__real_calloc(size_t n_items, size_t n_bytes);
 void *__real_realloc(void *old, size_t n_bytes);
 void *__real_aligned_alloc(size_t alignment, size_t n_bytes);
+char *__real_strdup(const char *text);
 void *__wrap_malloc(size_t n_bytes);
 void *__wrap_calloc(size_t n_items, size_t n_bytes);
 void *__wrap_realloc(void *old, size_t n_bytes);
 void *__wrap_aligned_alloc(size_t alignment, size_t n_bytes);
+char *__wrap_strdup(const char *text);
 
 static _Thread_local bool active;
 static _Thread_local size_t n_left;
@@ -59,4 +61,9 @@ void *__wrap_realloc(void *old, size_t n_bytes)
 void *__wrap_aligned_alloc(size_t alignment, size_t n_bytes)
 {
     return must_fail() ? NULL : __real_aligned_alloc(alignment, n_bytes);
+}
+
+char *__wrap_strdup(const char *text)
+{
+    return must_fail() ? NULL : __real_strdup(text);
 }

@@ -1,6 +1,6 @@
 #pragma once
 /* Makes allocations of a test program fail on purpose; linked with --wrap=malloc,calloc,
- * realloc and aligned_alloc. */
+ * realloc, aligned_alloc and strdup. */
 #include <stddef.h>
 
 /* Lets `n_good` allocations of this thread succeed and makes all later ones fail, until
