@@ -282,7 +282,7 @@ enum config_outcome config_load(struct config *ret_config, int argc, char *const
         return CONFIG_EXIT;
     }
     if (l->asked[CONFIG_VERSION]) {
-        fprintf(out, "elmod %s (%s)\n", ELMOD_VERSION, ELMOD_COMMIT);
+        fprintf(out, "elmod %s (%s)\n", elmod_version, elmod_commit);
         return CONFIG_EXIT;
     }
     if (!read_environment(l, envp) || !apply_all(l))

@@ -3,7 +3,6 @@
 
 #include "config_table.h"
 #include "json_write.h"
-#include "version.h"
 
 #define HELP_COLUMN 36
 
