@@ -341,5 +341,6 @@ int main(void)
         cmocka_unit_test(reference_gives_the_458_token_vectors),
         cmocka_unit_test(reference_gives_all_sentences_and_reaches_the_clips),
     };
-    return cmocka_run_group_tests_name("golden_allennlp", tests, set_up, tear_down);
+    int r = cmocka_run_group_tests_name("golden_allennlp", tests, set_up, tear_down);
+    return r || golden.available ? r : 77; /* meson's word for skipped */
 }

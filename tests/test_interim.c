@@ -250,5 +250,6 @@ int main(void)
         cmocka_unit_test(shipped_model_is_as_close_as_its_card_says),
         cmocka_unit_test(card_is_of_the_shipped_file),
     };
-    return cmocka_run_group_tests_name("interim", tests, set_up, tear_down);
+    int r = cmocka_run_group_tests_name("interim", tests, set_up, tear_down);
+    return r || fixture.json ? r : 77; /* meson's word for skipped */
 }
