@@ -1,0 +1,381 @@
+/* All values are integers (durations in nanoseconds) in relaxed atomics: each is right on its own,
+ * and a scrape that comes between two of them sees a state that was almost there. A histogram's
+ * count is the sum of its buckets, so that at least those two always agree. */
+#include "metrics.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "process_stats.h"
+
+/* ---- Histograms ---- */
+
+#define BOUNDS_MAX 20
+
+struct scale {                   /* what a histogram counts */
+    double unit;                 /* of one, in what the metric's name says */
+    uint64_t bounds[BOUNDS_MAX]; /* upper, included; ascending; 0 ends them */
+};
+
+struct histogram {
+    _Atomic uint64_t buckets[BOUNDS_MAX + 1]; /* each on its own, not cumulative */
+    _Atomic uint64_t sum;
+};
+
+#define US UINT64_C(1000)
+#define MS UINT64_C(1000000)
+#define S  UINT64_C(1000000000)
+
+static const struct scale duration_scale = {/* nanoseconds, shown as seconds */
+                                            1e-9,
+                                            {100 * US, 250 * US, 500 * US, 1 * MS, 2500 * US,
+                                             5 * MS, 10 * MS, 25 * MS, 50 * MS, 100 * MS, 250 * MS,
+                                             500 * MS, 1 * S, 2500 * MS, 5 * S, 10 * S, 30 * S}};
+static const struct scale batch_tokens_scale = {
+    1, {1, 4, 16, 64, 256, 512, 1024, 2048, 4096, 8192, 16384, 65536}};
+static const struct scale batch_requests_scale = {1, {1, 2, 4, 8, 16, 32, 64, 128, 256, 512}};
+
+static void add(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+static uint64_t load(_Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void observe(struct histogram *histogram, const struct scale *scale, uint64_t value)
+{
+    size_t i = 0;
+    while (i < BOUNDS_MAX && scale->bounds[i] > 0 && value > scale->bounds[i])
+        i++;
+    add(&histogram->buckets[i], 1);
+    add(&histogram->sum, value);
+}
+
+static uint64_t nanoseconds(double seconds)
+{
+    if (!(seconds > 0)) /* also what is not a number */
+        return 0;
+    return seconds < 1e9 ? (uint64_t)(seconds * 1e9) : UINT64_C(1000000000) * S;
+}
+
+/* ---- The state ---- */
+
+/* What the service answers; a test holds this list to problem.h. Anything else is "other". */
+static const unsigned statuses[] = {200, 400, 404, 405, 406, 408, 413,
+                                    415, 422, 429, 500, 501, 503, 504};
+#define N_STATUSES ARRAY_LEN(statuses)
+
+struct path_metrics {
+    _Atomic uint64_t requests[N_STATUSES + 1];
+    struct histogram duration;
+};
+
+struct metrics {
+    struct metrics_options options;
+    struct histogram stages[N_STAGES];
+    struct histogram batch_tokens;
+    struct histogram batch_requests;
+    _Atomic uint64_t rejected[PROBLEM_N_CODES];
+    _Atomic uint64_t queue_tokens;
+    _Atomic uint64_t queue_requests;
+    _Atomic int64_t inflight;
+    _Atomic(const struct metrics_model *) model; /* NULL until it is loaded */
+    struct path_metrics paths[];                 /* [options.n_paths] */
+};
+
+struct metrics *metrics_new(const struct metrics_options *options)
+{
+    assert(options->n_paths > 0);
+    size_t n_bytes;
+    if (!mul_ok(options->n_paths, sizeof(struct path_metrics), &n_bytes) ||
+        !add_ok(n_bytes, sizeof(struct metrics), &n_bytes))
+        return NULL;
+    struct metrics *m = calloc(1, n_bytes);
+    if (m)
+        m->options = *options;
+    return m;
+}
+
+void metrics_free(struct metrics *m)
+{
+    free(m);
+}
+
+/* ---- Updates ---- */
+
+void metrics_request_done(struct metrics *m, size_t path, unsigned status, double seconds)
+{
+    assert(path < m->options.n_paths);
+    size_t i = 0;
+    while (i < N_STATUSES && statuses[i] != status)
+        i++;
+    add(&m->paths[path].requests[i], 1);
+    observe(&m->paths[path].duration, &duration_scale, nanoseconds(seconds));
+}
+
+void metrics_stage(struct metrics *m, enum metrics_stage stage, double seconds)
+{
+    observe(&m->stages[stage], &duration_scale, nanoseconds(seconds));
+}
+
+void metrics_batch(struct metrics *m, uint64_t n_requests, uint64_t n_tokens)
+{
+    observe(&m->batch_requests, &batch_requests_scale, n_requests);
+    observe(&m->batch_tokens, &batch_tokens_scale, n_tokens);
+}
+
+void metrics_rejected(struct metrics *m, enum problem_code reason)
+{
+    add(&m->rejected[reason], 1);
+}
+
+void metrics_queue_set(struct metrics *m, uint64_t n_requests, uint64_t n_tokens)
+{
+    atomic_store_explicit(&m->queue_requests, n_requests, memory_order_relaxed);
+    atomic_store_explicit(&m->queue_tokens, n_tokens, memory_order_relaxed);
+}
+
+void metrics_inflight_add(struct metrics *m, int64_t change)
+{
+    atomic_fetch_add_explicit(&m->inflight, change, memory_order_relaxed);
+}
+
+void metrics_model_set(struct metrics *m, const struct metrics_model *model)
+{
+    atomic_store_explicit(&m->model, model, memory_order_release);
+}
+
+/* ---- Text ---- */
+
+struct series { /* name, or name{label="value"} */
+    const char *name;
+    const char *label; /* or NULL */
+    const char *value;
+};
+
+struct scrape {
+    struct metrics *m;
+    struct process_stats process;
+    struct buffer *out;
+};
+
+/* name="value" with the three escapes of the format. */
+static void write_label(struct buffer *out, const char *name, const char *value)
+{
+    buffer_printf(out, "%s=\"", name);
+    for (; *value; value++) {
+        if (*value == '\\' || *value == '"' || *value == '\n')
+            buffer_append_char(out, '\\');
+        buffer_append_char(out, *value == '\n' ? 'n' : *value);
+    }
+    buffer_append_char(out, '"');
+}
+
+/* name_suffix{label="value",le="bound"} and a space; label and bound may be NULL. */
+static void write_name(struct buffer *out, struct series series, const char *suffix,
+                       const char *bound)
+{
+    buffer_append_text(out, series.name);
+    buffer_append_text(out, suffix);
+    const char *separator = "{";
+    if (series.label) {
+        buffer_append_text(out, separator);
+        write_label(out, series.label, series.value);
+        separator = ",";
+    }
+    if (bound) {
+        buffer_append_text(out, separator);
+        write_label(out, "le", bound);
+    }
+    buffer_append_text(out, series.label || bound ? "} " : " ");
+}
+
+static void write_sample(struct buffer *out, struct series series, uint64_t n)
+{
+    write_name(out, series, "", NULL);
+    buffer_printf(out, "%" PRIu64 "\n", n);
+}
+
+static void write_histogram(struct buffer *out, struct series series, struct histogram *histogram,
+                            const struct scale *scale)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i <= BOUNDS_MAX; i++) {
+        bool is_last = i == BOUNDS_MAX || scale->bounds[i] == 0;
+        char bound[32] = "+Inf";
+        if (!is_last)
+            snprintf(bound, sizeof bound, "%.9g", (double)scale->bounds[i] * scale->unit);
+        n += load(&histogram->buckets[i]);
+        write_name(out, series, "_bucket", bound);
+        buffer_printf(out, "%" PRIu64 "\n", n);
+        if (is_last)
+            break;
+    }
+    write_name(out, series, "_sum", NULL);
+    buffer_printf(out, "%.15g\n", (double)load(&histogram->sum) * scale->unit);
+    write_name(out, series, "_count", NULL);
+    buffer_printf(out, "%" PRIu64 "\n", n);
+}
+
+static void write_requests(const struct scrape *s, const char *name)
+{
+    for (size_t path = 0; path < s->m->options.n_paths; path++)
+        for (size_t i = 0; i <= N_STATUSES; i++) {
+            char code[16] = "other";
+            if (i < N_STATUSES)
+                snprintf(code, sizeof code, "%u", statuses[i]);
+            buffer_printf(s->out, "%s{", name);
+            write_label(s->out, "path", s->m->options.paths[path]);
+            buffer_printf(s->out, ",code=\"%s\"} %" PRIu64 "\n", code,
+                          load(&s->m->paths[path].requests[i]));
+        }
+}
+
+static void write_request_durations(const struct scrape *s, const char *name)
+{
+    for (size_t path = 0; path < s->m->options.n_paths; path++)
+        write_histogram(s->out, (struct series){name, "path", s->m->options.paths[path]},
+                        &s->m->paths[path].duration, &duration_scale);
+}
+
+static void write_stages(const struct scrape *s, const char *name)
+{
+    static const char *const stage_names[N_STAGES] = {
+        [STAGE_PARSE] = "parse",
+        [STAGE_QUEUE] = "queue",
+        [STAGE_COMPUTE] = "compute",
+        [STAGE_WRITE] = "write",
+    };
+    for (size_t i = 0; i < N_STAGES; i++)
+        write_histogram(s->out, (struct series){name, "stage", stage_names[i]}, &s->m->stages[i],
+                        &duration_scale);
+}
+
+static void write_queue_tokens(const struct scrape *s, const char *name)
+{
+    write_sample(s->out, (struct series){.name = name}, load(&s->m->queue_tokens));
+}
+
+static void write_queue_requests(const struct scrape *s, const char *name)
+{
+    write_sample(s->out, (struct series){.name = name}, load(&s->m->queue_requests));
+}
+
+static void write_batch_tokens(const struct scrape *s, const char *name)
+{
+    write_histogram(s->out, (struct series){.name = name}, &s->m->batch_tokens,
+                    &batch_tokens_scale);
+}
+
+static void write_batch_requests(const struct scrape *s, const char *name)
+{
+    write_histogram(s->out, (struct series){.name = name}, &s->m->batch_requests,
+                    &batch_requests_scale);
+}
+
+static void write_tokens(const struct scrape *s, const char *name)
+{
+    write_sample(s->out, (struct series){.name = name}, load(&s->m->batch_tokens.sum));
+}
+
+static void write_rejected(const struct scrape *s, const char *name)
+{
+    for (enum problem_code code = PROBLEM_NONE + 1; code < PROBLEM_N_CODES; code++)
+        write_sample(s->out, (struct series){name, "reason", problem_code_text(code)},
+                     load(&s->m->rejected[code]));
+}
+
+static void write_inflight(const struct scrape *s, const char *name)
+{
+    buffer_printf(s->out, "%s %" PRId64 "\n", name,
+                  atomic_load_explicit(&s->m->inflight, memory_order_relaxed));
+}
+
+static void write_build_info(const struct scrape *s, const char *name)
+{
+    buffer_printf(s->out, "%s{", name);
+    write_label(s->out, "version", s->m->options.version);
+    buffer_append_char(s->out, ',');
+    write_label(s->out, "commit", s->m->options.commit);
+    buffer_append_text(s->out, "} 1\n");
+}
+
+static void write_model_info(const struct scrape *s, const char *name)
+{
+    const struct metrics_model *model = atomic_load_explicit(&s->m->model, memory_order_acquire);
+    if (!model)
+        return;
+    buffer_printf(s->out, "%s{", name);
+    write_label(s->out, "name", model->name);
+    buffer_append_char(s->out, ',');
+    write_label(s->out, "hash", model->hash);
+    buffer_append_char(s->out, ',');
+    write_label(s->out, "dtype", model->dtype);
+    buffer_append_text(s->out, "} 1\n");
+}
+
+static void write_cpu_seconds(const struct scrape *s, const char *name)
+{
+    buffer_printf(s->out, "%s %.15g\n", name, s->process.cpu_seconds);
+}
+
+static void write_resident_bytes(const struct scrape *s, const char *name)
+{
+    write_sample(s->out, (struct series){.name = name}, s->process.resident_bytes);
+}
+
+static void write_open_fds(const struct scrape *s, const char *name)
+{
+    write_sample(s->out, (struct series){.name = name}, s->process.open_fds);
+}
+
+static void write_max_fds(const struct scrape *s, const char *name)
+{
+    write_sample(s->out, (struct series){.name = name}, s->process.max_fds);
+}
+
+static void write_start_time(const struct scrape *s, const char *name)
+{
+    buffer_printf(s->out, "%s %.15g\n", name, s->process.start_time_seconds);
+}
+
+/* X(function, name, type, help) */
+#define METRICS(X)                                                                                 \
+    X(write_requests, "elmod_requests_total", "counter", "Requests answered.")                     \
+    X(write_request_durations, "elmod_request_duration_seconds", "histogram",                      \
+      "From the first byte of a request to the last of its answer.")                               \
+    X(write_stages, "elmod_stage_duration_seconds", "histogram",                                   \
+      "Parts of a request: reading it, waiting, computing, writing the answer.")                   \
+    X(write_queue_tokens, "elmod_queue_tokens", "gauge", "Tokens that wait for a worker.")         \
+    X(write_queue_requests, "elmod_queue_requests", "gauge", "Requests that wait for a worker.")   \
+    X(write_batch_tokens, "elmod_batch_tokens", "histogram", "Tokens that a worker took at once.") \
+    X(write_batch_requests, "elmod_batch_requests", "histogram",                                   \
+      "Requests that a worker took at once.")                                                      \
+    X(write_tokens, "elmod_tokens_total", "counter", "Tokens computed.")                           \
+    X(write_rejected, "elmod_rejected_total", "counter",                                           \
+      "Requests turned away, by the code of the problem in the answer.")                           \
+    X(write_inflight, "elmod_inflight_requests", "gauge", "Requests begun and not yet answered.")  \
+    X(write_build_info, "elmod_build_info", "gauge", "Always 1; the labels say what runs.")        \
+    X(write_model_info, "elmod_model_info", "gauge", "1 once the model is loaded.")                \
+    X(write_cpu_seconds, "process_cpu_seconds_total", "counter", "User and system CPU time.")      \
+    X(write_resident_bytes, "process_resident_memory_bytes", "gauge", "Resident memory.")          \
+    X(write_open_fds, "process_open_fds", "gauge", "Open file descriptors.")                       \
+    X(write_max_fds, "process_max_fds", "gauge", "Limit of open file descriptors.")                \
+    X(write_start_time, "process_start_time_seconds", "gauge", "Start, since the epoch.")
+
+void metrics_write(struct metrics *m, struct buffer *out)
+{
+    const struct scrape scrape = {
+        .m = m, .process = process_stats_read(m->options.root), .out = out};
+#define X(function, name, type, help)                                                \
+    buffer_append_text(out, "# HELP " name " " help "\n# TYPE " name " " type "\n"); \
+    function(&scrape, name);
+    METRICS(X)
+#undef X
+}
