@@ -293,7 +293,7 @@ enum config_outcome config_load(struct config *ret_config, int argc, char *const
     }
     *ret_config = l->config;
     l->config = (struct config){0}; /* the texts have moved */
-    return CONFIG_RUN;
+    return l->asked[CONFIG_HEALTH] ? CONFIG_CHECK : CONFIG_RUN;
 }
 
 /* ---- Addresses ---- */

@@ -65,12 +65,13 @@ struct config_address {
 
 enum config_outcome {
     CONFIG_RUN,   /* *ret_config is filled: config_done it */
+    CONFIG_CHECK, /* --health-check; the same */
     CONFIG_EXIT,  /* --help, --version or --print-config was answered on `out`: exit 0 */
     CONFIG_ERROR, /* one line on `err` says what is wrong: exit 2 */
 };
 
 /* argv[0] is skipped; envp is NULL-terminated like environ. Nothing but the outcome is returned
- * unless it is CONFIG_RUN. */
+ * unless it is CONFIG_RUN or CONFIG_CHECK. */
 enum config_outcome config_load(struct config *ret_config, int argc, char *const argv[],
                                 char *const envp[], FILE *out, FILE *err);
 void config_done(struct config *config);

@@ -55,6 +55,7 @@ void config_print_help(FILE *out)
     fputs("\n", out);
     print_flag(out, "config", "FILE", "JSON file with values; ELMOD_CONFIG");
     print_flag(out, "print_config", "", "print each value and where it came from, and exit");
+    print_flag(out, "health_check", "", "ask the running elmod whether it is ready; exit 0 or 1");
     print_flag(out, "version", "", "print version and commit, and exit");
     print_flag(out, "help", "", "print this, and exit");
 }

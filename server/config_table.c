@@ -32,10 +32,8 @@ CONFIG_OPTIONS(OTHER, PICK, OTHER)
 #undef PICK
 
 const char *const config_specials[CONFIG_N_SPECIALS] = {
-    [CONFIG_FILE] = "config",
-    [CONFIG_PRINT] = "print_config",
-    [CONFIG_VERSION] = "version",
-    [CONFIG_HELP] = "help",
+    [CONFIG_FILE] = "config",     [CONFIG_PRINT] = "print_config", [CONFIG_HEALTH] = "health_check",
+    [CONFIG_VERSION] = "version", [CONFIG_HELP] = "help",
 };
 
 const char *config_spell(char dst[static CONFIG_NAME_MAX], enum config_source source,

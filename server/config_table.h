@@ -33,7 +33,14 @@ enum { CONFIG_N_OPTIONS = 0 CONFIG_OPTIONS(X, X, X) };
 extern const struct config_option config_options[CONFIG_N_OPTIONS];
 
 /* Names that are no values: all are flags, config is in the environment too. */
-enum config_special { CONFIG_FILE, CONFIG_PRINT, CONFIG_VERSION, CONFIG_HELP, CONFIG_N_SPECIALS };
+enum config_special {
+    CONFIG_FILE,
+    CONFIG_PRINT,
+    CONFIG_HEALTH,
+    CONFIG_VERSION,
+    CONFIG_HELP,
+    CONFIG_N_SPECIALS
+};
 extern const char *const config_specials[CONFIG_N_SPECIALS];
 
 #define CONFIG_NAME_MAX 64

@@ -22,7 +22,7 @@ struct run {
 
 static void run_done_auto(struct run *run)
 {
-    if (run->outcome == CONFIG_RUN)
+    if (run->outcome == CONFIG_RUN || run->outcome == CONFIG_CHECK)
         config_done(&run->config);
     free(run->out);
     free(run->err);
@@ -321,6 +321,7 @@ static void help_names_every_option_with_its_default(void **state)
         "--config FILE",
         "ELMOD_CONFIG",
         "--print-config",
+        "--health-check",
         "--version",
         "--help",
     };
@@ -330,7 +331,7 @@ static void help_names_every_option_with_its_default(void **state)
     size_t n_flags = 0;
     for (const char *p = run.out; (p = strstr(p, "\n  --")); p++)
         n_flags++;
-    assert_int_equal(n_flags, 23 + 4);
+    assert_int_equal(n_flags, 23 + 5);
 }
 
 static void version_is_one_line(void **state)
@@ -368,6 +369,14 @@ static void print_config_shows_each_value_and_its_source(void **state)
     for (const char *p = run.out; (p = strchr(p, '\n')); p++)
         n_lines++;
     assert_int_equal(n_lines, 23);
+}
+
+static void health_check_has_the_same_configuration(void **state)
+{
+    (void)state;
+    RUN run = load(WORDS("--health-check"), WORDS("ELMOD_LISTEN=[::]:81"));
+    assert_int_equal(run.outcome, CONFIG_CHECK);
+    assert_string_equal(run.config.listen, "[::]:81");
 }
 
 static void print_config_does_not_hide_errors(void **state)
@@ -496,6 +505,7 @@ int main(void)
         cmocka_unit_test(help_names_every_option_with_its_default),
         cmocka_unit_test(version_is_one_line),
         cmocka_unit_test(print_config_shows_each_value_and_its_source),
+        cmocka_unit_test(health_check_has_the_same_configuration),
         cmocka_unit_test(print_config_does_not_hide_errors),
         cmocka_unit_test(running_out_of_memory_anywhere_is_an_error),
         cmocka_unit_test(addresses_are_host_and_port),
