@@ -1,0 +1,31 @@
+# elmod in an image of its own libraries and nothing else: no shell, no package manager, not root.
+#
+#     docker build -t elmod .
+#     docker run --rm --read-only --cap-drop ALL -p 8080:8080 elmod
+#
+# Another model: -v "$PWD/my.safetensors:/model.safetensors:ro" -e ELMOD_MODEL=/model.safetensors
+FROM debian:12-slim AS build
+WORKDIR /src
+COPY deploy/install deploy/packages.txt deploy/
+RUN deploy/install build
+COPY . .
+RUN meson setup --buildtype=release build/image && ninja -C build/image server/elmod
+
+# Elmod, and what it loads as Debian packages it, with the entries of those packages in dpkg's
+# database, where scanners look for versions.
+FROM debian:12-slim AS collect
+COPY --from=build /src/deploy/install /src/deploy/packages.txt /deploy/
+RUN /deploy/install run
+COPY --from=build /src/build/image/server/elmod /usr/local/bin/elmod
+COPY deploy/collect /deploy/
+RUN /deploy/collect /usr/local/bin/elmod /image
+
+FROM scratch
+COPY --from=collect /image /
+USER 65532:65532
+ENV ELMOD_LISTEN=0.0.0.0:8080
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/usr/local/bin/elmod"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
+    CMD ["/usr/local/bin/elmod", "--health-check"]
