@@ -50,8 +50,10 @@ static double value_in(const char *text, const char *series)
     char line[256];
     assert_in_range(snprintf(line, sizeof line, "\n%s ", series), 1, sizeof line - 1);
     const char *found = strstr(text, line);
-    if (!found)
+    if (!found) {
         fail_msg("no series %s", series);
+        return NAN;
+    }
     if (strstr(found + 1, line))
         fail_msg("%s is there twice", series);
     return strtod(found + strlen(line), NULL);
