@@ -2,12 +2,12 @@
  * neighbour reads back as x, so we look for the shortest decimal in that interval.
  *
  * Scaling. With 2^e <= x < 2^(e+1) and k = 8 - floor(e * log10(2)), s = x * 10^k lies in
- * [10^8, 2*10^9). The half gap scaled alike is h; it is at least x * 2^-25, so h >= 2.98, and for
- * s >= 10^9 even h >= 29.8; it is at most s / 2 (x is the smallest subnormal). Candidates are
- * the multiple of 10^j nearest to s, for j = 0, 1, ...: an integer of 9 or 10 digits that ends in j
- * zeros. The nearest integer is always in (0.5 < 2.98), at s >= 10^9 the nearest multiple of ten is
- * too (5 < 29.8): 9 digits always suffice. Once j fails, so does j + 1, whose candidates are also
- * candidates of j: the first failure ends the search.
+ * [10^8, 2*10^9). The half gap scaled alike is h: at least s * 2^-25, so 2.98 and more, and 29.8
+ * and more where s >= 10^9; at most s / 2, at the smallest subnormal. Candidates are the multiples
+ * of 10^j nearest to s, for j = 0, 1, ...: integers of 9 or 10 digits of which the last j are
+ * zeros. The nearest integer is always inside (0.5 < 2.98), and where s >= 10^9 so is the nearest
+ * multiple of ten (5 < 29.8): 9 digits always suffice. A multiple of 10^(j+1) is one of 10^j too,
+ * so the first j that fails ends the search.
  *
  * Error bound. x and the half gap are exact as doubles; the power of ten is rounded once and each
  * product once more, so both are off by less than 2^-52 of themselves: s by 4.5e-7, h by 2.3e-7.

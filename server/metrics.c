@@ -29,14 +29,19 @@ struct histogram {
 #define MS UINT64_C(1000000)
 #define S  UINT64_C(1000000000)
 
-static const struct scale duration_scale = {/* nanoseconds, shown as seconds */
-                                            1e-9,
-                                            {100 * US, 250 * US, 500 * US, 1 * MS, 2500 * US,
-                                             5 * MS, 10 * MS, 25 * MS, 50 * MS, 100 * MS, 250 * MS,
-                                             500 * MS, 1 * S, 2500 * MS, 5 * S, 10 * S, 30 * S}};
+static const struct scale duration_scale = {
+    .unit = 1e-9, /* nanoseconds, shown as seconds */
+    .bounds = {100 * US, 250 * US, 500 * US, 1 * MS, 2500 * US, 5 * MS, 10 * MS, 25 * MS, 50 * MS,
+               100 * MS, 250 * MS, 500 * MS, 1 * S, 2500 * MS, 5 * S, 10 * S, 30 * S},
+};
 static const struct scale batch_tokens_scale = {
-    1, {1, 4, 16, 64, 256, 512, 1024, 2048, 4096, 8192, 16384, 65536}};
-static const struct scale batch_requests_scale = {1, {1, 2, 4, 8, 16, 32, 64, 128, 256, 512}};
+    .unit = 1,
+    .bounds = {1, 4, 16, 64, 256, 512, 1024, 2048, 4096, 8192, 16384, 65536},
+};
+static const struct scale batch_requests_scale = {
+    .unit = 1,
+    .bounds = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512},
+};
 
 static void add(_Atomic uint64_t *counter, uint64_t n)
 {

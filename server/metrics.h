@@ -10,8 +10,8 @@
 enum metrics_stage { STAGE_PARSE, STAGE_QUEUE, STAGE_COMPUTE, STAGE_WRITE, N_STAGES };
 
 struct metrics_options { /* everything is borrowed for the life of the metrics */
-    const char *const
-        *paths;     /* label `path`: the route templates; the last one is for all others */
+    /* The label `path`: the route templates; the last one stands for all other paths. */
+    const char *const *paths;
     size_t n_paths; /* at least 1 */
     const char *version;
     const char *commit;
