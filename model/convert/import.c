@@ -32,6 +32,15 @@ struct import {
     size_t n_tensors;
 };
 
+static void free_tensors(struct import *import)
+{
+    for (size_t k = 0; k < import->n_tensors; k++)
+        free((void *)import->tensors[k].data);
+    free(import->tensors);
+    import->tensors = NULL;
+    import->n_tensors = 0;
+}
+
 static void import_done_auto(struct import *import)
 {
     free(import->options_text);
@@ -39,9 +48,7 @@ static void import_done_auto(struct import *import)
     free(import->labels_text);
     hdf5_input_free(import->weights);
     hdf5_input_free(import->sentiment);
-    for (size_t k = 0; k < import->n_tensors; k++)
-        free((void *)import->tensors[k].data);
-    free(import->tensors);
+    free_tensors(import);
     tensor_specs_done(&import->specs);
 }
 
@@ -250,7 +257,7 @@ static int write_file(const struct import *import, const char *path, struct elmo
 }
 
 /* Writes OUT.new, opens it as elmod would, and only then renames it to OUT. */
-static int write_checked_file(const struct import *import, struct elmo_error *err)
+static int write_checked_file(struct import *import, struct elmo_error *err)
 {
     const char *out = import->job->out;
     size_t new_bytes = strlen(out) + sizeof ".new";
@@ -259,6 +266,7 @@ static int write_checked_file(const struct import *import, struct elmo_error *er
         return elmo_fail_nomem(err);
     snprintf(new_path, new_bytes, "%s.new", out);
     int r = write_file(import, new_path, err);
+    free_tensors(import); /* the model that is opened next may be as large */
     if (r)
         return r;
     AUTO(elmo_model_free) struct elmo_model *model = NULL;
