@@ -1,0 +1,110 @@
+#include "job.h"
+
+size_t job_cost(const struct job *job)
+{
+    return job->n_tokens + 2 * job->n_sentences;
+}
+
+static size_t layer_width(const struct elmo_model_info *info, size_t layer)
+{
+    return layer == 0 ? info->token_dim : info->layer_dim;
+}
+
+/* Floats of one token's wanted rows. */
+static size_t token_floats(const struct job_wants *wants, const struct elmo_model_info *info)
+{
+    size_t n = wants->elmo ? info->layer_dim : 0;
+    for (size_t k = 0; wants->layers && k <= info->n_layers; k++)
+        n += wants->layers[k] ? layer_width(info, k) : 0;
+    return n;
+}
+
+static bool total_floats(const struct job *job, const struct elmo_model *model, size_t *ret_n)
+{
+    const struct elmo_model_info *info = elmo_model_info(model);
+    size_t n_token_floats, n = 0;
+    if (!mul_ok(job->n_tokens, token_floats(&job->wants, info), &n_token_floats))
+        return false;
+    for (size_t i = 0; i < job->n_sentences; i++) {
+        if (job->wants.pooled && !add_ok(n, elmo_pooled_dim(model, job->sentences[i].pooling), &n))
+            return false;
+        if (job->wants.probabilities && !add_ok(n, info->n_labels, &n))
+            return false;
+    }
+    return add_ok(n, n_token_floats, ret_n);
+}
+
+/* Points one sentence's wanted outputs at `floats`; returns the first float after them. */
+static float *place_sentence(struct elmo_sentence *s, const struct job_wants *wants,
+                             const struct elmo_model *model, float *floats, float **layers)
+{
+    const struct elmo_model_info *info = elmo_model_info(model);
+    for (size_t k = 0; layers && k <= info->n_layers; k++) {
+        layers[k] = wants->layers[k] ? floats : NULL;
+        floats += wants->layers[k] ? s->n_tokens * layer_width(info, k) : 0;
+    }
+    s->layers = layers;
+    s->elmo = wants->elmo ? floats : NULL;
+    floats += wants->elmo ? s->n_tokens * info->layer_dim : 0;
+    s->pooled = wants->pooled ? floats : NULL;
+    floats += wants->pooled ? elmo_pooled_dim(model, s->pooling) : 0;
+    s->probabilities = wants->probabilities ? floats : NULL;
+    return floats + (wants->probabilities ? info->n_labels : 0);
+}
+
+bool job_place_outputs(struct job *job, const struct elmo_model *model)
+{
+    size_t n_layers = elmo_model_info(model)->n_layers + 1;
+    size_t n_floats, n_bytes, n_places = 0;
+    if (!total_floats(job, model, &n_floats) || !mul_ok(n_floats, sizeof(float), &n_bytes) ||
+        (job->wants.layers && !mul_ok(job->n_sentences, n_layers, &n_places)))
+        return false;
+    AUTO(mem_free) float *floats = malloc(n_bytes ? n_bytes : 1);
+    AUTO(mem_free) float **places = job->wants.layers ? calloc(n_places, sizeof *places) : NULL;
+    if (!floats || (job->wants.layers && !places))
+        return false;
+    float *next = floats;
+    for (size_t i = 0; i < job->n_sentences; i++)
+        next = place_sentence(&job->sentences[i], &job->wants, model, next,
+                              places ? places + i * n_layers : NULL);
+    job->outputs = STEAL(floats);
+    job->layer_places = STEAL(places);
+    return true;
+}
+
+void job_release_outputs(struct job *job)
+{
+    for (size_t i = 0; i < job->n_sentences; i++) {
+        struct elmo_sentence *s = &job->sentences[i];
+        s->layers = NULL;
+        s->elmo = s->pooled = s->probabilities = NULL;
+    }
+    free(STEAL(job->outputs));
+    free(STEAL(job->layer_places));
+}
+
+void job_list_push(struct job_list *list, struct job *job)
+{
+    job->next = NULL;
+    if (list->tail)
+        list->tail->next = job;
+    else
+        list->head = job;
+    list->tail = job;
+    list->n_jobs++;
+    list->cost += job_cost(job);
+}
+
+struct job *job_list_pop(struct job_list *list)
+{
+    struct job *job = list->head;
+    if (!job)
+        return NULL;
+    list->head = job->next;
+    if (!list->head)
+        list->tail = NULL;
+    list->n_jobs--;
+    list->cost -= job_cost(job);
+    job->next = NULL;
+    return job;
+}

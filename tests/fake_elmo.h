@@ -1,0 +1,31 @@
+#pragma once
+/* A stand-in for the model behind include/elmo.h, linked instead of it into tests of the server's
+ * modules: 2 layers, P = 2, two labels, texts split on single spaces. What it "computes" can be
+ * told from the tokens, so that tests see whose outputs they got:
+ *
+ *     word_emb[t]  = {bytes of token t, t}
+ *     layer k[t]   = {k, t, bytes of token t, 0}; elmo[t] is the same with k = 9
+ *     pooled       = {n_tokens, pooling, 0, ...}; probabilities = {1 - p, p}, p = 1 / (1 +
+ * n_tokens)
+ *
+ * A token "NaN" makes the run fail with ELMO_E_NUMERIC, a token "lost" with ELMO_E_NOMEM. */
+#include "elmo.h"
+
+struct fake_elmo {
+    bool without_head;
+    bool new_session_fails, first_run_fails;
+};
+
+struct elmo_model *fake_elmo_model(const struct fake_elmo *options);
+
+/* The runs so far (with the warm-ups) and the sentences of the last one. */
+size_t fake_elmo_n_runs(void);
+size_t fake_elmo_last_n_sentences(void);
+/* Sessions made and not freed. */
+size_t fake_elmo_n_sessions(void);
+
+/* Shut the gate: runs stop inside until it opens. */
+void fake_elmo_shut_gate(void);
+void fake_elmo_open_gate(void);
+/* Waits until n runs stand at the gate. */
+void fake_elmo_wait_at_gate(size_t n);
