@@ -1,0 +1,430 @@
+#include "request.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "request_internal.h"
+
+#define MIX_MAX 1e6 /* of |weight| and |gamma|: far above any use, and the sums stay finite */
+
+struct field {
+    const char *name;
+    unsigned kinds; /* enum request_kind bits that have it */
+    void (*parse)(struct request_parser *p, const json_t *value, const struct json_pointer *at);
+};
+
+static void wrong_type(struct request_parser *p, const struct json_pointer *at, const char *must_be)
+{
+    problem_add_error(p->problem, PROBLEM_INVALID_TYPE, at, "It must be %s.", must_be);
+}
+
+static void wrong_value(struct request_parser *p, const struct json_pointer *at,
+                        const char *must_be)
+{
+    problem_add_error(p->problem, PROBLEM_INVALID_VALUE, at, "It must be %s.", must_be);
+}
+
+/* ---- Values ---- */
+
+static void parse_bool(struct request_parser *p, const json_t *value, const struct json_pointer *at,
+                       bool *ret)
+{
+    if (json_is_boolean(value))
+        *ret = json_is_true(value);
+    else
+        wrong_type(p, at, "true or false");
+}
+
+/* The index of the string in a NULL-terminated list; `choices_text` lists them for people. */
+static void parse_choice(struct request_parser *p, const json_t *value,
+                         const struct json_pointer *at, const char *const choices[],
+                         const char *choices_text, unsigned *ret)
+{
+    if (!json_is_string(value)) {
+        wrong_type(p, at, choices_text);
+        return;
+    }
+    for (unsigned i = 0; choices[i]; i++) {
+        if (strcmp(json_string_value(value), choices[i]) == 0) {
+            *ret = i;
+            return;
+        }
+    }
+    wrong_value(p, at, choices_text);
+}
+
+static void parse_number(struct request_parser *p, const json_t *value,
+                         const struct json_pointer *at, float *ret)
+{
+    double number = json_number_value(value);
+    if (!json_is_number(value))
+        wrong_type(p, at, "a number");
+    else if (!(fabs(number) <= MIX_MAX))
+        wrong_value(p, at, "between -1e6 and 1e6");
+    else
+        *ret = (float)number;
+}
+
+/* ---- Fields ---- */
+
+static void parse_truncate(struct request_parser *p, const json_t *value,
+                           const struct json_pointer *at)
+{
+    parse_bool(p, value, at, &p->request->truncate);
+}
+
+static void parse_max_tokens(struct request_parser *p, const json_t *value,
+                             const struct json_pointer *at)
+{
+    json_int_t n = json_integer_value(value);
+    if (json_is_null(value))
+        return;
+    if (!json_is_integer(value))
+        wrong_type(p, at, "an integer or null");
+    else if (n < 1)
+        wrong_value(p, at, "at least 1");
+    else if ((unsigned long long)n < p->limits->max_tokens)
+        p->request->max_tokens = (size_t)n;
+}
+
+static void parse_offsets(struct request_parser *p, const json_t *value,
+                          const struct json_pointer *at)
+{
+    static const char *const choices[] = {"bytes", "codepoints", "utf16", NULL};
+    unsigned choice = 0;
+    if (json_is_null(value))
+        return;
+    p->request->offsets = OFFSETS_NONE;
+    parse_choice(p, value, at, choices, "\"bytes\", \"codepoints\", \"utf16\" or null", &choice);
+    p->request->offsets = OFFSETS_BYTES + choice;
+}
+
+static void parse_pooling(struct request_parser *p, const json_t *value,
+                          const struct json_pointer *at)
+{
+    static const char *const choices[] = {"mean", "max", "mean_max", NULL};
+    unsigned choice = ELMO_POOL_MEAN;
+    parse_choice(p, value, at, choices, "\"mean\", \"max\" or \"mean_max\"", &choice);
+    p->request->pooling = choice;
+}
+
+static void parse_normalize(struct request_parser *p, const json_t *value,
+                            const struct json_pointer *at)
+{
+    parse_bool(p, value, at, &p->request->normalize);
+}
+
+static void parse_encoding_format(struct request_parser *p, const json_t *value,
+                                  const struct json_pointer *at)
+{
+    static const char *const choices[] = {"float", "base64", NULL};
+    unsigned choice = 0;
+    parse_choice(p, value, at, choices, "\"float\" or \"base64\"", &choice);
+    p->request->base64 = choice == 1;
+}
+
+/* A later version explains; this one must not take the wish and ignore it. */
+static void parse_explain(struct request_parser *p, const json_t *value,
+                          const struct json_pointer *at)
+{
+    bool explain = false;
+    parse_bool(p, value, at, &explain);
+    if (explain)
+        problem_add_error(p->problem, PROBLEM_INVALID_VALUE, at,
+                          "Explanations are not offered by this version.");
+}
+
+/* The request's flag for an output, NULL when no output of this model has that name. */
+static bool *output_flag(struct request_parser *p, const char *name)
+{
+    struct request *r = p->request;
+    if (strcmp(name, "elmo") == 0)
+        return &r->elmo;
+    if (strcmp(name, "default") == 0)
+        return &r->pooled;
+    for (size_t k = 0; k <= elmo_model_info(p->model)->n_layers; k++) {
+        char layer[LAYER_NAME_MAX];
+        request_layer_name(k, layer);
+        if (strcmp(name, layer) == 0)
+            return &r->layers[k];
+    }
+    return NULL;
+}
+
+static void parse_output(struct request_parser *p, const json_t *value, size_t index)
+{
+    bool *flag = json_is_string(value) ? output_flag(p, json_string_value(value)) : NULL;
+    if (flag && !*flag) {
+        *flag = true;
+        return;
+    }
+    struct json_pointer at = pointer_to_item("outputs", index);
+    if (!json_is_string(value))
+        wrong_type(p, &at, "a string");
+    else if (flag)
+        problem_add_error(p->problem, PROBLEM_INVALID_VALUE, &at, "This output is named twice.");
+    else
+        problem_add_error(p->problem, PROBLEM_INVALID_VALUE, &at,
+                          "The model has no output of this name; GET /info lists them.");
+}
+
+static void parse_outputs(struct request_parser *p, const json_t *value,
+                          const struct json_pointer *at)
+{
+    p->request->elmo = p->request->pooled = false;
+    if (!json_is_array(value))
+        wrong_type(p, at, "an array of strings");
+    else if (json_array_size(value) == 0)
+        problem_add_error(p->problem, PROBLEM_INVALID_VALUE, at,
+                          "It must name at least one output.");
+    for (size_t i = 0; i < json_array_size(value) && !request_gives_up(p); i++)
+        parse_output(p, json_array_get(value, i), i);
+}
+
+/* ---- mix ---- */
+
+static void parse_mix_weights(struct request_parser *p, const json_t *value,
+                              const struct json_pointer *at)
+{
+    size_t n = elmo_model_info(p->model)->n_layers + 1;
+    if (!json_is_array(value)) {
+        wrong_type(p, at, "an array of numbers");
+        return;
+    }
+    if (json_array_size(value) != n) {
+        problem_add_error(p->problem, PROBLEM_INVALID_VALUE, at,
+                          "It must hold %zu numbers, one per layer.", n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct json_pointer item = *at;
+        json_pointer_add_index(&item, i);
+        parse_number(p, json_array_get(value, i), &item, &p->request->mix_weights[i]);
+    }
+    p->request->mix.weights = p->request->mix_weights;
+}
+
+static void parse_mix_weights_are(struct request_parser *p, const json_t *value,
+                                  const struct json_pointer *at)
+{
+    static const char *const choices[] = {"logits", "normalized", NULL};
+    unsigned choice = 0;
+    parse_choice(p, value, at, choices, "\"logits\" or \"normalized\"", &choice);
+    p->request->mix.normalized = choice == 1;
+}
+
+static void parse_mix_gamma(struct request_parser *p, const json_t *value,
+                            const struct json_pointer *at)
+{
+    parse_number(p, value, at, &p->request->mix.gamma);
+}
+
+static void parse_mix_layer_norm(struct request_parser *p, const json_t *value,
+                                 const struct json_pointer *at)
+{
+    parse_bool(p, value, at, &p->request->mix.layer_norm);
+}
+
+static const struct field mix_fields[] = {
+    {"weights", REQUEST_EMBED, parse_mix_weights},
+    {"weights_are", REQUEST_EMBED, parse_mix_weights_are},
+    {"gamma", REQUEST_EMBED, parse_mix_gamma},
+    {"layer_norm", REQUEST_EMBED, parse_mix_layer_norm},
+};
+
+/* ---- Objects ---- */
+
+static bool is_known(const struct field *fields, size_t n_fields, unsigned kind, const char *name)
+{
+    for (size_t i = 0; i < n_fields; i++) {
+        if ((fields[i].kinds & kind) && strcmp(fields[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Calls the parser of every field that is there, in the order of the table; the rest is unknown. */
+static void parse_fields(struct request_parser *p, const json_t *object,
+                         const struct json_pointer *at, const struct field *fields, size_t n_fields)
+{
+    const char *key;
+    json_t *value;
+    unsigned kind = p->request->kind;
+    json_object_foreach((json_t *)object, key, value)
+    {
+        if (is_known(fields, n_fields, kind, key) || request_gives_up(p))
+            continue;
+        struct json_pointer member = *at;
+        json_pointer_add_key(&member, key, strlen(key));
+        problem_add_error(p->problem, PROBLEM_UNKNOWN_FIELD, &member,
+                          "There is no such field here.");
+    }
+    for (size_t i = 0; i < n_fields; i++) {
+        value = fields[i].kinds & kind ? json_object_get(object, fields[i].name) : NULL;
+        if (!value)
+            continue;
+        struct json_pointer member = *at;
+        json_pointer_add_key(&member, fields[i].name, strlen(fields[i].name));
+        fields[i].parse(p, value, &member);
+    }
+}
+
+static void parse_mix(struct request_parser *p, const json_t *value, const struct json_pointer *at)
+{
+    p->request->has_mix = true;
+    if (json_is_object(value))
+        parse_fields(p, value, at, mix_fields, ARRAY_LEN(mix_fields));
+    else
+        wrong_type(p, at, "an object");
+}
+
+static void parse_inputs(struct request_parser *p, const json_t *value,
+                         const struct json_pointer *at)
+{
+    (void)at;
+    request_parse_inputs(p, value);
+}
+
+enum { ALL_KINDS = REQUEST_EMBED | REQUEST_SENTIMENT | REQUEST_TOKENIZE };
+
+static const struct field fields[] = {
+    {"truncate", ALL_KINDS, parse_truncate},
+    {"max_tokens", ALL_KINDS, parse_max_tokens},
+    {"offsets", REQUEST_EMBED | REQUEST_TOKENIZE, parse_offsets},
+    {"outputs", REQUEST_EMBED, parse_outputs},
+    {"pooling", REQUEST_EMBED, parse_pooling},
+    {"mix", REQUEST_EMBED, parse_mix},
+    {"normalize", REQUEST_EMBED, parse_normalize},
+    {"encoding_format", REQUEST_EMBED, parse_encoding_format},
+    {"explain", REQUEST_SENTIMENT, parse_explain},
+    {"inputs", ALL_KINDS, parse_inputs}, /* last: it needs truncate, max_tokens and offsets */
+};
+
+static void parse_body(struct request_parser *p)
+{
+    struct json_pointer root = json_pointer_root();
+    const json_t *body = p->request->body;
+    if (!json_is_object(body)) {
+        problem_add_error(p->problem, PROBLEM_INVALID_TYPE, &root, "The body must be an object.");
+        return;
+    }
+    parse_fields(p, body, &root, fields, ARRAY_LEN(fields));
+    if (!json_object_get(body, "inputs")) {
+        struct json_pointer at = pointer_to_field("inputs");
+        problem_add_error(p->problem, PROBLEM_MISSING_FIELD, &at, "inputs is missing.");
+    }
+}
+
+/* ---- JSON ---- */
+
+/* jansson's own text may quote the body, so it is not passed on. */
+static void fail_json(struct problem *problem, const json_error_t *error)
+{
+    static const struct {
+        enum json_error_code jansson;
+        enum problem_code code;
+        const char *what;
+    } causes[] = {
+        {json_error_invalid_utf8, PROBLEM_INVALID_UTF8, "this is not valid UTF-8"},
+        {json_error_null_character, PROBLEM_NUL_CHARACTER, "a string holds a NUL character"},
+        {json_error_null_byte_in_key, PROBLEM_NUL_CHARACTER, "a key holds a NUL character"},
+        {json_error_duplicate_key, PROBLEM_DUPLICATE_KEY, "an object has this key twice"},
+        {json_error_stack_overflow, PROBLEM_INVALID_JSON, "too many levels of nesting"},
+        {json_error_numeric_overflow, PROBLEM_INVALID_JSON, "a number is too large"},
+        {json_error_premature_end_of_input, PROBLEM_INVALID_JSON, "the JSON ends too early"},
+        {json_error_end_of_input_expected, PROBLEM_INVALID_JSON, "something follows the JSON"},
+    };
+    enum json_error_code found = json_error_code(error);
+    enum problem_code code = PROBLEM_INVALID_JSON;
+    const char *what = "this is not JSON";
+    if (found == json_error_out_of_memory || found == json_error_unknown) { /* it names no other */
+        problem_set(problem, PROBLEM_INTERNAL, "Out of memory.");
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(causes); i++) {
+        if (causes[i].jansson == found) {
+            code = causes[i].code;
+            what = causes[i].what;
+        }
+    }
+    struct json_pointer root = json_pointer_root();
+    problem_add_error(problem, code, &root, "Line %d, column %d: %s.", error->line, error->column,
+                      what);
+}
+
+/* Parses the JSON; NULL: the problem is set. */
+static json_t *load_json(const char *body, size_t n_bytes, struct problem *problem)
+{
+    json_error_t error;
+    struct json_pointer root = json_pointer_root();
+    if (n_bytes > 0 && memchr(body, '\0', n_bytes)) {
+        problem_add_error(problem, PROBLEM_NUL_CHARACTER, &root, "The body holds a NUL character.");
+        return NULL;
+    }
+    json_t *json = json_loadb(n_bytes > 0 ? body : "", n_bytes,
+                              JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    if (!json)
+        fail_json(problem, &error);
+    return json;
+}
+
+static struct request *request_new(enum request_kind kind, const struct elmo_model *model,
+                                   const struct request_limits *limits)
+{
+    size_t n_layers = elmo_model_info(model)->n_layers + 1;
+    AUTO(request_free) struct request *r = calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    r->kind = kind;
+    r->truncate = true;
+    r->max_tokens = limits->max_tokens;
+    r->elmo = r->pooled = kind == REQUEST_EMBED;
+    r->mix.gamma = 1;
+    r->layers = calloc(n_layers, sizeof *r->layers);
+    r->mix_weights = calloc(n_layers, sizeof *r->mix_weights);
+    if (!r->layers || !r->mix_weights)
+        return NULL;
+    return STEAL(r);
+}
+
+bool request_parse(struct request **ret_request, enum request_kind kind, const char *body,
+                   size_t n_bytes, const struct elmo_model *model,
+                   const struct request_limits *limits, struct problem *problem)
+{
+    AUTO(request_free) struct request *r = request_new(kind, model, limits);
+    if (!r) {
+        problem_set(problem, PROBLEM_INTERNAL, "Out of memory.");
+        return false;
+    }
+    r->body = load_json(body, n_bytes, problem);
+    if (!r->body)
+        return false;
+    struct request_parser p = {r, model, limits, problem};
+    parse_body(&p);
+    if (problem->code)
+        return false;
+    *ret_request = STEAL(r);
+    return true;
+}
+
+void request_free(struct request *r)
+{
+    if (!r)
+        return;
+    for (size_t i = 0; i < r->n_inputs; i++)
+        free(r->inputs[i].tokens);
+    free(r->inputs);
+    free(r->layers);
+    free(r->mix_weights);
+    json_decref(r->body);
+    free(r);
+}
+
+void request_layer_name(size_t layer, char name[static LAYER_NAME_MAX])
+{
+    if (layer == 0)
+        snprintf(name, LAYER_NAME_MAX, "word_emb");
+    else
+        snprintf(name, LAYER_NAME_MAX, "lstm_outputs%zu", layer);
+}

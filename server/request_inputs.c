@@ -1,0 +1,155 @@
+#include "request_internal.h"
+
+static void fail_nomem(struct request_parser *p)
+{
+    problem_set(p->problem, PROBLEM_INTERNAL, "Out of memory.");
+}
+
+static void parse_text(struct request_parser *p, struct request_input *input, const json_t *text)
+{
+    struct elmo_error err = {0};
+    input->text = json_string_value(text);
+    int r = elmo_tokenize(p->model, input->text, json_string_length(text), &input->tokens,
+                          &input->n_tokens, &err);
+    if (r == ELMO_E_UTF8) /* jansson has checked it: cannot be */
+        problem_set(p->problem, PROBLEM_INVALID_UTF8, "A text is not valid UTF-8.");
+    else if (r)
+        fail_nomem(p);
+}
+
+static void parse_tokens(struct request_parser *p, struct request_input *input, size_t index,
+                         const json_t *tokens)
+{
+    size_t n = json_array_size(tokens);
+    input->tokens = n ? calloc(n, sizeof *input->tokens) : NULL;
+    if (n && !input->tokens) {
+        fail_nomem(p);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const json_t *token = json_array_get(tokens, i);
+        if (!json_is_string(token)) {
+            struct json_pointer at = pointer_to_item("inputs", index);
+            json_pointer_add_index(&at, i);
+            problem_add_error(p->problem, PROBLEM_INVALID_TYPE, &at, "A token must be a string.");
+            return;
+        }
+        input->tokens[i].bytes = json_string_value(token);
+        input->tokens[i].n_bytes = json_string_length(token);
+    }
+    input->n_tokens = n;
+}
+
+static void check_length(struct request_parser *p, struct request_input *input, size_t index)
+{
+    size_t max = p->request->max_tokens;
+    if (input->n_tokens <= max)
+        return;
+    if (p->request->truncate) {
+        input->n_tokens = max;
+        input->truncated = true;
+        return;
+    }
+    struct json_pointer at = pointer_to_item("inputs", index);
+    problem_set_limit(p->problem, PROBLEM_INPUT_TOO_LONG, max, input->n_tokens,
+                      "Input %zu has %zu tokens; at most %zu are allowed, and truncate is false.",
+                      index, input->n_tokens, max);
+    problem_add_error(p->problem, PROBLEM_INPUT_TOO_LONG, &at, "%zu tokens; at most %zu.",
+                      input->n_tokens, max);
+}
+
+/* Items are all texts or all token lists, as the first one is. */
+static void parse_item(struct request_parser *p, size_t index, const json_t *item, bool texts)
+{
+    struct request_input *input = &p->request->inputs[index];
+    if (texts && json_is_string(item)) {
+        parse_text(p, input, item);
+    } else if (!texts && json_is_array(item)) {
+        parse_tokens(p, input, index, item);
+    } else {
+        struct json_pointer at = pointer_to_item("inputs", index);
+        problem_add_error(p->problem, PROBLEM_INVALID_TYPE, &at,
+                          texts ? "The other inputs are texts; this one is not."
+                                : "The other inputs are lists of tokens; this one is not.");
+        return;
+    }
+    check_length(p, input, index);
+    p->request->n_tokens += input->n_tokens;
+}
+
+static void parse_items(struct request_parser *p, const json_t *inputs)
+{
+    const json_t *first = json_array_get(inputs, 0);
+    if (!json_is_string(first) && !json_is_array(first)) {
+        struct json_pointer at = pointer_to_item("inputs", 0);
+        problem_add_error(p->problem, PROBLEM_INVALID_TYPE, &at,
+                          "An input must be a string or an array of strings.");
+        return;
+    }
+    for (size_t i = 0; i < p->request->n_inputs && !request_gives_up(p); i++)
+        parse_item(p, i, json_array_get(inputs, i), json_is_string(first));
+}
+
+static bool check_shape(struct request_parser *p, const json_t *inputs)
+{
+    struct json_pointer at = pointer_to_field("inputs");
+    size_t n = json_is_string(inputs) ? 1 : json_array_size(inputs);
+    if (!json_is_string(inputs) && !json_is_array(inputs))
+        problem_add_error(p->problem, PROBLEM_INVALID_TYPE, &at,
+                          "inputs must be a string or an array.");
+    else if (n == 0)
+        problem_add_error(p->problem, PROBLEM_INVALID_VALUE, &at,
+                          "inputs must hold at least one input.");
+    if (n > p->limits->max_inputs) {
+        problem_set_limit(p->problem, PROBLEM_TOO_MANY_INPUTS, p->limits->max_inputs, n,
+                          "The request has %zu inputs; at most %zu are allowed.", n,
+                          p->limits->max_inputs);
+        problem_add_error(p->problem, PROBLEM_TOO_MANY_INPUTS, &at, "%zu inputs; at most %zu.", n,
+                          p->limits->max_inputs);
+    }
+    return n > 0 && n <= p->limits->max_inputs;
+}
+
+static void check_total(struct request_parser *p)
+{
+    size_t max = p->limits->max_request_tokens, n = p->request->n_tokens;
+    if (n <= max)
+        return;
+    struct json_pointer at = pointer_to_field("inputs");
+    problem_set_limit(p->problem, PROBLEM_TOO_MANY_TOKENS, max, n,
+                      "The request has %zu tokens; at most %zu are allowed.", n, max);
+    problem_add_error(p->problem, PROBLEM_TOO_MANY_TOKENS, &at, "%zu tokens; at most %zu.", n, max);
+}
+
+static void check_offsets(struct request_parser *p)
+{
+    const struct request *r = p->request;
+    if (r->offsets == OFFSETS_NONE || r->inputs[0].text)
+        return;
+    struct json_pointer at = pointer_to_field("offsets");
+    problem_add_error(p->problem, PROBLEM_INVALID_VALUE, &at,
+                      "Tokens have no offsets: offsets must be null or left out.");
+}
+
+void request_parse_inputs(struct request_parser *p, const json_t *inputs)
+{
+    struct request *r = p->request;
+    if (!check_shape(p, inputs))
+        return;
+    size_t n = json_is_string(inputs) ? 1 : json_array_size(inputs);
+    r->inputs = calloc(n, sizeof *r->inputs);
+    if (!r->inputs) {
+        fail_nomem(p);
+        return;
+    }
+    r->n_inputs = n;
+    if (json_is_string(inputs)) {
+        parse_text(p, &r->inputs[0], inputs);
+        check_length(p, &r->inputs[0], 0);
+        r->n_tokens = r->inputs[0].n_tokens;
+    } else {
+        parse_items(p, inputs);
+    }
+    check_total(p);
+    check_offsets(p);
+}
