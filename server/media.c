@@ -1,0 +1,119 @@
+#include "media.h"
+
+#include <string.h>
+#include <strings.h>
+
+struct slice {
+    const char *bytes;
+    size_t n_bytes;
+};
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static struct slice trim(struct slice s)
+{
+    while (s.n_bytes > 0 && is_space(s.bytes[0])) {
+        s.bytes++;
+        s.n_bytes--;
+    }
+    while (s.n_bytes > 0 && is_space(s.bytes[s.n_bytes - 1]))
+        s.n_bytes--;
+    return s;
+}
+
+/* Cuts *rest at the first `separator` outside of quotes and returns what was before it, trimmed. */
+static struct slice cut(struct slice *rest, char separator)
+{
+    bool quoted = false;
+    size_t n = 0;
+    for (; n < rest->n_bytes && (quoted || rest->bytes[n] != separator); n++) {
+        if (quoted && rest->bytes[n] == '\\' && n + 1 < rest->n_bytes)
+            n++;
+        else if (rest->bytes[n] == '"')
+            quoted = !quoted;
+    }
+    struct slice before = {rest->bytes, n};
+    size_t n_cut = n < rest->n_bytes ? n + 1 : n;
+    rest->bytes += n_cut;
+    rest->n_bytes -= n_cut;
+    return trim(before);
+}
+
+static bool slice_is(struct slice s, const char *text)
+{
+    return s.n_bytes == strlen(text) && strncasecmp(s.bytes, text, s.n_bytes) == 0;
+}
+
+/* 3: the very type, 2: "application/" and a star, 1: both stars, 0: no match. */
+static int specificity(struct slice range, const char *type)
+{
+    size_t n_main = (size_t)(strchr(type, '/') - type) + 1; /* with the slash */
+    if (slice_is(range, type))
+        return 3;
+    if (range.n_bytes == n_main + 1 && range.bytes[n_main] == '*' &&
+        strncasecmp(range.bytes, type, n_main) == 0)
+        return 2;
+    return slice_is(range, "*/*") ? 1 : 0;
+}
+
+/* qvalue: 0, 0.ddd, 1 or 1.000. Whether it is above 0; malformed ones are taken as 1. */
+static bool is_positive(struct slice q)
+{
+    if (q.n_bytes == 0 || q.bytes[0] != '0')
+        return true;
+    for (size_t i = 1; i < q.n_bytes; i++) {
+        if (q.bytes[i] >= '1' && q.bytes[i] <= '9')
+            return true;
+    }
+    return false;
+}
+
+/* The value of a parameter "name=value" if it has that name; {NULL} otherwise. */
+static struct slice parameter_value(struct slice parameter, const char *name)
+{
+    struct slice value = parameter;
+    struct slice found = cut(&value, '=');
+    return slice_is(found, name) ? trim(value) : (struct slice){0};
+}
+
+bool media_accepts(const char *const *accept, size_t n_accept, const char *type)
+{
+    int best = 0;
+    bool allowed = false, any_range = false;
+    for (size_t i = 0; i < n_accept; i++) {
+        struct slice rest = {accept[i], strlen(accept[i])};
+        while (rest.n_bytes > 0) {
+            struct slice item = cut(&rest, ',');
+            any_range = any_range || item.n_bytes > 0;
+            int match = specificity(cut(&item, ';'), type);
+            bool positive = true;
+            while (item.n_bytes > 0) {
+                struct slice q = parameter_value(cut(&item, ';'), "q");
+                if (q.bytes)
+                    positive = is_positive(q);
+            }
+            if (match > best)
+                allowed = positive;
+            else if (match == best && match > 0)
+                allowed = allowed || positive;
+            best = match > best ? match : best;
+        }
+    }
+    return allowed || !any_range;
+}
+
+bool media_is_json(const char *content_type)
+{
+    struct slice rest = {content_type, strlen(content_type)};
+    if (!slice_is(cut(&rest, ';'), "application/json"))
+        return false;
+    while (rest.n_bytes > 0) {
+        struct slice charset = parameter_value(cut(&rest, ';'), "charset");
+        if (charset.bytes && !slice_is(charset, "utf-8") && !slice_is(charset, "\"utf-8\""))
+            return false;
+    }
+    return true;
+}

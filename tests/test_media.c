@@ -1,0 +1,108 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "media.h"
+
+static void accept_is_weighed_as_rfc_9110_says(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *accept;
+        bool allowed;
+    } cases[] = {
+        {"application/json", true},
+        {"APPLICATION/JSON", true},
+        {"application/*", true},
+        {"*/*", true},
+        {"", true},
+        {" ", true},
+        {"text/html", false},
+        {"application/x-npy", false},
+        {"application/vnd.safetensors", false},
+        {"text/html, application/json", true},
+        {"text/html,*/*;q=0.1", true},
+        {"application/json;q=0", false},
+        {"application/json;q=0.0", false},
+        {"application/json;q=0.000", false},
+        {"application/json;q=0.001", true},
+        {"application/json ; Q=0", false},
+        {"application/json;q=0, */*", false},
+        {"*/*, application/json;q=0", false},
+        {"application/*;q=0, */*", false},
+        {"application/*;q=0, application/json", true},
+        {"*/*;q=0, application/*", true},
+        {"*/*;q=0", false},
+        {"application/json;q=0, application/json;q=1", true},
+        {"application/json;charset=utf-8", true},
+        {"application/json;profile=\"a,b;q=0\"", true},
+        {"text/plain;x=\"\\\",application/json\"", false},
+        {"application/jsonx", false},
+        {"application", false},
+        {"application/", false},
+        {"*", false},
+        {"*/json", false},
+        {",,application/json,,", true},
+        {";q=1", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        if (media_accepts(&cases[i].accept, 1, "application/json") != cases[i].allowed)
+            fail_msg("%s", cases[i].accept);
+    }
+}
+
+static void several_accept_fields_are_one_list(void **state)
+{
+    (void)state;
+    const char *const fields[] = {"*/*", "application/json;q=0"};
+    assert_false(media_accepts(fields, 2, "application/json"));
+    assert_true(media_accepts(fields, 1, "application/json"));
+}
+
+static void no_accept_takes_anything(void **state)
+{
+    (void)state;
+    assert_true(media_accepts(NULL, 0, "application/json"));
+}
+
+static void content_type_is_json_in_utf8_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *content_type;
+        bool is_json;
+    } cases[] = {
+        {"application/json", true},
+        {"Application/Json", true},
+        {" application/json ", true},
+        {"application/json;charset=utf-8", true},
+        {"application/json; Charset=\"UTF-8\"", true},
+        {"application/json;", true},
+        {"application/json; x=y", true},
+        {"application/json; charset=latin1", false},
+        {"application/json; x=y; charset=utf-16", false},
+        {"application/problem+json", false},
+        {"text/json", false},
+        {"application/json, text/plain", false},
+        {"application/x-www-form-urlencoded", false},
+        {"", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        if (media_is_json(cases[i].content_type) != cases[i].is_json)
+            fail_msg("%s", cases[i].content_type);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(accept_is_weighed_as_rfc_9110_says),
+        cmocka_unit_test(several_accept_fields_are_one_list),
+        cmocka_unit_test(no_accept_takes_anything),
+        cmocka_unit_test(content_type_is_json_in_utf8_alone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
