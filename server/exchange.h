@@ -1,0 +1,55 @@
+#pragma once
+/* One request and its answer, without a word of the HTTP library: http fills in the request, the
+ * handlers decide on the answer, http sends it. One side owns it at a time, like its job. */
+#include <stdint.h>
+
+#include "buffer.h"
+#include "head.h"
+#include "job.h"
+#include "problem.h"
+#include "request.h"
+
+struct route;
+struct service;
+
+enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_OTHER };
+
+struct exchange {            /* all zero is a valid start */
+    struct service *service; /* borrowed */
+
+    /* The request. */
+    const struct route *route; /* never NULL: the last route is for unknown paths */
+    enum method method;
+    const char *path; /* borrowed until the end; what a client sent, so only for the answer */
+    struct head head; /* values borrowed until the end */
+    char request_id[HEAD_REQUEST_ID_MAX + 1];
+    char traceparent[HEAD_TRACEPARENT_SIZE];
+    struct buffer body;
+    uint64_t started_ns; /* the request line came */
+
+    /* The answer. */
+    unsigned status; /* 0: not decided yet */
+    const char *content_type;
+    const char *allow; /* of a 405, or NULL */
+    struct buffer out;
+    uint64_t retry_after_ms; /* 0: none */
+    bool must_close;         /* what follows on the connection cannot be trusted or waited for */
+
+    /* The work for the model, where there is any. */
+    struct request *request;         /* owned */
+    struct elmo_sentence *sentences; /* [request->n_inputs], owned */
+    struct job job;
+    uint64_t parse_ns, queue_ns, compute_ns, write_ns;
+    /* The answer to a submitted job is there; called by a worker, and the last touch. */
+    void (*wake)(struct exchange *exchange);
+};
+
+/* Frees what the exchange owns, not itself. */
+void exchange_done(struct exchange *exchange);
+
+/* Makes the problem the answer; its instance, request id and retry_after_ms are filled in here. */
+void exchange_answer_problem(struct exchange *exchange, struct problem *problem);
+/* problem_set and exchange_answer_problem in one. */
+void exchange_answer_code(struct exchange *exchange, enum problem_code code, const char *detail);
+/* out is written: makes it the answer, or a problem when memory ran out on the way. */
+void exchange_answer_ok(struct exchange *exchange, const char *content_type);

@@ -1,0 +1,310 @@
+#include "handlers.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "clock.h"
+#include "media.h"
+#include "openapi.h"
+#include "reply.h"
+#include "route.h"
+#include "service.h"
+#include "version.h"
+
+#define JSON "application/json"
+
+/* ---- Before the body ---- */
+
+static bool is_allowed(const struct route *route, enum method method)
+{
+    if (route_takes_post(route))
+        return method == METHOD_POST;
+    return method == METHOD_GET || method == METHOD_HEAD;
+}
+
+static void check_media(struct exchange *x)
+{
+    const struct head *head = &x->head;
+    const char *coding = head->content_encoding.value;
+    bool is_json = head->content_type.count == 0 ||
+                   (head->content_type.count == 1 && media_is_json(head->content_type.value));
+    if (x->route->produces && !media_accepts(head->accept, head->n_accept, x->route->produces))
+        exchange_answer_code(x, PROBLEM_NOT_ACCEPTABLE,
+                             "The answer is application/json, which Accept rules out.");
+    else if (route_takes_post(x->route) && !is_json)
+        exchange_answer_code(x, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
+                             "Content-Type must be application/json, in UTF-8.");
+    else if (route_takes_post(x->route) && coding && strcasecmp(coding, "identity") != 0)
+        exchange_answer_code(x, PROBLEM_UNSUPPORTED_MEDIA_TYPE, "A Content-Encoding is not taken.");
+}
+
+void exchange_check(struct exchange *x)
+{
+    uint64_t n_bytes = head_body_bytes(&x->head);
+    if (n_bytes != UINT64_MAX && n_bytes > x->service->config->max_body_bytes) {
+        exchange_body_too_large(x, n_bytes);
+    } else if (!x->route->allow) {
+        exchange_answer_code(x, PROBLEM_NOT_FOUND, "There is nothing at this path.");
+    } else if (!is_allowed(x->route, x->method)) {
+        x->allow = x->route->allow;
+        exchange_answer_code(x, PROBLEM_METHOD_NOT_ALLOWED,
+                             "This path takes other methods; Allow names them.");
+    } else {
+        check_media(x);
+    }
+}
+
+void exchange_body_late(struct exchange *x)
+{
+    x->must_close = true;
+    exchange_answer_code(x, PROBLEM_BODY_TIMEOUT, "The body did not arrive in time.");
+}
+
+void exchange_body_too_large(struct exchange *x, uint64_t n_bytes)
+{
+    struct problem problem = {0};
+    uint64_t max = x->service->config->max_body_bytes;
+    problem_set_limit(&problem, PROBLEM_BODY_TOO_LARGE, max, n_bytes,
+                      "The body is larger than %llu bytes.", (unsigned long long)max);
+    x->must_close = true;
+    exchange_answer_problem(x, &problem);
+}
+
+void exchange_dispatch(struct exchange *x)
+{
+    x->route->handle(x);
+}
+
+/* ---- Requests for the model ---- */
+
+static enum service_state state_of(const struct exchange *x)
+{
+    return atomic_load_explicit(&x->service->state, memory_order_acquire);
+}
+
+static void answer_loading(struct exchange *x)
+{
+    exchange_answer_code(x, PROBLEM_LOADING, "The model is being loaded; try again soon.");
+}
+
+/* Parses the body into x->request; false: answered. */
+static bool parse_request(struct exchange *x, enum request_kind kind)
+{
+    const struct config *config = x->service->config;
+    const struct request_limits limits = {
+        .max_inputs = config->max_inputs,
+        .max_tokens = config->max_tokens,
+        .max_request_tokens = config->max_request_tokens,
+    };
+    struct problem problem = {0};
+    uint64_t begun_ns = clock_now_ns();
+    bool ok = request_parse(&x->request, kind, x->body.bytes, x->body.n_bytes, x->service->model,
+                            &limits, &problem);
+    x->parse_ns = clock_now_ns() - begun_ns;
+    metrics_stage(x->service->metrics, STAGE_PARSE, (double)x->parse_ns / NS_PER_SEC);
+    buffer_done(&x->body); /* the parsed tree has its own strings */
+    if (!ok)
+        exchange_answer_problem(x, &problem);
+    return ok;
+}
+
+static bool fill_sentences(struct exchange *x)
+{
+    const struct request *r = x->request;
+    x->sentences = calloc(r->n_inputs, sizeof *x->sentences);
+    for (size_t i = 0; x->sentences && i < r->n_inputs; i++) {
+        x->sentences[i] = (struct elmo_sentence){
+            .tokens = r->inputs[i].tokens,
+            .n_tokens = r->inputs[i].n_tokens,
+            .mix = r->has_mix ? &r->mix : NULL,
+            .pooling = r->pooling,
+            .l2_normalize = r->normalize,
+        };
+    }
+    return x->sentences != NULL;
+}
+
+static void write_reply(struct exchange *x)
+{
+    const struct elmo_model *model = x->service->model;
+    uint64_t begun_ns = clock_now_ns();
+    switch (x->request->kind) {
+    case REQUEST_EMBED: reply_embed(&x->out, model, x->request, x->sentences); break;
+    case REQUEST_SENTIMENT: reply_sentiment(&x->out, model, x->request, x->sentences); break;
+    case REQUEST_TOKENIZE: reply_tokenize(&x->out, model, x->request); break;
+    }
+    x->write_ns = clock_now_ns() - begun_ns;
+    metrics_stage(x->service->metrics, STAGE_WRITE, (double)x->write_ns / NS_PER_SEC);
+    exchange_answer_ok(x, JSON);
+}
+
+static void answer_not_finite(struct exchange *x)
+{
+    struct problem problem = {0};
+    struct json_pointer at = json_pointer_root();
+    if (x->request->has_mix) {
+        json_pointer_add_key(&at, "mix", strlen("mix"));
+        problem_add_error(&problem, PROBLEM_INVALID_VALUE, &at,
+                          "With this mix a result is not a finite number.");
+    } else {
+        problem_set(&problem, PROBLEM_INTERNAL, "A result is not a finite number.");
+    }
+    exchange_answer_problem(x, &problem);
+}
+
+static void note_times(struct exchange *x)
+{
+    const struct job *job = &x->job;
+    uint64_t left_ns = job->taken_ns ? job->taken_ns : job->finished_ns;
+    x->queue_ns = left_ns - job->queued_ns;
+    x->compute_ns = job->finished_ns - left_ns;
+    metrics_stage(x->service->metrics, STAGE_QUEUE, (double)x->queue_ns / NS_PER_SEC);
+    if (job->taken_ns)
+        metrics_stage(x->service->metrics, STAGE_COMPUTE, (double)x->compute_ns / NS_PER_SEC);
+}
+
+/* The end of a job, in a worker: the answer is written here, so that no thread that serves
+ * connections is held up by it. */
+static void finish_job(struct job *job)
+{
+    struct exchange *x = (struct exchange *)((char *)job - offsetof(struct exchange, job));
+    note_times(x);
+    switch (job->outcome) {
+    case JOB_DONE: write_reply(x); break;
+    case JOB_EXPIRED:
+        exchange_answer_code(x, PROBLEM_DEADLINE_EXCEEDED,
+                             "The deadline passed while the request waited in the queue.");
+        break;
+    case JOB_NUMERIC: answer_not_finite(x); break;
+    case JOB_FAILED: exchange_answer_code(x, PROBLEM_INTERNAL, "Computing failed."); break;
+    }
+    job_release_outputs(job);
+    x->wake(x);
+}
+
+static struct job_wants wants_of(const struct request *r)
+{
+    if (r->kind == REQUEST_SENTIMENT)
+        return (struct job_wants){.probabilities = true};
+    return (struct job_wants){.layers = r->layers, .elmo = r->elmo, .pooled = r->pooled};
+}
+
+/* Makes the job of a request for the model, or answers with what is wrong. */
+static void prepare_job(struct exchange *x, enum request_kind kind)
+{
+    struct problem problem = {0};
+    uint64_t timeout_ms;
+    if (!head_timeout_ms(&x->head, x->service->config->request_timeout_ms, &timeout_ms, &problem)) {
+        exchange_answer_problem(x, &problem);
+        return;
+    }
+    if (!parse_request(x, kind))
+        return;
+    if (!fill_sentences(x)) {
+        exchange_answer_code(x, PROBLEM_INTERNAL, "Out of memory.");
+        return;
+    }
+    x->job = (struct job){
+        .sentences = x->sentences,
+        .n_sentences = x->request->n_inputs,
+        .n_tokens = x->request->n_tokens,
+        .wants = wants_of(x->request),
+        .deadline_ns = clock_now_ns() + timeout_ms * NS_PER_MS,
+        .done = finish_job,
+    };
+}
+
+void handle_embed(struct exchange *x)
+{
+    if (state_of(x) == SERVICE_LOADING)
+        answer_loading(x);
+    else
+        prepare_job(x, REQUEST_EMBED);
+}
+
+void handle_sentiment(struct exchange *x)
+{
+    if (state_of(x) == SERVICE_LOADING)
+        answer_loading(x);
+    else if (elmo_model_info(x->service->model)->n_labels == 0)
+        exchange_answer_code(x, PROBLEM_NOT_IN_MODEL, "The model file has no sentiment head.");
+    else
+        prepare_job(x, REQUEST_SENTIMENT);
+}
+
+void handle_tokenize(struct exchange *x)
+{
+    if (state_of(x) == SERVICE_LOADING)
+        answer_loading(x);
+    else if (parse_request(x, REQUEST_TOKENIZE))
+        write_reply(x);
+}
+
+bool exchange_submit(struct exchange *x)
+{
+    switch (queue_submit(x->service->queue, &x->job)) {
+    case QUEUE_ACCEPTED: return true;
+    case QUEUE_FULL:
+        exchange_answer_code(x, PROBLEM_QUEUE_FULL, "The queue is full; try again soon.");
+        break;
+    case QUEUE_CLOSED:
+        exchange_answer_code(x, PROBLEM_DRAINING, "The server is shutting down.");
+        break;
+    }
+    return false;
+}
+
+/* ---- The others ---- */
+
+void handle_info(struct exchange *x)
+{
+    const struct service *service = x->service;
+    const struct config *config = service->config;
+    if (state_of(x) == SERVICE_LOADING) {
+        answer_loading(x);
+        return;
+    }
+    const struct reply_info info = {
+        .n_workers = service->n_workers,
+        .max_body_bytes = config->max_body_bytes,
+        .limits = {config->max_inputs, config->max_tokens, config->max_request_tokens},
+        .queue_tokens = config->queue_tokens,
+        .request_timeout_ms = config->request_timeout_ms,
+        .version = elmod_version,
+        .commit = elmod_commit,
+    };
+    reply_info(&x->out, service->model, &info);
+    exchange_answer_ok(x, JSON);
+}
+
+void handle_live(struct exchange *x)
+{
+    buffer_append_text(&x->out, "{\"status\":\"alive\"}");
+    exchange_answer_ok(x, JSON);
+}
+
+void handle_ready(struct exchange *x)
+{
+    switch (state_of(x)) {
+    case SERVICE_LOADING: answer_loading(x); break;
+    case SERVICE_DRAINING:
+        exchange_answer_code(x, PROBLEM_DRAINING, "The server is shutting down.");
+        break;
+    case SERVICE_READY:
+        buffer_append_text(&x->out, "{\"status\":\"ready\"}");
+        exchange_answer_ok(x, JSON);
+        break;
+    }
+}
+
+void handle_metrics(struct exchange *x)
+{
+    metrics_write(x->service->metrics, &x->out);
+    exchange_answer_ok(x, "text/plain; version=0.0.4; charset=utf-8");
+}
+
+void handle_openapi(struct exchange *x)
+{
+    buffer_append(&x->out, openapi_begin, (size_t)(openapi_end - openapi_begin));
+    exchange_answer_ok(x, "application/yaml");
+}

@@ -1,0 +1,28 @@
+#pragma once
+/* What the service does with a request, step by step as http calls it:
+ *
+ *     exchange_check      the headers are here: may it go on at all?
+ *     exchange_dispatch   the body is here: answered, or a job is ready (status still 0)
+ *     exchange_submit     the connection is suspended: the job goes to the queue
+ *
+ * Every step may set the answer; then the later ones are left out. */
+#include "exchange.h"
+
+/* Path, method, Accept, Content-Type, size of the body. */
+void exchange_check(struct exchange *exchange);
+void exchange_dispatch(struct exchange *exchange);
+/* False: refused, and the answer is there. True: do not touch the exchange until wake(). */
+bool exchange_submit(struct exchange *exchange);
+/* The body did not arrive in time, or grew over the limit. */
+void exchange_body_late(struct exchange *exchange);
+void exchange_body_too_large(struct exchange *exchange, uint64_t n_bytes);
+
+/* Of the route table. */
+void handle_embed(struct exchange *exchange);
+void handle_sentiment(struct exchange *exchange);
+void handle_tokenize(struct exchange *exchange);
+void handle_info(struct exchange *exchange);
+void handle_live(struct exchange *exchange);
+void handle_ready(struct exchange *exchange);
+void handle_metrics(struct exchange *exchange);
+void handle_openapi(struct exchange *exchange);

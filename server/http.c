@@ -1,0 +1,191 @@
+#include "http.h"
+
+#include <microhttpd.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "conns.h"
+#include "http_request.h"
+#include "log.h"
+
+#define CONNECTION_MEMORY_BYTES (32 * 1024) /* request line and headers must fit in */
+
+struct http {
+    struct service *service; /* borrowed */
+    struct MHD_Daemon *daemon;
+    struct conns *conns;
+    int listen_fd; /* owned */
+    bool listening;
+};
+
+/* ---- What libmicrohttpd calls ---- */
+
+static struct conn *conn_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
+}
+
+/* Once before the first request and once before the socket is closed. */
+static void on_connection(void *cls, struct MHD_Connection *connection, void **conn,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct http *http = cls;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        *conn = conns_add(http->conns, info->connect_fd);
+    } else {
+        conns_remove(http->conns, *conn);
+        *conn = NULL;
+    }
+}
+
+/* What is returned becomes *request of the calls below; NULL makes the first of them close. */
+static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *connection)
+{
+    struct http *http = cls;
+    struct conn *conn = conn_of(connection);
+    (void)uri;
+    return conn ? http_request_new(http->service, http->conns, conn, connection) : NULL;
+}
+
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *bytes,
+                                  size_t *n_bytes, void **request)
+{
+    struct http_request *r = *request;
+    bool ok;
+    (void)cls;
+    (void)connection;
+    if (!r)
+        return MHD_NO;
+    if (!r->head_seen) {
+        ok = http_request_head(r, url, method, version);
+    } else if (*n_bytes > 0) {
+        ok = http_request_body(r, bytes, *n_bytes);
+        *n_bytes = 0; /* all taken */
+    } else {
+        ok = http_request_complete(r);
+    }
+    return ok ? MHD_YES : MHD_NO;
+}
+
+static void on_completed(void *cls, struct MHD_Connection *connection, void **request,
+                         enum MHD_RequestTerminationCode code)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_HTTP_STATUS);
+    (void)cls;
+    (void)code;
+    if (*request)
+        http_request_end(*request, info ? info->http_status : 0);
+    *request = NULL;
+}
+
+/* Percent-decodes the path and the query in place. With an encoded NUL the text would end early,
+ * and a path would be another one than proxies saw: it stays as it is and is not found. */
+static size_t unescape(void *cls, struct MHD_Connection *connection, char *text)
+{
+    (void)cls;
+    (void)connection;
+    return strstr(text, "%00") ? strlen(text) : MHD_http_unescape(text);
+}
+
+/* The library's own messages. Their arguments may hold what a client sent, so only the format goes
+ * to the log. */
+static void on_message(void *cls, const char *format, va_list args)
+{
+    char text[256];
+    (void)cls;
+    (void)args;
+    size_t n = strcspn(format, "\n");
+    n = n < sizeof text - 1 ? n : sizeof text - 1;
+    memcpy(text, format, n);
+    text[n] = '\0';
+    log_event(LOG_DEBUG, "libmicrohttpd", LOG_FIELDS(LOG_TEXT("message", text)));
+}
+
+/* ---- Life ---- */
+
+static struct MHD_Daemon *start_daemon(struct http *http)
+{
+    const struct config *config = http->service->config;
+    unsigned n_threads =
+        (unsigned)(config->http_threads < config->max_connections ? config->http_threads
+                                                                  : config->max_connections);
+    unsigned timeout_s = (unsigned)((config->idle_timeout_ms + 999) / 1000);
+    struct MHD_OptionItem pool[] = {
+        {MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)n_threads, NULL},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    if (n_threads == 1) /* the library takes no pool of one */
+        pool[0].option = MHD_OPTION_END;
+    return MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG,
+        0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL,
+        MHD_OPTION_LISTEN_SOCKET, http->listen_fd, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+        http, MHD_OPTION_URI_LOG_CALLBACK, on_request_line, http, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, http, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)config->max_connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        (unsigned)config->max_connections_per_ip, MHD_OPTION_CONNECTION_TIMEOUT, timeout_s,
+        MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+}
+
+struct http *http_start(struct service *service, int listen_fd)
+{
+    const struct config *config = service->config;
+    const struct conns_options options = {
+        .header_timeout_ms = config->header_timeout_ms,
+        .body_timeout_ms = config->body_timeout_ms,
+        .idle_timeout_ms = config->idle_timeout_ms,
+        .write_late_answer = http_request_write_late_answer,
+    };
+    struct http *http = calloc(1, sizeof *http);
+    if (http) {
+        http->service = service;
+        http->listen_fd = listen_fd;
+        http->listening = true;
+        http->conns = conns_start(&options);
+        http->daemon = http->conns ? start_daemon(http) : NULL;
+    }
+    if (http && http->daemon)
+        return http;
+    log_event(LOG_ERROR, "http_failed", LOG_FIELDS(LOG_TEXT("reason", "it could not start")));
+    if (http)
+        conns_stop(http->conns);
+    free(http);
+    close(listen_fd);
+    return NULL;
+}
+
+void http_stop_listening(struct http *http)
+{
+    http->listening = false;
+    MHD_quiesce_daemon(http->daemon);
+    /* Its threads may still hold the socket, so it is closed at the end. To clients it is closed
+     * now. */
+    shutdown(http->listen_fd, SHUT_RDWR);
+    conns_drain(http->conns);
+}
+
+bool http_wait_idle(struct http *http, uint64_t deadline_ns)
+{
+    return conns_wait_empty(http->conns, deadline_ns);
+}
+
+void http_stop(struct http *http)
+{
+    if (!http)
+        return;
+    if (http->listening)
+        http_stop_listening(http);
+    MHD_stop_daemon(http->daemon);
+    close(http->listen_fd);
+    conns_stop(http->conns);
+    free(http);
+}

@@ -1,0 +1,282 @@
+#define _GNU_SOURCE /* getrandom */
+#include "http_request.h"
+
+#include <inttypes.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "clock.h"
+#include "handlers.h"
+#include "http_head.h"
+#include "log.h"
+#include "metrics.h"
+#include "route.h"
+#include "service.h"
+
+#define SERVER_TIMING_MAX 160
+
+/* ---- Begin ---- */
+
+/* 128 random bits in hexadecimal. */
+static void make_request_id(char id[static HEAD_REQUEST_ID_MAX + 1])
+{
+    uint64_t bits[2];
+    if (getrandom(bits, sizeof bits, 0) != sizeof bits) { /* the kernel promises it for so few */
+        bits[0] = clock_now_ns();
+        bits[1] = (uint64_t)(uintptr_t)id;
+    }
+    snprintf(id, HEAD_REQUEST_ID_MAX + 1, "%016" PRIx64 "%016" PRIx64, bits[0], bits[1]);
+}
+
+/* From a worker, or from the library's own thread. */
+static void wake(struct exchange *exchange)
+{
+    struct http_request *r = (struct http_request *)exchange;
+    MHD_resume_connection(r->connection);
+}
+
+struct http_request *http_request_new(struct service *service, struct conns *conns,
+                                      struct conn *conn, struct MHD_Connection *connection)
+{
+    struct http_request *r = calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    struct exchange *x = &r->exchange;
+    r->conns = conns;
+    r->conn = conn;
+    r->connection = connection;
+    x->service = service;
+    x->route = route_find("");
+    x->method = METHOD_OTHER;
+    x->started_ns = clock_now_ns();
+    x->wake = wake;
+    make_request_id(x->request_id);
+    if (!conn_enter(conns, conn, CONN_HEAD, NULL)) {
+        free(r);
+        return NULL;
+    }
+    metrics_inflight_add(service->metrics, 1);
+    return r;
+}
+
+/* ---- Answer ---- */
+
+static void server_timing(const struct exchange *x, char text[static SERVER_TIMING_MAX])
+{
+    snprintf(text, SERVER_TIMING_MAX,
+             "parse;dur=%.3f, queue;dur=%.3f, compute;dur=%.3f, write;dur=%.3f",
+             (double)x->parse_ns / NS_PER_MS, (double)x->queue_ns / NS_PER_MS,
+             (double)x->compute_ns / NS_PER_MS, (double)x->write_ns / NS_PER_MS);
+}
+
+static bool must_close(const struct exchange *x)
+{
+    return x->must_close ||
+           atomic_load_explicit(&x->service->state, memory_order_acquire) == SERVICE_DRAINING;
+}
+
+/* Calls add(to, name, value) for every header of the answer. */
+static bool for_each_header(const struct exchange *x,
+                            bool (*add)(void *to, const char *name, const char *value), void *to)
+{
+    char timing[SERVER_TIMING_MAX], retry_after[32];
+    server_timing(x, timing);
+    snprintf(retry_after, sizeof retry_after, "%" PRIu64, (x->retry_after_ms + 999) / 1000);
+    return add(to, "X-Request-Id", x->request_id) && add(to, "Server-Timing", timing) &&
+           (!x->content_type || add(to, "Content-Type", x->content_type)) &&
+           (!x->allow || x->status != 405 || add(to, "Allow", x->allow)) &&
+           (!x->retry_after_ms || add(to, "Retry-After", retry_after)) &&
+           (!must_close(x) || add(to, "Connection", "close"));
+}
+
+static bool add_to_response(void *to, const char *name, const char *value)
+{
+    return MHD_add_response_header(to, name, value) == MHD_YES;
+}
+
+/* Hands the answer to the library. */
+static bool answer(struct http_request *r)
+{
+    struct exchange *x = &r->exchange;
+    if (!conn_enter(r->conns, r->conn, CONN_ANSWER, NULL))
+        return false;
+    size_t n_bytes;
+    char *bytes = buffer_take(&x->out, &n_bytes);
+    if (!bytes)
+        return false;
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(n_bytes, bytes, MHD_RESPMEM_MUST_FREE);
+    if (!response) {
+        free(bytes);
+        return false;
+    }
+    r->answered = for_each_header(x, add_to_response, response) &&
+                  MHD_queue_response(r->connection, x->status, response) == MHD_YES;
+    MHD_destroy_response(response);
+    r->n_answer_bytes = x->method == METHOD_HEAD ? 0 : n_bytes;
+    return r->answered;
+}
+
+static bool add_to_buffer(void *to, const char *name, const char *value)
+{
+    buffer_printf(to, "%s: %s\r\n", name, value);
+    return true;
+}
+
+/* A whole HTTP response, for the moments when the library takes none: while a body arrives. */
+static void write_response(struct exchange *x, const char *reason, struct buffer *out)
+{
+    buffer_printf(out, "HTTP/1.1 %u %s\r\nContent-Length: %zu\r\n", x->status, reason,
+                  x->out.n_bytes);
+    for_each_header(x, add_to_buffer, out);
+    buffer_append_text(out, "\r\n");
+    buffer_append(out, x->out.bytes, x->out.n_bytes);
+}
+
+/* The thread that receives the body may be at work on the request at this moment, so only what
+ * stays the same during the body is read, and nothing is written. */
+void http_request_write_late_answer(void *request, struct buffer *out)
+{
+    const struct exchange *x = &((const struct http_request *)request)->exchange;
+    struct exchange late = {.service = x->service, .path = x->path, .route = x->route};
+    snprintf(late.request_id, sizeof late.request_id, "%s", x->request_id);
+    exchange_body_late(&late);
+    write_response(&late, "Request Timeout", out);
+    exchange_done(&late);
+}
+
+/* ---- Steps ---- */
+
+static enum method method_of(const char *method)
+{
+    if (strcmp(method, "GET") == 0)
+        return METHOD_GET;
+    if (strcmp(method, "HEAD") == 0)
+        return METHOD_HEAD;
+    return strcmp(method, "POST") == 0 ? METHOD_POST : METHOD_OTHER;
+}
+
+bool http_request_head(struct http_request *r, const char *url, const char *method,
+                       const char *version)
+{
+    struct exchange *x = &r->exchange;
+    struct problem problem = {0};
+    r->head_seen = true;
+    x->path = url;
+    x->route = route_find(url);
+    x->method = method_of(method);
+    http_read_head(r->connection, method, version, &x->head);
+    head_traceparent(&x->head, x->traceparent);
+    const char *id = head_request_id(&x->head);
+    if (id)
+        snprintf(x->request_id, sizeof x->request_id, "%s", id);
+    const struct head_request request = {
+        .is_http_1_0 = strcmp(version, "HTTP/1.0") == 0,
+        .may_have_body = x->method != METHOD_GET && x->method != METHOD_HEAD,
+    };
+    if (head_check_framing(&x->head, &request, &problem)) {
+        exchange_check(x);
+    } else {
+        x->must_close = true;
+        exchange_answer_problem(x, &problem);
+    }
+    if (x->must_close) /* an answer before the body makes the library close the connection */
+        return answer(r);
+    x->body.max_bytes = x->service->config->max_body_bytes;
+    bool has_body = head_body_bytes(&x->head) > 0;
+    return conn_enter(r->conns, r->conn, has_body ? CONN_BODY : CONN_BUSY, r);
+}
+
+bool http_request_body(struct http_request *r, const char *bytes, size_t n_bytes)
+{
+    struct exchange *x = &r->exchange;
+    uint64_t max = x->service->config->max_body_bytes;
+    r->n_body_bytes += n_bytes;
+    if (r->n_body_bytes > max) { /* only chunked ones: a Content-Length was checked */
+        AUTO(buffer_done) struct buffer response = {0};
+        exchange_body_too_large(x, r->n_body_bytes);
+        write_response(x, "Content Too Large", &response);
+        r->n_answer_bytes = x->out.n_bytes;
+        r->answered = true;
+        conn_cut(r->conns, r->conn, &response);
+        return false;
+    }
+    if (x->status) /* answered already; the body is read for the next request's sake */
+        return true;
+    buffer_append(&x->body, bytes, n_bytes);
+    if (x->body.failed)
+        exchange_answer_code(x, PROBLEM_INTERNAL, "Out of memory.");
+    return true;
+}
+
+bool http_request_complete(struct http_request *r)
+{
+    struct exchange *x = &r->exchange;
+    if (!r->dispatched && x->status == 0) {
+        r->dispatched = true;
+        if (!conn_enter(r->conns, r->conn, CONN_BUSY, r))
+            return false;
+        exchange_dispatch(x);
+        if (x->status == 0) {
+            /* First suspend, then submit: a worker may resume it before this returns, and from
+             * then on the exchange is not ours. */
+            MHD_suspend_connection(r->connection);
+            if (!exchange_submit(x))
+                MHD_resume_connection(r->connection);
+            return true;
+        }
+    }
+    return answer(r);
+}
+
+/* ---- End ---- */
+
+static const char *method_name(enum method method)
+{
+    static const char *const names[] = {
+        [METHOD_GET] = "GET",
+        [METHOD_HEAD] = "HEAD",
+        [METHOD_POST] = "POST",
+        [METHOD_OTHER] = "other",
+    };
+    return names[method];
+}
+
+static void log_request(const struct http_request *r, unsigned status, uint64_t total_ns)
+{
+    const struct exchange *x = &r->exchange;
+    const struct request *request = x->request;
+    log_event(LOG_INFO, "request",
+              LOG_FIELDS(LOG_TEXT("request_id", x->request_id),
+                         LOG_TEXT("traceparent", x->traceparent[0] ? x->traceparent : NULL),
+                         LOG_TEXT("method", method_name(x->method)),
+                         LOG_TEXT("path", x->route->path), LOG_UINT("status", status),
+                         LOG_UINT("bytes_in", r->n_body_bytes),
+                         LOG_UINT("bytes_out", r->n_answer_bytes),
+                         LOG_UINT("inputs", request ? request->n_inputs : 0),
+                         LOG_UINT("tokens", request ? request->n_tokens : 0),
+                         LOG_DOUBLE("parse_ms", (double)x->parse_ns / NS_PER_MS),
+                         LOG_DOUBLE("queue_ms", (double)x->queue_ns / NS_PER_MS),
+                         LOG_DOUBLE("compute_ms", (double)x->compute_ns / NS_PER_MS),
+                         LOG_DOUBLE("write_ms", (double)x->write_ns / NS_PER_MS),
+                         LOG_DOUBLE("total_ms", (double)total_ns / NS_PER_MS)));
+}
+
+void http_request_end(struct http_request *r, unsigned status)
+{
+    struct exchange *x = &r->exchange;
+    struct metrics *metrics = x->service->metrics;
+    bool cut = !conn_enter(r->conns, r->conn, CONN_KEPT, NULL);
+    uint64_t total_ns = clock_now_ns() - x->started_ns;
+    if (r->answered)
+        status = x->status;
+    else if (cut && r->head_seen)
+        status = problem_status(PROBLEM_BODY_TIMEOUT);
+    log_request(r, status, total_ns);
+    metrics_request_done(metrics, route_index(x->route), status, (double)total_ns / NS_PER_SEC);
+    metrics_inflight_add(metrics, -1);
+    exchange_done(x);
+    free(r);
+}

@@ -1,0 +1,58 @@
+#include "route.h"
+
+#include <string.h>
+
+#include "handlers.h"
+
+#define JSON "application/json"
+
+/* X(path, allow, produces, handler) */
+#define ROUTES(X)                                         \
+    X("/embed", "POST", JSON, handle_embed)               \
+    X("/sentiment", "POST", JSON, handle_sentiment)       \
+    X("/tokenize", "POST", JSON, handle_tokenize)         \
+    X("/info", "GET, HEAD", JSON, handle_info)            \
+    X("/health/live", "GET, HEAD", NULL, handle_live)     \
+    X("/health/ready", "GET, HEAD", NULL, handle_ready)   \
+    X("/health", "GET, HEAD", NULL, handle_ready)         \
+    X("/metrics", "GET, HEAD", NULL, handle_metrics)      \
+    X("/openapi.yaml", "GET, HEAD", NULL, handle_openapi) \
+    X("other", NULL, NULL, NULL)
+
+static const struct route routes[] = {
+#define X(path, allow, produces, handler) {path, allow, produces, handler},
+    ROUTES(X)
+#undef X
+};
+
+static const char *const paths[] = {
+#define X(path, allow, produces, handler) path,
+    ROUTES(X)
+#undef X
+};
+
+const struct route *route_find(const char *path)
+{
+    size_t last = ARRAY_LEN(routes) - 1;
+    for (size_t i = 0; i < last; i++) {
+        if (strcmp(routes[i].path, path) == 0)
+            return &routes[i];
+    }
+    return &routes[last];
+}
+
+size_t route_index(const struct route *route)
+{
+    return (size_t)(route - routes);
+}
+
+const char *const *route_paths(size_t *ret_n_paths)
+{
+    *ret_n_paths = ARRAY_LEN(paths);
+    return paths;
+}
+
+bool route_takes_post(const struct route *route)
+{
+    return route->allow && strcmp(route->allow, "POST") == 0;
+}

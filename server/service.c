@@ -1,0 +1,216 @@
+#include "service.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "cpus.h"
+#include "http.h"
+#include "listener.h"
+#include "log.h"
+#include "route.h"
+#include "version.h"
+
+static void log_failure(const char *event, const char *reason)
+{
+    log_event(LOG_ERROR, event, LOG_FIELDS(LOG_TEXT("reason", reason)));
+}
+
+/* ---- Signals: blocked in every thread; the main thread waits for them. ---- */
+
+static sigset_t stop_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    return set;
+}
+
+static void block_signals(void)
+{
+    sigset_t set = stop_signals();
+    signal(SIGPIPE, SIG_IGN);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static int wait_for_signal(void)
+{
+    sigset_t set = stop_signals();
+    int number = 0;
+    while (sigwait(&set, &number))
+        continue;
+    return number;
+}
+
+static void end_at_once(int number)
+{
+    _exit(128 + number);
+}
+
+/* Who asks twice does not want to wait. */
+static void let_next_signal_end_at_once(void)
+{
+    sigset_t set = stop_signals();
+    struct sigaction action = {.sa_handler = end_at_once};
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/* ---- Start ---- */
+
+static bool service_init(struct service *service, const struct config *config)
+{
+    struct metrics_options options = {.version = elmod_version, .commit = elmod_commit, .root = ""};
+    options.paths = route_paths(&options.n_paths);
+    *service = (struct service){.config = config, .metrics = metrics_new(&options)};
+    if (!service->metrics)
+        log_failure("start_failed", "out of memory");
+    return service->metrics != NULL;
+}
+
+/* Ends the workers, which finish what is in the queue, and gives the model back. */
+static void unload(struct service *service)
+{
+    if (service->queue)
+        queue_close(service->queue);
+    workers_stop(service->workers);
+    queue_free(service->queue);
+    elmo_model_free(service->model);
+}
+
+static struct http *listen_and_serve(struct service *service)
+{
+    const struct config *config = service->config;
+    struct config_address address;
+    char text[LISTENER_ADDRESS_MAX];
+    const char *reason = "the address is not HOST:PORT";
+    int fd = -1;
+    if (config_parse_address(config->listen, &address))
+        fd = listener_open(&address, text, &reason);
+    if (fd < 0) {
+        log_event(LOG_ERROR, "listen_failed",
+                  LOG_FIELDS(LOG_TEXT("address", config->listen), LOG_TEXT("reason", reason)));
+        return NULL;
+    }
+    struct http *http = http_start(service, fd);
+    if (!http)
+        return NULL;
+    if (config->port_file[0] && !listener_write_file(config->port_file, text)) {
+        log_failure("port_file_failed", strerror(errno));
+        http_stop(http);
+        return NULL;
+    }
+    log_event(LOG_INFO, "listening", LOG_FIELDS(LOG_TEXT("address", text)));
+    return http;
+}
+
+static int open_model(struct service *service, struct elmo_error *err)
+{
+    const char *path = service->config->model;
+    return path[0] ? elmo_model_open(&service->model, path, err)
+                   : elmo_model_open_default(&service->model, err);
+}
+
+static int start_workers(struct service *service, struct elmo_error *err)
+{
+    const struct config *config = service->config;
+    const struct queue_options queue_options = {
+        .max_cost = config->queue_tokens,
+        .max_batch_cost = config->batch_tokens,
+        .metrics = service->metrics,
+    };
+    service->n_workers = config->threads ? config->threads : cpus_available("");
+    int r = queue_new(&service->queue, &queue_options);
+    if (r) {
+        snprintf(err->message, sizeof err->message, "out of memory");
+        return r;
+    }
+    const struct workers_options options = {
+        .model = service->model,
+        .queue = service->queue,
+        .metrics = service->metrics,
+        .n_workers = service->n_workers,
+    };
+    return workers_start(&service->workers, &options, err);
+}
+
+/* Loads the model while the listener already answers /health/live. */
+static bool load(struct service *service)
+{
+    struct elmo_error err = {0};
+    uint64_t begun_ns = clock_now_ns();
+    int r = open_model(service, &err);
+    if (!r)
+        r = start_workers(service, &err);
+    if (r) {
+        log_failure("model_failed", err.message);
+        return false;
+    }
+    const struct elmo_model_info *info = elmo_model_info(service->model);
+    const struct metrics_model labels = {info->name, info->sha256, info->dtype};
+    metrics_model_set(service->metrics, &labels);
+    atomic_store_explicit(&service->state, SERVICE_READY, memory_order_release);
+    log_event(LOG_INFO, "ready",
+              LOG_FIELDS(LOG_TEXT("model", info->name), LOG_TEXT("sha256", info->sha256),
+                         LOG_TEXT("dtype", info->dtype), LOG_UINT("threads", service->n_workers),
+                         LOG_DOUBLE("load_ms", (double)(clock_now_ns() - begun_ns) / NS_PER_MS)));
+    return true;
+}
+
+/* ---- End ---- */
+
+static void sleep_ms(uint64_t ms)
+{
+    struct timespec left = clock_timespec(ms * NS_PER_MS);
+    while (nanosleep(&left, &left) && errno == EINTR)
+        continue;
+}
+
+/* Not ready at once, deaf after the grace, and silent when everything accepted is answered. */
+static void drain(struct service *service, struct http *http)
+{
+    const struct config *config = service->config;
+    atomic_store_explicit(&service->state, SERVICE_DRAINING, memory_order_release);
+    sleep_ms(config->drain_grace_ms);
+    http_stop_listening(http);
+    if (http_wait_idle(http, clock_now_ns() + config->drain_timeout_ms * NS_PER_MS))
+        return;
+    /* Jobs and connections are still alive, so nothing can be taken apart. */
+    log_failure("drain_failed", "requests were still under way at the drain timeout");
+    _exit(EXIT_FAILURE);
+}
+
+static void serve_until_signal(struct service *service, struct http *http)
+{
+    int number = wait_for_signal();
+    let_next_signal_end_at_once();
+    log_event(LOG_INFO, "draining",
+              LOG_FIELDS(LOG_TEXT("signal", number == SIGINT ? "SIGINT" : "SIGTERM")));
+    drain(service, http);
+}
+
+int service_run(const struct config *config)
+{
+    struct service service;
+    block_signals();
+    if (!service_init(&service, config))
+        return EXIT_FAILURE;
+    struct http *http = listen_and_serve(&service);
+    bool loaded = http && load(&service);
+    if (loaded)
+        serve_until_signal(&service, http);
+    /* No request is under way: either none was ever let to the model, or all are drained. The
+     * workers go first, since one may still be on its way back from waking a connection. */
+    unload(&service);
+    http_stop(http);
+    metrics_free(service.metrics);
+    if (loaded)
+        log_event(LOG_INFO, "stopped", NULL);
+    return loaded ? EXIT_SUCCESS : EXIT_FAILURE;
+}

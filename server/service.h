@@ -1,0 +1,31 @@
+#pragma once
+/* What all requests share: the configuration, the model, the queue and its workers, and whether
+ * they may be used yet. Made once by main; see service.c for the life of the whole program. */
+#include <stdatomic.h>
+
+#include "config.h"
+#include "elmo.h"
+#include "metrics.h"
+#include "queue.h"
+#include "worker.h"
+
+enum service_state {
+    SERVICE_LOADING,  /* the model may not be touched */
+    SERVICE_READY,    /* everything below is set and stays */
+    SERVICE_DRAINING, /* the same; new requests should go elsewhere */
+};
+
+struct service {
+    const struct config *config; /* borrowed */
+    struct metrics *metrics;     /* owned */
+    _Atomic enum service_state state;
+    /* Set before the state leaves SERVICE_LOADING, const from then on. */
+    struct elmo_model *model;
+    struct queue *queue;
+    struct workers *workers;
+    size_t n_workers;
+};
+
+/* Loads a configured program, serves until SIGTERM or SIGINT, drains, and returns the exit
+ * status. */
+int service_run(const struct config *config);
