@@ -72,12 +72,10 @@ static void random_mix(struct request *r, struct rng *rng)
 {
     for (size_t k = 0; k < ARRAY_LEN(r->mix_weights); k++)
         r->mix_weights[k] = rng_symmetric(rng, 2.0f);
-    r->mix = (struct elmo_mix){
-        .weights = rng_chance(rng, 80) ? r->mix_weights : NULL,
-        .normalized = rng_chance(rng, 50),
-        .layer_norm = rng_chance(rng, 40),
-        .gamma = rng_symmetric(rng, 2.0f),
-    };
+    r->mix.weights = rng_chance(rng, 80) ? r->mix_weights : NULL;
+    r->mix.normalized = rng_chance(rng, 50);
+    r->mix.layer_norm = rng_chance(rng, 40);
+    r->mix.gamma = rng_symmetric(rng, 2.0f);
 }
 
 static void random_state(struct request *r, struct rng *rng)
@@ -100,14 +98,12 @@ static void random_request(struct request *r, struct rng *rng)
     random_mix(r, rng);
     if (rng_chance(rng, 40))
         random_state(r, rng);
-    r->sentence = (struct elmo_sentence){
-        .tokens = r->tokens,
-        .n_tokens = n_tokens,
-        .mix = rng_chance(rng, 80) ? &r->mix : NULL,
-        .pooling = (enum elmo_pooling)rng_below(rng, 3),
-        .l2_normalize = rng_chance(rng, 30),
-        .initial_state = r->initial_state,
-    };
+    r->sentence.tokens = r->tokens;
+    r->sentence.n_tokens = n_tokens;
+    r->sentence.mix = rng_chance(rng, 80) ? &r->mix : NULL;
+    r->sentence.pooling = (enum elmo_pooling)rng_below(rng, 3);
+    r->sentence.l2_normalize = rng_chance(rng, 30);
+    r->sentence.initial_state = r->initial_state;
 }
 
 static void sample_init(uint64_t seed)

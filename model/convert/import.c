@@ -95,6 +95,11 @@ static int open_inputs(struct import *import, struct elmo_error *err)
     return r;
 }
 
+static bool is_head_dim(size_t n)
+{
+    return n >= 1 && n <= MAX_HEAD_DIM;
+}
+
 /* The head's sizes are those of its two kernels. */
 static int read_head_shape(const struct import *import, struct head_shape *ret_head,
                            struct elmo_error *err)
@@ -110,13 +115,13 @@ static int read_head_shape(const struct import *import, struct head_shape *ret_h
     if (r)
         return r;
     char found[96];
-    if (first.n_dims != 2 || first.dims[0] != pooled || first.dims[1] - 1 >= MAX_HEAD_DIM)
+    if (first.n_dims != 2 || first.dims[0] != pooled || !is_head_dim(first.dims[1]))
         return elmo_fail(err, ELMO_E_FORMAT,
                          "'%.120s': dataset '%s': expected shape [%zu, hidden] for pooling %s, "
                          "found %s",
                          import->job->sentiment, name_1, pooled, pooling ? pooling : "mean",
                          st_shape_text(first.dims, first.n_dims, found, sizeof found));
-    if (second.n_dims != 2 || second.dims[0] != first.dims[1] || second.dims[1] - 1 >= MAX_HEAD_DIM)
+    if (second.n_dims != 2 || second.dims[0] != first.dims[1] || !is_head_dim(second.dims[1]))
         return elmo_fail(err, ELMO_E_FORMAT,
                          "'%.120s': dataset '%s': expected shape [%zu, outputs], found %s",
                          import->job->sentiment, name_2, first.dims[1],
@@ -136,7 +141,8 @@ static int find_specs(struct import *import, struct elmo_error *err)
 
 /* ---- Tensors ---- */
 
-/* Biases and the table of characters are too few to be worth rounding. */
+/* Rounding biases and the few characters' vectors would save nothing and double the error of layer
+ * 0. */
 static bool is_rounded(const struct tensor_spec *spec)
 {
     return spec->n_dims > 1 && strcmp(spec->name, "char_embed");

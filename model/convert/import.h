@@ -1,8 +1,7 @@
 #pragma once
 /* bilm-tf's files (options.json, an HDF5 of weights, an HDF5 of a sentiment head) -> one model
- * file. The file is opened as elmod will open it before it takes its name: what this writes, elmod
- * reads.
- */
+ * file. It is opened as elmod will open it before it takes its name: what this writes, elmod reads.
+ * Not thread-safe: libhdf5 is not. */
 #include <stdio.h>
 
 #include "elmo.h"
@@ -21,5 +20,6 @@ struct import_job { /* borrowed strings; paths unless said otherwise */
     enum st_dtype dtype;   /* of matrices, ST_F32 or ST_BF16; all else stays float32 */
 };
 
-/* Notes (datasets that were converted or that nobody uses) go to `notes`; NULL: nowhere. */
+/* Notes (datasets that were converted or that nobody uses) go to `notes`; NULL: nowhere. Errors are
+ * those of hdf5_file.h, options.h, safetensors.h and elmo_model_open; then `out` is as it was. */
 ELMO_MUST_USE int import_run(const struct import_job *job, FILE *notes, struct elmo_error *err);

@@ -86,7 +86,7 @@ static void token_ids(size_t *ids, size_t max_chars, const struct elmo_token *to
     frame_word(ids, max_chars, chars, n_chars);
 }
 
-/* ---- Token encoder (Kim et al. 2016, sections 2.2 and 2.3) ---- */
+/* ---- Token encoder (Kim et al. 2016: character-level CNN, highway network) ---- */
 
 /* v[p, n] = sum_{k < w, d < D} x[p + k, d] W[k, d, n]   for every p = 0 .. L - w
  * y[n]    = act(max_p v[p, n] + b[n]) */

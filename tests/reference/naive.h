@@ -4,6 +4,9 @@
  * with model/, trims nothing, batches nothing and uses no BLAS.
  *
  *   Kim, Jernite, Sontag, Rush 2016, "Character-aware neural language models", arXiv:1508.06615
+ *   Sak, Senior, Beaufays 2014, "Long short-term memory based recurrent neural network
+ *     architectures for large vocabulary speech recognition", arXiv:1402.1128
+ *   Srivastava, Greff, Schmidhuber 2015, "Highway networks", arXiv:1505.00387
  *   Jozefowicz et al. 2016, "Exploring the limits of language modeling", arXiv:1602.02410
  *   Peters et al. 2018, "Deep contextualized word representations", arXiv:1802.05365
  *
@@ -36,6 +39,6 @@ double *naive_mix(const struct naive_model *model, const struct naive_sentence *
 /* The mix over the tokens, [2P] or [4P]. Caller frees. */
 double *naive_pool(const struct naive_model *model, const double *mixed, size_t n_tokens,
                    enum elmo_pooling pooling, bool l2_normalize);
-/* The sentiment head's probabilities, [n_labels]. Caller frees. */
+/* The sentiment head's probabilities, [n_labels]; `pooling` is the head's. Caller frees. */
 double *naive_sentiment(const struct naive_model *model, const struct naive_sentence *sentence,
                         enum elmo_pooling pooling, size_t *ret_n_labels);

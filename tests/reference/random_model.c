@@ -14,28 +14,28 @@ static size_t between(struct rng *rng, size_t least, size_t most)
 
 /* ---- Architecture ---- */
 
-struct options random_options(struct rng *rng)
+/* One draw a statement: the order within an initializer is the compiler's. */
+static struct options random_options(struct rng *rng)
 {
     static const float cell_clips[] = {0.0f, 0.125f, 0.25f, 0.5f};
     static const float proj_clips[] = {0.0f, 0.0625f, 0.125f, 0.25f};
-    struct options o = {
-        .char_dim = between(rng, 1, 6),
-        .max_chars = rng_chance(rng, 30) ? 50 : between(rng, 3, 16),
-        .n_char_filters = between(rng, 1, 4),
-        .n_highway = rng_below(rng, 4),
-        .activation = rng_chance(rng, 50) ? ACT_RELU : ACT_TANH,
-        .n_layers = between(rng, 1, 3),
-        .cell_clip = cell_clips[rng_below(rng, ARRAY_LEN(cell_clips))],
-        .proj_clip = proj_clips[rng_below(rng, ARRAY_LEN(proj_clips))],
-        .skip_connections = rng_chance(rng, 50),
-    };
+    struct options o = {0};
+    o.char_dim = between(rng, 1, 6);
+    o.max_chars = rng_chance(rng, 30) ? 50 : between(rng, 3, 16);
+    o.n_char_filters = between(rng, 1, 4);
     for (size_t k = 0; k < o.n_char_filters; k++) {
-        size_t widest = o.max_chars < 7 ? o.max_chars : 7;
-        o.char_filters[k] = (struct char_filter){between(rng, 1, widest), between(rng, 1, 8)};
+        o.char_filters[k].width = between(rng, 1, o.max_chars < 7 ? o.max_chars : 7);
+        o.char_filters[k].n_filters = between(rng, 1, 8);
         o.filter_dim += o.char_filters[k].n_filters;
     }
+    o.n_highway = rng_below(rng, 4);
+    o.activation = rng_chance(rng, 50) ? ACT_RELU : ACT_TANH;
+    o.n_layers = between(rng, 1, 3);
     o.proj_dim = rng_chance(rng, 30) ? o.filter_dim : between(rng, 1, 12);
     o.cell_dim = rng_chance(rng, 30) ? o.proj_dim : between(rng, 1, 20);
+    o.cell_clip = cell_clips[rng_below(rng, ARRAY_LEN(cell_clips))];
+    o.proj_clip = proj_clips[rng_below(rng, ARRAY_LEN(proj_clips))];
+    o.skip_connections = rng_chance(rng, 50);
     return o;
 }
 
@@ -127,12 +127,11 @@ void random_model_init(struct random_model *ret_model, struct rng *rng)
 {
     struct options o = random_options(rng);
     enum elmo_pooling pooling = (enum elmo_pooling)rng_below(rng, 3);
-    struct head_shape head = {.input_dim = (pooling == ELMO_POOL_MEAN_MAX ? 4 : 2) * o.proj_dim,
-                              .hidden_dim = between(rng, 1, 8),
-                              .output_dim = between(rng, 1, 4)};
-    bool has_head = rng_chance(rng, 70);
-    random_model_init_with(ret_model, rng, &o, has_head ? &head : NULL, pooling,
-                           rng_chance(rng, 50));
+    struct head_shape head = {.input_dim = (pooling == ELMO_POOL_MEAN_MAX ? 4 : 2) * o.proj_dim};
+    head.hidden_dim = between(rng, 1, 8);
+    head.output_dim = between(rng, 1, 4);
+    bool has_head = rng_chance(rng, 70), optional_tensors = rng_chance(rng, 50);
+    random_model_init_with(ret_model, rng, &o, has_head ? &head : NULL, pooling, optional_tensors);
 }
 
 void random_model_done(struct random_model *model)

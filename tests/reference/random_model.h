@@ -28,9 +28,6 @@ void random_model_init_with(struct random_model *ret_model, struct rng *rng,
                             enum elmo_pooling pooling, bool optional_tensors);
 void random_model_done(struct random_model *model);
 
-/* Random fields, small dimensions; every value options.json may have is reached. */
-struct options random_options(struct rng *rng);
-
 /* Writes a model file, all tensors in f32. */
 ELMO_MUST_USE int random_model_write(const struct random_model *model, const char *path,
                                      struct elmo_error *err);
