@@ -187,9 +187,8 @@ static void metadata_says_what_the_job_said(void **state)
     struct convert_case c;
     random_model_init_with(&model, &rng, &o, &head, ELMO_POOL_MAX, true);
     convert_case_init_with(&c, &model);
-    AUTO(mem_free) char *provenance = temp_path(&c.dir, "provenance.json");
-    assert_true(write_whole_file(provenance, "{\"by\": \"nobody\"}", 16));
-    c.job.provenance = provenance;
+    assert_true(write_whole_file(c.provenance, "{\"by\": \"nobody\"}", 16));
+    c.job.provenance = c.provenance;
     c.job.labels = "bad, very,good";
     assert_int_not_equal(import_run(&c.job, NULL, NULL), 0); /* three labels for two outputs */
     c.job.labels = "very bad,g\xc3\xb6"

@@ -235,17 +235,14 @@ static void name_with_control(struct convert_case *c)
 {
     c->job.name = "a\nb";
 }
-static void provenance_not_object(struct convert_case *c)
+static void provenance_not_text(struct convert_case *c)
 {
-    c->job.provenance = c->sentiment; /* holds NULs; see below for one that does not */
+    c->job.provenance = c->sentiment;
 }
 static void provenance_a_list(struct convert_case *c)
 {
-    AUTO(mem_free) char *path = temp_path(&c->dir, "provenance.json");
-    write_text(path, "[]");
-    static char kept[512];
-    snprintf(kept, sizeof kept, "%s", path);
-    c->job.provenance = kept;
+    write_text(c->provenance, "[]");
+    c->job.provenance = c->provenance;
 }
 static void no_such_folder(struct convert_case *c)
 {
@@ -265,7 +262,7 @@ static const struct {
     {"deep rank", deep_rank, ELMO_E_FORMAT, {"char_embed", "at most 4", "found 5"}},
     {"integers", integers, ELMO_E_FORMAT, {CELL "B", "floating-point", "integers"}},
     {"strings", strings, ELMO_E_FORMAT, {CELL "B", "floating-point", "another type"}},
-    {"no values at all", no_values_at_all, ELMO_E_FORMAT, {"char_embed", "dimensions"}},
+    {"no values at all", no_values_at_all, ELMO_E_FORMAT, {"char_embed", "no values"}},
     {"group for dataset", group_for_dataset, ELMO_E_FORMAT, {"char_embed", "as a dataset"}},
     {"dangling link", dangling_link, ELMO_E_FORMAT, {"char_embed", "as a dataset"}},
     {"too large for float32", too_large_for_float32, ELMO_E_FORMAT, {CELL "B", "finite float32"}},
@@ -307,7 +304,7 @@ static const struct {
     {"labels alike", labels_alike, ELMO_E_FORMAT, {"labels", "twice"}},
     {"labels not UTF-8", labels_not_utf8, ELMO_E_INVALID, {"labels", "UTF-8"}},
     {"name with control character", name_with_control, ELMO_E_FORMAT, {"name", "control"}},
-    {"provenance not text", provenance_not_object, ELMO_E_FORMAT, {"sentiment.hdf5", "not a text"}},
+    {"provenance not text", provenance_not_text, ELMO_E_FORMAT, {"sentiment.hdf5", "not a text"}},
     {"provenance a list", provenance_a_list, ELMO_E_FORMAT, {"provenance", "JSON object"}},
     {"no such folder", no_such_folder, ELMO_E_IO, {"/no/such/folder", "No such file"}},
 };

@@ -560,7 +560,6 @@ static void each_missing_tensor_is_named(void **state)
     }
 }
 
-/* A wrong size of the head's kernels is told by the tensor that no longer fits beside it. */
 static void each_tensor_of_a_wrong_size_is_named(void **state)
 {
     (void)state;

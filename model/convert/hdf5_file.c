@@ -122,7 +122,10 @@ static int dataset_shape(const struct hdf5_input *input, const char *name, hid_t
 {
     AUTO(hdf5_close) hid_t space = H5Dget_space(dataset);
     int n_dims = space < 0 ? -1 : H5Sget_simple_extent_ndims(space);
-    if (n_dims < 0 || n_dims > HDF5_MAX_DIMS || H5Sget_simple_extent_type(space) == H5S_NULL)
+    if (n_dims < 0 || H5Sget_simple_extent_type(space) == H5S_NULL)
+        return elmo_fail(err, ELMO_E_FORMAT, "'%.120s': dataset '%s' has no values", input->path,
+                         name);
+    if (n_dims > HDF5_MAX_DIMS)
         return elmo_fail(err, ELMO_E_FORMAT,
                          "'%.120s': dataset '%s': expected at most %d dimensions, found %d",
                          input->path, name, HDF5_MAX_DIMS, n_dims);

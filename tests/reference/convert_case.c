@@ -23,6 +23,7 @@ void convert_case_init_with(struct convert_case *ret_case, struct random_model *
     c->weights = temp_path(&c->dir, "weights.hdf5");
     c->sentiment = c->model.has_head ? temp_path(&c->dir, "sentiment.hdf5") : NULL;
     c->out = temp_path(&c->dir, "model.safetensors");
+    c->provenance = temp_path(&c->dir, "provenance.json");
     must(write_whole_file(c->options, c->model.options_json, strlen(c->model.options_json)),
          c->options, &err);
     must(!bilm_weights_write(&c->model, c->weights, &err), c->weights, &err);
@@ -58,6 +59,7 @@ void convert_case_done(struct convert_case *c)
     free(c->weights);
     free(c->sentiment);
     free(c->out);
+    free(c->provenance);
 }
 
 size_t convert_case_files(const struct convert_case *c)

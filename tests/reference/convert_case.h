@@ -10,7 +10,8 @@ struct convert_case { /* owned: convert_case_done */
     struct temp_dir dir;
     struct random_model model;
     char *options, *weights, *sentiment, *out; /* paths */
-    struct import_job job;                     /* points at them; f32, with the head if any */
+    char *provenance;                          /* path of a file that is not there yet */
+    struct import_job job; /* points at all but the last; f32, with the head if any */
 };
 
 void convert_case_init(struct convert_case *ret_case, struct rng *rng);
