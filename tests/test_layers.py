@@ -93,26 +93,47 @@ class TheChecker(unittest.TestCase):
             return crossings(root)
 
     def test_accepts_a_server_that_sees_the_seam_and_itself(self):
-        self.assertEqual([], self.crossings_of(
-            server__job_h="#pragma once\n", server__job_c='#include "job.h"\n#include "elmo.h"\n'))
+        self.assertEqual(
+            [],
+            self.crossings_of(
+                server__job_h="#pragma once\n",
+                server__job_c='#include "job.h"\n#include "elmo.h"\n',
+            ),
+        )
 
     def test_refuses_a_server_that_sees_the_model(self):
-        self.assertEqual(['server/job.c: "arena.h" of model'], self.crossings_of(
-            model__arena_h="#pragma once\n", server__job_c='#include "arena.h"\n'))
+        self.assertEqual(
+            ['server/job.c: "arena.h" of model'],
+            self.crossings_of(
+                model__arena_h="#pragma once\n", server__job_c='#include "arena.h"\n'
+            ),
+        )
 
     def test_refuses_a_model_that_sees_the_server(self):
-        self.assertEqual(['model/mix.c: "../server/job.h" of server'], self.crossings_of(
-            server__job_h="#pragma once\n", model__mix_c='#include "../server/job.h"\n'))
+        self.assertEqual(
+            ['model/mix.c: "../server/job.h" of server'],
+            self.crossings_of(
+                server__job_h="#pragma once\n", model__mix_c='#include "../server/job.h"\n'
+            ),
+        )
 
     def test_refuses_a_library_outside_its_place(self):
-        self.assertEqual(["model/mix.c: <hdf5.h>", "server/queue.c: <microhttpd.h>"],
-                         self.crossings_of(
-                             model__mix_c="#include <hdf5.h>\n", server__http_c="#include <microhttpd.h>\n",
-                             server__queue_c="#include <microhttpd.h>\n"))
+        self.assertEqual(
+            ["model/mix.c: <hdf5.h>", "server/queue.c: <microhttpd.h>"],
+            self.crossings_of(
+                model__mix_c="#include <hdf5.h>\n",
+                server__http_c="#include <microhttpd.h>\n",
+                server__queue_c="#include <microhttpd.h>\n",
+            ),
+        )
 
     def test_refuses_a_model_that_prints_or_exits(self):
-        self.assertEqual(["model/mix.c: exit"], self.crossings_of(
-            model__mix_c='/* never abort() */ void f(void) { exit(1); g("printf"); }\n'))
+        self.assertEqual(
+            ["model/mix.c: exit"],
+            self.crossings_of(
+                model__mix_c='/* never abort() */ void f(void) { exit(1); g("printf"); }\n'
+            ),
+        )
 
 
 class TheTree(unittest.TestCase):

@@ -1,0 +1,135 @@
+"""openapi.yaml as something to ask: what may this path answer, and is this answer of that kind?"""
+import json
+import sys
+
+try:
+    import jsonschema
+    import yaml
+except ImportError as missing:
+    print(f"skipped: {missing}; install python3-yaml and python3-jsonschema", file=sys.stderr)
+    sys.exit(77)
+
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+
+
+class Spec:
+    def __init__(self, path):
+        with open(path, encoding="utf-8") as file:
+            self.text = file.read()
+        self.doc = yaml.safe_load(self.text)
+        self.resolver = jsonschema.RefResolver.from_schema(self.doc)
+
+    def resolve(self, node):
+        """`node`, or what its $ref leads to."""
+        while "$ref" in node:
+            node = self.resolver.resolve(node["$ref"])[1]
+        return node
+
+    def operations(self):
+        """(path, method, operation) of all paths."""
+        for path, item in self.doc["paths"].items():
+            for method in METHODS:
+                if method in item:
+                    yield path, method, item[method]
+
+    def operation(self, path):
+        """The one operation that every path here has: (method, operation)."""
+        (found,) = [(method, op) for where, method, op in self.operations() if where == path]
+        return found
+
+    def pairs(self):
+        """Every documented (path, status); the answer to unknown paths is under the path None."""
+        found = {
+            (path, int(status)) for path, _, op in self.operations() for status in op["responses"]
+        }
+        return found | {(None, 404)}
+
+    def status_of(self, code):
+        """The one status whose problems may have this code."""
+        found = set()
+        for path, status in self.pairs():
+            for media in self.response(path, status)["content"].values():
+                for part in media["schema"].get("allOf", []):
+                    allowed = part.get("properties", {}).get("code", {})
+                    if code in allowed.get("enum", [allowed.get("const")]):
+                        found.add(status)
+        (status,) = found
+        return status
+
+    def request_schema(self, path):
+        _, operation = self.operation(path)
+        return operation["requestBody"]["content"]["application/json"]["schema"]
+
+    def schema_faults(self, schema, value):
+        """What is wrong with `value`, as texts; empty when it is valid."""
+        validator = jsonschema.Draft202012Validator(schema, resolver=self.resolver)
+        return [
+            f"{'/'.join(map(str, error.absolute_path))}: {error.message[:200]}"
+            for error in validator.iter_errors(value)
+        ]
+
+    def response(self, path, status):
+        """The documented response, or None. A path that is not documented may answer 404 alone."""
+        if path not in self.doc["paths"]:
+            return self.resolve(self.doc["x-unknown-path"]) if status == 404 else None
+        _, operation = self.operation(path)
+        response = operation["responses"].get(str(status))
+        return response and self.resolve(response)
+
+    def answer_faults(self, path, answer):
+        """What in an Answer of `path` is not as documented, as texts."""
+        response = self.response(path, answer.status)
+        if response is None:
+            return [f"status {answer.status} is not documented for {path}"]
+        return self.header_faults(response, answer) + self.body_faults(response, answer)
+
+    def header_faults(self, response, answer):
+        faults = []
+        for name, header in response["headers"].items():
+            header = self.resolve(header)
+            value = answer.headers.get(name)
+            if value is None:
+                if header.get("required"):
+                    faults.append(f"no header {name}")
+                continue
+            if header["schema"]["type"] == "integer" and value.isascii() and value.isdigit():
+                value = int(value)
+            faults += [f"{name}{fault}" for fault in self.schema_faults(header["schema"], value)]
+        return faults
+
+    def body_faults(self, response, answer):
+        ((media_type, media),) = response["content"].items()
+        content_type = answer.headers.get("Content-Type", "")
+        if content_type.partition(";")[0].strip() != media_type:
+            return [f"Content-Type is {content_type!r}, not {media_type}"]
+        if answer.method == "HEAD":
+            return ["a body after HEAD"] if answer.body else []
+        try:
+            text = answer.body.decode("utf-8")
+            value = json.loads(text) if media_type.endswith("json") else text
+        except ValueError as error:
+            return [f"body: {error}"]
+        faults = self.schema_faults(media["schema"], value)
+        if media_type == "application/problem+json":
+            faults += problem_faults(value, answer)
+        return faults
+
+
+def problem_faults(problem, answer):
+    """What a schema cannot say of a problem: members that repeat each other or the headers."""
+    expected = {
+        "type": "urn:elmod:problem:" + str(problem.get("code")),
+        "status": answer.status,
+        "instance": answer.path,
+        "request_id": answer.headers.get("X-Request-Id"),
+    }
+    faults = [
+        f"{name} is {problem.get(name)!r}, not {value!r}"
+        for name, value in expected.items()
+        if problem.get(name) != value
+    ]
+    if "retry_after_ms" in problem:
+        seconds = -(-problem["retry_after_ms"] // 1000)
+        if answer.headers.get("Retry-After") != str(seconds):
+            faults.append("Retry-After is not retry_after_ms in seconds, rounded up")
+    return faults

@@ -1,0 +1,232 @@
+#!/usr/bin/python3
+"""Bodies generated from the request schemas, good and bad, against a real elmod.
+
+Every answer is as documented and never 5xx; a body that the schema and the few rules beyond it
+allow is answered 200; one that the schema forbids never is. The seed is fixed: a failure repeats.
+"""
+import json
+import os
+import random
+import unittest
+
+from elmod import Elmod
+from spec import Spec
+
+SPEC = Spec(os.environ["ELMOD_OPENAPI"])
+POSTS = [path for path in SPEC.doc["paths"] if SPEC.operation(path)[0] == "post"]
+N_BODIES = 300  # of each kind, for each path
+WORDS = [
+    "",
+    "a",
+    "film",
+    "A gripping, funny film.",
+    "don't",
+    " ",
+    "\t\n",
+    "\u00e9\u0301",
+    "\U0001f600 ok",
+    "\u6f22\u5b57",
+    "\u202eabc",
+    '"\\/',
+    "<S>",
+    "word " * 20,
+    "\x7f",
+    "\ufffd",
+    "\U0010ffff",
+]
+ODD_VALUES = [
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    1.5,
+    1e300,
+    "",
+    "x",
+    [],
+    ["x"],
+    [[]],
+    [["x"]],
+    {},
+    {"x": 1},
+]
+
+
+class Generator:
+    def __init__(self, seed, model):
+        self.random = random.Random(seed)
+        self.model = model
+
+    def value(self, schema, name=None):
+        """A value that the schema, and for some names the model, allows."""
+        pick = self.random
+        schema = SPEC.resolve(schema)
+        if name == "outputs":
+            return pick.sample(self.model["outputs"], pick.randint(1, len(self.model["outputs"])))
+        if name == "weights":
+            return [
+                pick.choice([0, 1, -1.5, pick.gauss(0, 3)]) for _ in range(1 + self.model["layers"])
+            ]
+        if name == "gamma":
+            return pick.choice([0, 1, -2.5, pick.gauss(0, 3)])
+        if "anyOf" in schema:
+            return self.value(pick.choice(schema["anyOf"]))
+        if "const" in schema:
+            return schema["const"]
+        if "enum" in schema:
+            return pick.choice(schema["enum"])
+        return getattr(self, pick.choice(self.types(schema)))(schema)
+
+    @staticmethod
+    def types(schema):
+        kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        return ["a_" + kind for kind in kinds]
+
+    def a_null(self, _):
+        return None
+
+    def a_boolean(self, _):
+        return self.random.random() < 0.5
+
+    def a_string(self, _):
+        return self.random.choice(WORDS)
+
+    def a_integer(self, schema):
+        return self.random.choice([schema["minimum"], 2, 7, 512, 2**53])
+
+    def a_array(self, schema):
+        n_items = self.random.randint(schema.get("minItems", 0), 4)
+        return [self.value(schema["items"]) for _ in range(n_items)]
+
+    def a_object(self, schema):
+        required = schema.get("required", [])
+        return {
+            name: self.value(own, name)
+            for name, own in schema["properties"].items()
+            if name in required or self.random.random() < 0.4
+        }
+
+    def spoiled(self, body):
+        """A copy of `body` with one thing changed, somewhere; it may be valid by chance."""
+        copy = json.loads(json.dumps(body))
+        places = []
+        collect_places(copy, places)
+        holder, key = self.random.choice(places)
+        change = self.random.randrange(4)
+        if change == 0 and isinstance(holder, dict):
+            del holder[key]
+        elif change == 1 and isinstance(holder, dict):
+            holder[self.random.choice(["x", "Inputs", "a/b~", "\u00e9", ""])] = self.random.choice(
+                ODD_VALUES
+            )
+        elif change == 2 and isinstance(holder, list):
+            holder.insert(key, self.random.choice(ODD_VALUES))
+        else:
+            holder[key] = self.random.choice(ODD_VALUES)
+        return copy
+
+    def garbled(self, text):
+        """`text` with some bytes cut out, doubled or overwritten."""
+        garbled = bytearray(text)
+        for _ in range(self.random.randint(1, 3)):
+            start = self.random.randrange(len(garbled) + 1)
+            end = min(len(garbled), start + self.random.randint(0, 8))
+            garbled[start:end] = self.random.choice(
+                [
+                    b"",
+                    garbled[start:end] * 2,
+                    self.random.randbytes(2),
+                    b'"',
+                    b"{",
+                    b"]",
+                    b"\\u0000",
+                    b"\\ud800",
+                ]
+            )
+        return bytes(garbled)
+
+
+def collect_places(value, places):
+    """Every (container, key) within `value`."""
+    if isinstance(value, (dict, list)):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            places.append((value, key))
+            collect_places(inner, places)
+
+
+def breaks_a_rule_beyond_the_schema(body, model):
+    """Whether the limits or the model forbid what the schema of the request allows."""
+    tokens_given = isinstance(body["inputs"], list) and isinstance(body["inputs"][0], list)
+    weights = body.get("mix", {}).get("weights", [0] * (1 + model["layers"]))
+    return (
+        tokens_given
+        and body.get("offsets") is not None
+        or len(weights) != 1 + model["layers"]
+        or not set(body.get("outputs", [])) <= set(model["outputs"])
+        or "max_tokens" in body
+        and not body.get("truncate", True)
+        or isinstance(body.get("max_tokens"), float)
+    )  # 1e300 is an integer to JSON Schema
+
+
+class Generated(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.elmod = cls.enterClassContext(Elmod(os.environ["ELMOD_BINARY"]))
+        cls.model = cls.elmod.ask("GET", "/info").json()["model"]
+        cls.connection = cls.elmod.connect()
+        cls.addClassCleanup(cls.connection.close)
+
+    def status(self, path, body):
+        """The status of a documented answer."""
+        headers = {"Content-Type": "application/json"}
+        answer = self.elmod.ask("POST", path, body, headers, connection=self.connection)
+        self.assertEqual([], SPEC.answer_faults(path, answer), body)
+        self.assertLess(answer.status, 500, body)
+        return answer.status
+
+    def bodies(self, path, kind):
+        """(generator, good body), N_BODIES times."""
+        generator = Generator(f"{path} {kind}", self.model)
+        schema = SPEC.request_schema(path)
+        for _ in range(N_BODIES):
+            yield generator, generator.value(schema)
+
+    def test_good_bodies_are_answered(self):
+        for path in POSTS:
+            n_answered = 0
+            for _, body in self.bodies(path, "good"):
+                with self.subTest(path=path, body=body):
+                    self.assertEqual([], SPEC.schema_faults(SPEC.request_schema(path), body))
+                    status = self.status(path, body)
+                    if not breaks_a_rule_beyond_the_schema(body, self.model):
+                        self.assertEqual(200, status)
+                        n_answered += 1
+            self.assertGreater(n_answered, N_BODIES // 2)
+
+    def test_spoiled_bodies_are_refused_where_the_schema_refuses_them(self):
+        for path in POSTS:
+            n_refused = 0
+            for generator, body in self.bodies(path, "spoiled"):
+                body = generator.spoiled(body)
+                with self.subTest(path=path, body=body):
+                    status = self.status(path, body)
+                    if SPEC.schema_faults(SPEC.request_schema(path), body):
+                        self.assertIn(status, (413, 422))
+                        n_refused += 1
+                    elif not breaks_a_rule_beyond_the_schema(body, self.model):
+                        self.assertEqual(200, status)
+            self.assertGreater(n_refused, N_BODIES // 4)
+
+    def test_garbled_bodies_break_nothing(self):
+        for path in POSTS:
+            for generator, body in self.bodies(path, "garbled"):
+                text = generator.garbled(json.dumps(body).encode())
+                with self.subTest(path=path, body=text):
+                    self.status(path, text)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,129 @@
+#!/usr/bin/python3
+"""openapi.yaml in itself: references, schemas, examples, and the rules of its own style."""
+import os
+import unittest
+
+import jsonschema
+
+from spec import METHODS, Spec
+
+SPEC = Spec(os.environ["ELMOD_OPENAPI"])
+HTTP_METHODS_OF_A_PATH = {"/embed": "post", "/sentiment": "post", "/tokenize": "post"}
+
+
+def nodes(node, where="#"):
+    """Every object in the document: (JSON pointer, object)."""
+    if isinstance(node, dict):
+        yield where, node
+        for key, value in node.items():
+            yield from nodes(value, f"{where}/{str(key).replace('/', '~1')}")
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from nodes(value, f"{where}/{index}")
+
+
+class TheDocument(unittest.TestCase):
+    def test_is_openapi_3_1(self):
+        self.assertEqual("3.1.0", SPEC.doc["openapi"])
+        self.assertLessEqual({"title", "version"}, SPEC.doc["info"].keys())
+
+    def test_has_the_version_of_the_project(self):
+        self.assertEqual(os.environ["ELMOD_VERSION"], SPEC.doc["info"]["version"])
+
+    def test_has_references_that_lead_somewhere_and_no_unused_component(self):
+        used = set()
+        for _, node in nodes(SPEC.doc):
+            if isinstance(node.get("$ref"), str):
+                SPEC.resolver.resolve(node["$ref"])  # raises when it leads nowhere
+                used.add(node["$ref"])
+        defined = {
+            f"#/components/{kind}/{name}"
+            for kind, entries in SPEC.doc["components"].items()
+            for name in entries
+        }
+        self.assertEqual(set(), defined - used)
+
+    def test_has_valid_schemas(self):
+        for where, node in nodes(SPEC.doc):
+            if "schema" in node:
+                with self.subTest(where):
+                    jsonschema.Draft202012Validator.check_schema(node["schema"])
+        for name, schema in SPEC.doc["components"]["schemas"].items():
+            with self.subTest(name):
+                jsonschema.Draft202012Validator.check_schema(schema)
+
+    def test_has_examples_that_are_valid(self):
+        count = 0
+        for where, node in nodes(SPEC.doc):
+            if "schema" not in node:
+                continue
+            examples = [entry["value"] for entry in node.get("examples", {}).values()]
+            examples += [node["example"]] if "example" in node else []
+            for example in examples:
+                with self.subTest(where):
+                    self.assertEqual([], SPEC.schema_faults(node["schema"], example))
+                    count += 1
+        self.assertGreater(count, 5)
+
+    def test_has_defaults_that_are_valid(self):
+        for where, node in nodes(SPEC.doc["components"]["schemas"]):
+            if "default" in node and not where.endswith("/properties"):
+                with self.subTest(where):
+                    self.assertEqual([], SPEC.schema_faults(node, node["default"]))
+
+
+class TheSchemas(unittest.TestCase):
+    def test_take_no_fields_but_their_own(self):
+        free_form = {"options", "provenance"}
+        for where, node in nodes(SPEC.doc["components"]["schemas"]):
+            if node.get("type") == "object" and where.rpartition("/")[2] not in free_form:
+                with self.subTest(where):
+                    self.assertIn("additionalProperties", node)
+
+    def test_require_fields_that_exist(self):
+        for where, node in nodes(SPEC.doc["components"]["schemas"]):
+            if isinstance(node.get("required"), list):
+                with self.subTest(where):
+                    self.assertLessEqual(set(node["required"]), node["properties"].keys())
+
+
+class TheOperations(unittest.TestCase):
+    def test_are_one_per_path_with_an_id_of_its_own(self):
+        operations = list(SPEC.operations())
+        self.assertEqual(len(SPEC.doc["paths"]), len(operations))
+        self.assertEqual(len(operations), len({op["operationId"] for _, _, op in operations}))
+        for path, method, _ in operations:
+            self.assertIn(method, METHODS)
+            self.assertEqual(HTTP_METHODS_OF_A_PATH.get(path, "get"), method)
+
+    def test_name_the_request_in_every_answer(self):
+        for path, status in SPEC.pairs():
+            with self.subTest(path=path, status=status):
+                header = SPEC.resolve(SPEC.response(path, status)["headers"]["X-Request-Id"])
+                self.assertTrue(header["required"])
+
+    def test_answer_every_fault_with_a_problem_of_that_status(self):
+        for path, status in SPEC.pairs():
+            if status < 400:
+                continue
+            with self.subTest(path=path, status=status):
+                content = SPEC.response(path, status)["content"]
+                self.assertEqual(["application/problem+json"], list(content))
+                base, own = content["application/problem+json"]["schema"]["allOf"]
+                self.assertEqual("#/components/schemas/Problem", base["$ref"])
+                self.assertEqual(status, own["properties"]["status"]["const"])
+
+    def test_use_every_code_of_the_list(self):
+        used = set()
+        for path, status in SPEC.pairs():
+            if status >= 400:
+                schema = SPEC.response(path, status)["content"]["application/problem+json"][
+                    "schema"
+                ]
+                code = schema["allOf"][1]["properties"]["code"]
+                used |= set(code.get("enum", [code.get("const")]))
+        self.assertEqual(set(SPEC.doc["components"]["schemas"]["Code"]["enum"]), used)
+
+
+if __name__ == "__main__":
+    unittest.main()

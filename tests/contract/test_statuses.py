@@ -1,0 +1,490 @@
+#!/usr/bin/python3
+"""Provokes every (path, status) of openapi.yaml in a real elmod and validates each answer.
+
+Fails when a documented status was not provoked (but for NOT_PROVOKED), or an answer is not as
+documented: status, content type, headers, body, problem code and the place that is to blame.
+"""
+import base64
+import concurrent.futures
+import json
+import os
+import pathlib
+import struct
+import sys
+import tempfile
+import unittest
+
+from elmod import Elmod, wait_until
+from spec import Spec
+from zero_model import write_zero_model
+
+BINARY = os.environ["ELMOD_BINARY"]
+OPENAPI = os.environ["ELMOD_OPENAPI"]
+SPEC = Spec(OPENAPI)
+PATHS = list(SPEC.doc["paths"])
+POSTS = [path for path in PATHS if SPEC.operation(path)[0] == "post"]
+GETS = [path for path in PATHS if SPEC.operation(path)[0] == "get"]
+QUEUED = ["/embed", "/sentiment"]
+TEXT = {"inputs": "A gripping film."}
+
+# Documented, but not to be had from outside.
+NOT_PROVOKED = {(path, 500): "only a fault of ours or no memory answers it" for path in PATHS}
+
+# Under the limits of WithSmallLimits: (what, body, code, pointer of the first error)
+BAD_BODIES = [
+    ("no JSON at all", b"inputs", "invalid_json", None),
+    ("an empty body", b"", "invalid_json", None),
+    ("JSON that ends early", b'{"inputs": ', "invalid_json", None),
+    ("two values", b'{"inputs": "a"} {}', "invalid_json", None),
+    ("a byte that is no UTF-8", b'{"inputs": "\xff"}', "invalid_utf8", None),
+    ("a surrogate in UTF-8", b'{"inputs": "\xed\xa0\x80"}', "invalid_utf8", None),
+    ("a key twice", b'{"inputs": "a", "inputs": "b"}', "duplicate_key", None),
+    ("a NUL character", b'{"inputs": "a\\u0000b"}', "nul_character", None),
+    ("no inputs", {}, "missing_field", "#/inputs"),
+    ("an unknown field", {**TEXT, "a/b~c": 1}, "unknown_field", "#/a~1b~0c"),
+    ("a list for a body", [], "invalid_type", "#"),
+    ("a number for a text", {"inputs": 7}, "invalid_type", "#/inputs"),
+    ("a number among texts", {"inputs": ["a", 7]}, "invalid_type", "#/inputs/1"),
+    ("a text among token lists", {"inputs": [["a"], "b"]}, "invalid_type", "#/inputs/1"),
+    ("a number among tokens", {"inputs": [["a", 7]]}, "invalid_type", "#/inputs/0/1"),
+    ("an empty list", {"inputs": []}, "invalid_value", "#/inputs"),
+    ("a text for a truth value", {**TEXT, "truncate": "yes"}, "invalid_type", "#/truncate"),
+    ("a fraction of a token", {**TEXT, "max_tokens": 1.5}, "invalid_type", "#/max_tokens"),
+    ("no tokens", {**TEXT, "max_tokens": 0}, "invalid_value", "#/max_tokens"),
+    (
+        "an input too long",
+        {"inputs": ["a", "a " * 9], "truncate": False},
+        "input_too_long",
+        "#/inputs/1",
+    ),
+    ("too many inputs", {"inputs": ["a"] * 4}, "too_many_inputs", "#/inputs"),
+    ("too many tokens", {"inputs": ["a " * 7] * 3}, "too_many_tokens", None),
+    ("too many bytes", {"inputs": "a" * 1000}, "body_too_large", None),
+]
+BAD_EMBED_BODIES = [
+    ("no outputs", {**TEXT, "outputs": []}, "invalid_value", "#/outputs"),
+    ("an unknown output", {**TEXT, "outputs": ["default", "x"]}, "invalid_value", "#/outputs/1"),
+    ("a layer too high", {**TEXT, "outputs": ["lstm_outputs99"]}, "invalid_value", "#/outputs/0"),
+    ("an output twice", {**TEXT, "outputs": ["elmo", "elmo"]}, "invalid_value", "#/outputs/1"),
+    ("an unknown pooling", {**TEXT, "pooling": "min"}, "invalid_value", "#/pooling"),
+    ("a mix that is no object", {**TEXT, "mix": [1]}, "invalid_type", "#/mix"),
+    ("too few weights", {**TEXT, "mix": {"weights": [1]}}, "invalid_value", "#/mix/weights"),
+    (
+        "a weight too large",
+        {**TEXT, "mix": {"weights": [0, 0, 1e39]}},
+        "invalid_value",
+        "#/mix/weights/2",
+    ),
+    ("an unknown field of mix", {**TEXT, "mix": {"x": 1}}, "unknown_field", "#/mix/x"),
+    ("offsets of tokens", {"inputs": [["a"]], "offsets": "bytes"}, "invalid_value", "#/offsets"),
+    (
+        "an unknown encoding",
+        {**TEXT, "encoding_format": "hex"},
+        "invalid_value",
+        "#/encoding_format",
+    ),
+]
+BAD_SENTIMENT_BODIES = [
+    ("an explanation", {**TEXT, "explain": True}, "invalid_value", "#/explain"),
+    ("a field of /embed", {**TEXT, "outputs": ["elmo"]}, "unknown_field", "#/outputs"),
+]
+
+# (request header, value or None for none at all, status)
+BAD_HEADERS = [
+    ("Content-Type", None, 415),
+    ("Content-Type", "text/plain", 415),
+    ("Content-Type", "application/jsonp", 415),
+    ("Content-Type", "application/json; charset=latin1", 415),
+    ("Content-Encoding", "gzip", 415),
+    ("Accept", "text/html", 406),
+    ("Accept", "application/vnd.safetensors", 406),
+    ("Accept", "application/json;q=0, text/html", 406),
+]
+GOOD_HEADERS = [
+    ("Content-Type", 'Application/JSON; Charset="UTF-8"'),
+    ("Content-Encoding", "identity"),
+    ("Accept", "*/*"),
+    ("Accept", "application/*"),
+    ("Accept", "text/html, application/json;q=0.1"),
+]
+
+
+seen = set()
+
+
+def tearDownModule():
+    """After all tests: was every documented status seen?"""
+    if len(sys.argv) > 1:
+        return  # a few tests alone, chosen on the command line
+    documented = SPEC.pairs()
+    assert NOT_PROVOKED.keys() <= documented, "NOT_PROVOKED names what is not documented"
+    assert not NOT_PROVOKED.keys() & seen, "NOT_PROVOKED names what was seen"
+    missing = documented - seen - NOT_PROVOKED.keys()
+    assert not missing, f"documented but never seen: {sorted(missing, key=str)}"
+
+
+class ContractTest(unittest.TestCase):
+    def expect(self, answer, status, code=None, pointer=None):
+        """Checks the answer against the document and remembers what was seen."""
+        path = answer.path if answer.path in PATHS else None
+        self.assertEqual(status, answer.status, answer.body[:500])
+        self.assertEqual([], SPEC.answer_faults(path, answer))
+        if code and answer.body:
+            self.assertEqual(code, answer.json()["code"])
+        if pointer:
+            self.assertEqual(pointer, answer.json()["errors"][0]["pointer"])
+        seen.add((path, status))
+        return answer
+
+
+class OneServerTest(ContractTest):
+    """Tests that share one elmod, started with `flags`."""
+
+    flags = {}
+
+    @classmethod
+    def setUpClass(cls):
+        flags = [text for flag in cls.flags.items() for text in flag]
+        cls.elmod = cls.enterClassContext(Elmod(BINARY, *flags))
+
+
+class WithDefaults(OneServerTest):
+    def test_a_good_request_is_answered(self):
+        for path in POSTS:
+            for inputs in ("A gripping film.", "", ["", "one two"], [["one", "two"], []]):
+                with self.subTest(path=path, inputs=inputs):
+                    answer = self.expect(
+                        self.elmod.ask("POST", path, {"inputs": inputs}), 200
+                    ).json()
+                    n_inputs = 1 if isinstance(inputs, str) else len(inputs)
+                    self.assertEqual(
+                        list(range(n_inputs)), [item["index"] for item in answer["data"]]
+                    )
+                    self.assertEqual(n_inputs, answer["usage"]["inputs"])
+
+    def test_every_output_is_answered_in_its_shape(self):
+        model = self.expect(self.elmod.ask("GET", "/info"), 200).json()["model"]
+        for pooling, n_pooled in (("mean", 1), ("max", 1), ("mean_max", 2)):
+            body = {"inputs": [["a", "b", "c"]], "outputs": model["outputs"], "pooling": pooling}
+            (item,) = self.expect(self.elmod.ask("POST", "/embed", body), 200).json()["data"]
+            self.assertEqual({"index", "tokens", "truncated", *model["outputs"]}, item.keys())
+            for name in model["outputs"]:
+                dim = model["token_dim"] if name == "word_emb" else model["layer_dim"]
+                rows = [item[name]] if name == "default" else item[name]
+                self.assertEqual(1 if name == "default" else 3, len(rows))
+                self.assertEqual(
+                    {dim * n_pooled if name == "default" else dim}, set(map(len, rows))
+                )
+
+    def test_outputs_that_are_not_asked_for_are_those_of_the_document(self):
+        default = SPEC.doc["components"]["schemas"]["EmbedRequest"]["properties"]["outputs"][
+            "default"
+        ]
+        (item,) = self.expect(self.elmod.ask("POST", "/embed", TEXT), 200).json()["data"]
+        self.assertEqual({"index", "tokens", "truncated", *default}, item.keys())
+
+    def test_base64_holds_the_same_floats_as_json(self):
+        body = {**TEXT, "outputs": ["elmo", "default"]}
+        (plain,) = self.expect(self.elmod.ask("POST", "/embed", body), 200).json()["data"]
+        body["encoding_format"] = "base64"
+        (packed,) = self.expect(self.elmod.ask("POST", "/embed", body), 200).json()["data"]
+        for name, values in (("default", plain["default"]), ("elmo", sum(plain["elmo"], []))):
+            self.assertEqual(
+                struct.pack(f"<{len(values)}f", *values), base64.b64decode(packed[name])
+            )
+
+    def test_offsets_point_at_the_tokens(self):
+        text = "\U0001f600 caf\u00e9, ok"
+        encoded = {
+            "bytes": text.encode(),
+            "utf16": text.encode("utf-16-le"),
+            "codepoints": text.encode("utf-32-le"),
+        }
+        for unit, size, codec in (
+            ("bytes", 1, "utf-8"),
+            ("utf16", 2, "utf-16-le"),
+            ("codepoints", 4, "utf-32-le"),
+        ):
+            answer = self.expect(
+                self.elmod.ask("POST", "/tokenize", {"inputs": text, "offsets": unit}), 200
+            )
+            (item,) = answer.json()["data"]
+            found = [
+                encoded[unit][start * size : end * size].decode(codec)
+                for start, end in item["offsets"]
+            ]
+            self.assertEqual(item["tokens"], found)
+
+    def test_sentiment_names_the_most_probable_label(self):
+        answer = self.expect(
+            self.elmod.ask("POST", "/sentiment", {"inputs": ["good", "bad", ""]}), 200
+        ).json()
+        for item in answer["data"]:
+            self.assertEqual(set(answer["labels"]), item["probabilities"].keys())
+            self.assertAlmostEqual(1, sum(item["probabilities"].values()), places=5)
+            self.assertEqual(item["score"], item["probabilities"][item["label"]])
+            self.assertEqual(item["score"], max(item["probabilities"].values()))
+
+    def test_headers_are_understood(self):
+        for path in POSTS:
+            for name, value in GOOD_HEADERS:
+                with self.subTest(path=path, header=f"{name}: {value}"):
+                    self.expect(self.elmod.ask("POST", path, TEXT, {name: value}), 200)
+            for name, value, status in BAD_HEADERS:
+                with self.subTest(path=path, header=f"{name}: {value}"):
+                    headers = (
+                        {} if value is None else {"Content-Type": "application/json", name: value}
+                    )
+                    body = json.dumps(TEXT).encode()
+                    self.expect(self.elmod.ask("POST", path, body, headers), status)
+        self.expect(self.elmod.ask("GET", "/info", headers={"Accept": "text/html"}), 406)
+
+    def test_a_bad_deadline_is_refused(self):
+        for path in QUEUED:
+            for value in ("", "0", "-1", "1.5", "soon"):
+                with self.subTest(path=path, value=value):
+                    answer = self.elmod.ask("POST", path, TEXT, {"X-Request-Timeout-Ms": value})
+                    self.expect(answer, 400, "bad_header")
+
+    def test_a_request_id_is_echoed_or_replaced(self):
+        for path in PATHS:
+            method, body = ("POST", TEXT) if path in POSTS else ("GET", None)
+            for sent, echoed in (
+                ("a.B-9_~:/+=@", True),
+                ("x" * 128, True),
+                ("x" * 129, False),
+                ("", False),
+                ("a b", False),
+                ("<script>", False),
+            ):
+                with self.subTest(path=path, sent=sent):
+                    answer = self.expect(
+                        self.elmod.ask(method, path, body, {"X-Request-Id": sent}), 200
+                    )
+                    self.assertEqual(echoed, answer.headers["X-Request-Id"] == sent)
+
+    def test_a_get_is_answered_and_a_head_without_body(self):
+        for path in GETS:
+            with self.subTest(path=path):
+                got = self.expect(self.elmod.ask("GET", path + "?x=1"), 200)
+                head = self.expect(self.elmod.ask("HEAD", path), 200)
+                self.assertEqual(got.headers["Content-Type"], head.headers["Content-Type"])
+
+    def test_the_document_is_served_as_it_is(self):
+        answer = self.expect(self.elmod.ask("GET", "/openapi.yaml"), 200)
+        self.assertEqual(pathlib.Path(OPENAPI).read_bytes(), answer.body)
+
+    def test_the_build_has_the_version_of_the_document(self):
+        answer = self.expect(self.elmod.ask("GET", "/info"), 200)
+        self.assertEqual(SPEC.doc["info"]["version"], answer.json()["build"]["version"])
+
+    def test_other_paths_are_not_found(self):
+        for path in ("/", "/nothing", "/embed/", "/Embed", "/health/", "/v1/embeddings"):
+            for method, body in (("GET", None), ("HEAD", None), ("POST", TEXT), ("PUT", TEXT)):
+                with self.subTest(method=method, path=path):
+                    self.expect(self.elmod.ask(method, path, body), 404, "not_found")
+
+    def test_other_methods_are_refused(self):
+        for path in PATHS:
+            allowed = ["POST"] if path in POSTS else ["GET", "HEAD"]
+            for method in (
+                "GET",
+                "HEAD",
+                "POST",
+                "PUT",
+                "DELETE",
+                "PATCH",
+                "OPTIONS",
+                "TRACE",
+                "BREW",
+            ):
+                if method in allowed:
+                    continue
+                with self.subTest(method=method, path=path):
+                    body = TEXT if method in ("POST", "PUT", "PATCH") else None
+                    answer = self.expect(
+                        self.elmod.ask(method, path, body), 405, "method_not_allowed"
+                    )
+                    self.assertEqual(", ".join(allowed), answer.headers["Allow"])
+
+    def test_a_get_with_a_body_is_refused(self):
+        for path in GETS:
+            for method in ("GET", "HEAD"):
+                with self.subTest(method=method, path=path):
+                    self.expect(self.elmod.ask(method, path, b"{}"), 400, "bad_framing")
+
+    def test_framing_that_proxies_may_read_in_two_ways_is_refused(self):
+        for path in PATHS:
+            method = "POST" if path in POSTS else "GET"
+            for framing in (
+                "Content-Length: 4\r\nTransfer-Encoding: chunked",
+                "Content-Length: 4\r\nContent-Length: 5",
+            ):
+                with self.subTest(path=path, framing=framing):
+                    request = (
+                        f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                        f"{framing}\r\n\r\n0\r\n\r\n"
+                    ).encode()
+                    self.expect(self.elmod.ask_raw(request, method, path), 400, "bad_framing")
+
+    def test_early_faults_are_answered_as_the_introduction_says(self):
+        for status, request in (
+            (400, b"GET /info HTTP/1.1\r\n\r\n"),
+            (400, b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n"),
+            (400, b"POST /embed HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n"),
+            (413, b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"9" * 30 + b"\r\n\r\n"),
+            (414, b"GET /" + b"x" * 100000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"),
+            (431, b"GET /info HTTP/1.1\r\nHost: x\r\nA: " + b"x" * 100000 + b"\r\n\r\n"),
+            (505, b"GET /info HTTP/2.0\r\nHost: x\r\n\r\n"),
+        ):
+            with self.subTest(status=status, request=request[:60]):
+                answer = self.elmod.ask_raw(request, "GET", "/")
+                self.assertEqual(status, answer.status)
+                self.assertIsNone(answer.headers["X-Request-Id"])
+                self.assertEqual("close", answer.headers["Connection"].lower())
+
+
+class WithSmallLimits(OneServerTest):
+    flags = {
+        "--max-body-bytes": 1000,
+        "--max-inputs": 3,
+        "--max-tokens": 8,
+        "--max-request-tokens": 20,
+        "--body-timeout-ms": 300,
+    }
+
+    def test_bad_bodies_are_refused(self):
+        for path in POSTS:
+            bodies = BAD_BODIES + {
+                "/embed": BAD_EMBED_BODIES,
+                "/sentiment": BAD_SENTIMENT_BODIES,
+            }.get(path, [])
+            for what, body, code, pointer in bodies:
+                with self.subTest(path=path, what=what):
+                    headers = {"Content-Type": "application/json"}
+                    answer = self.elmod.ask("POST", path, body, headers)
+                    self.expect(answer, SPEC.status_of(code), code, pointer)
+
+    def test_faults_of_a_size_say_the_limit_and_the_size(self):
+        for body, limit, actual in (
+            ({"inputs": ["a"] * 4}, 3, 4),
+            ({"inputs": ["a " * 7] * 3}, 20, 21),
+            ({"inputs": ["a " * 9], "truncate": False}, 8, 9),
+            ({"inputs": "a b c", "max_tokens": 2, "truncate": False}, 2, 3),
+        ):
+            for path in POSTS:
+                with self.subTest(path=path, limit=limit):
+                    problem = self.elmod.ask("POST", path, body).json()
+                    self.assertEqual((limit, actual), (problem["limit"], problem["actual"]))
+
+    def test_a_wrong_path_or_method_is_worse_than_a_wrong_body(self):
+        """Whether the body is too large at once, too large in the end, or does not arrive."""
+        large = b"a" * 2000
+        for method, path, status in (("POST", "/nothing", 404), ("PUT", "/info", 405)):
+            for headers, body in (({}, large), ({"Transfer-Encoding": "chunked"}, [large])):
+                with self.subTest(path=path, headers=headers):
+                    self.expect(self.elmod.ask(method, path, body, headers), status)
+            with self.subTest(path=path, body="late"):
+                request = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+                self.expect(self.elmod.ask_raw(request.encode(), method, path), status)
+
+    def test_a_chunked_body_may_not_be_too_large_either(self):
+        for path in POSTS:
+            headers = {"Transfer-Encoding": "chunked", "Content-Type": "application/json"}
+            answer = self.elmod.ask("POST", path, [b"a" * 600, b"a" * 600], headers)
+            self.expect(answer, 413, "body_too_large")
+
+    def test_a_long_input_is_cut_where_that_is_allowed(self):
+        for path in POSTS:
+            for max_tokens, n_tokens in ((None, 8), (100, 8), (2, 2)):
+                body = {"inputs": ["a " * 9], "max_tokens": max_tokens}
+                answer = self.expect(self.elmod.ask("POST", path, body), 200).json()
+                self.assertEqual(n_tokens, answer["usage"]["tokens"])
+                self.assertTrue(answer["data"][0]["truncated"])
+
+    def test_a_body_that_does_not_arrive_is_given_up(self):
+        for path in POSTS:
+            with self.subTest(path=path):
+                request = (
+                    f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                    'Content-Length: 20\r\n\r\n{"inputs"'
+                ).encode()
+                self.expect(self.elmod.ask_raw(request, "POST", path), 408, "body_timeout")
+
+    def test_the_limits_are_those_that_info_shows(self):
+        limits = self.expect(self.elmod.ask("GET", "/info"), 200).json()["limits"]
+        for flag in ("--max-body-bytes", "--max-inputs", "--max-tokens", "--max-request-tokens"):
+            self.assertEqual(self.flags[flag], limits[flag[2:].replace("-", "_")])
+
+
+class WithMadeModels(ContractTest):
+    def setUp(self):
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        self.model = pathlib.Path(folder, "zero.safetensors")
+
+    def test_a_model_without_a_sentiment_head_says_so(self):
+        write_zero_model(self.model, labels=())
+        with Elmod(BINARY, "--model", self.model) as elmod:
+            self.expect(elmod.ask("POST", "/sentiment", TEXT), 501, "not_in_model")
+            self.expect(elmod.ask("POST", "/embed", TEXT), 200)
+
+    def test_a_full_queue_and_a_passed_deadline_are_answered(self):
+        """One request keeps the one worker busy. Of some that come together meanwhile, one has room
+        in the queue until its deadline, and the others have none. The requests are made longer
+        until that is seen."""
+        write_zero_model(self.model, cell_dim=2048, proj_dim=256)
+        n_tokens = 500
+        while not {(path, status) for path in QUEUED for status in (429, 504)} <= seen:
+            limits = ("--max-tokens", "--max-request-tokens", "--queue-tokens")
+            flags = [text for flag in limits for text in (flag, n_tokens)]
+            with Elmod(BINARY, "--model", self.model, "--threads", 1, *flags) as elmod:
+                for path in QUEUED:
+                    self.crowd(elmod, path, {"inputs": ["a " * n_tokens]})
+            n_tokens *= 2
+
+    def crowd(self, elmod, path, body):
+        def hurried(_):
+            return elmod.ask("POST", path, body, {"X-Request-Timeout-Ms": "20"})
+
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            patient = pool.submit(elmod.ask, "POST", path, body)
+            while not patient.done():
+                for answer in pool.map(hurried, range(3)):
+                    self.assertIn(answer.status, (200, 429, 504))
+                    self.expect(answer, answer.status)
+            self.assertIn(patient.result().status, (200, 429))
+
+    def test_a_server_that_is_still_loading_says_so_and_lives(self):
+        """The model is made larger until loading takes long enough to be seen."""
+        cell_dim = 1024
+        unready = POSTS + ["/info", "/health", "/health/ready"]
+        loading = set()
+        while loading != set(unready):
+            write_zero_model(self.model, cell_dim=cell_dim, proj_dim=cell_dim // 8)
+            with Elmod(BINARY, "--model", self.model, ready=False) as elmod:
+                for path in unready:
+                    answer = elmod.ask(*(("POST", path, TEXT) if path in POSTS else ("GET", path)))
+                    if answer.status == 503:
+                        self.expect(answer, 503, "loading")
+                        loading.add(path)
+                for path in ("/health/live", "/metrics", "/openapi.yaml"):
+                    self.expect(elmod.ask("GET", path), 200)
+            cell_dim *= 2
+
+
+class WhenToldToStop(ContractTest):
+    def test_readiness_ends_at_once_and_service_after_the_grace(self):
+        with Elmod(BINARY, "--drain-grace-ms", 1500) as elmod:
+            kept = {path: elmod.connect() for path in POSTS}
+            for path, connection in kept.items():
+                self.expect(elmod.ask("POST", path, TEXT, connection=connection), 200)
+            elmod.ask_to_stop()
+            wait_until(lambda: elmod.ask("GET", "/health").status == 503, "the end of readiness")
+            for path in ("/health", "/health/ready"):
+                self.expect(elmod.ask("GET", path), 503, "draining")
+            self.expect(elmod.ask("GET", "/health/live"), 200)
+            self.expect(elmod.ask("POST", "/embed", TEXT), 200)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,77 @@
+"""Model files made on the spot: any size, all weights zero, so that the file is one big hole.
+
+They answer nothing but zero vectors, as slowly as a real model of their size.
+"""
+import json
+import struct
+
+
+def shapes(cell_dim, proj_dim, n_labels):
+    """The tensors of a biLM with two layers and the smallest token encoder, and of a head."""
+    char_dim, n_filters = 4, 8
+    yield "char_embed", [261, char_dim]
+    yield "CNN/W_cnn_0", [1, 1, char_dim, n_filters]
+    yield "CNN/b_cnn_0", [n_filters]
+    yield "CNN_proj/W_proj", [n_filters, proj_dim]
+    yield "CNN_proj/b_proj", [proj_dim]
+    for direction in (0, 1):
+        for layer in (0, 1):
+            cell = f"RNN_{direction}/RNN/MultiRNNCell/Cell{layer}/LSTMCell"
+            yield f"{cell}/W_0", [2 * proj_dim, 4 * cell_dim]
+            yield f"{cell}/B", [4 * cell_dim]
+            yield f"{cell}/W_P_0", [cell_dim, proj_dim]
+    if n_labels:
+        hidden_dim = 4
+        yield "sentiment/mix/weights", [3]
+        yield "sentiment/mix/gamma", [1]
+        yield "sentiment/dense_1/kernel", [2 * proj_dim, hidden_dim]
+        yield "sentiment/dense_1/bias", [hidden_dim]
+        yield "sentiment/dense_2/kernel", [hidden_dim, n_labels]
+        yield "sentiment/dense_2/bias", [n_labels]
+
+
+def options(cell_dim, proj_dim):
+    """bilm-tf's options.json of those tensors."""
+    return {
+        "lstm": {
+            "dim": cell_dim,
+            "projection_dim": proj_dim,
+            "n_layers": 2,
+            "cell_clip": 3,
+            "proj_clip": 3,
+            "use_skip_connections": True,
+        },
+        "char_cnn": {
+            "activation": "relu",
+            "embedding": {"dim": 4},
+            "filters": [[1, 8]],
+            "n_highway": 0,
+            "max_characters_per_token": 50,
+            "n_characters": 262,
+        },
+    }
+
+
+def write_zero_model(path, cell_dim=16, proj_dim=4, labels=("no", "maybe", "yes")):
+    """Writes a model file of float32 zeros; without labels there is no sentiment head."""
+    metadata = {
+        "elmo_format": "1",
+        "name": "zero",
+        "tokenizer": "whitespace",
+        "options": json.dumps(options(cell_dim, proj_dim)),
+    }
+    if labels:
+        metadata["labels"] = json.dumps(labels)
+    header = {"__metadata__": metadata}
+    end = 0
+    for name, shape in shapes(cell_dim, proj_dim, len(labels)):
+        start = end
+        end += 4
+        for size in shape:
+            end += (end - start) * (size - 1)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + end)
