@@ -1,8 +1,9 @@
 #include "service.h"
 
 #include <errno.h>
-#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,46 +21,36 @@ static void log_failure(const char *event, const char *reason)
     log_event(LOG_ERROR, event, LOG_FIELDS(LOG_TEXT("reason", reason)));
 }
 
-/* ---- Signals: blocked in every thread; the main thread waits for them. ---- */
+/* ---- Signals. OpenBLAS has threads before main() begins; a signal that all of ours block would
+ * end up in one of those, and end the process. So there are handlers, for whichever thread. ---- */
 
-static sigset_t stop_signals(void)
+static sem_t stop_asked;
+static atomic_int stop_signal; /* the first one; 0: none yet */
+
+/* Who asks twice does not want to wait. */
+static void on_stop_signal(int number)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    return set;
+    int none = 0;
+    if (!atomic_compare_exchange_strong(&stop_signal, &none, number))
+        _exit(128 + number);
+    sem_post(&stop_asked);
 }
 
-static void block_signals(void)
+static void handle_signals(void)
 {
-    sigset_t set = stop_signals();
+    struct sigaction action = {.sa_handler = on_stop_signal, .sa_flags = SA_RESTART};
+    sem_init(&stop_asked, 0, 0);
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
 static int wait_for_signal(void)
 {
-    sigset_t set = stop_signals();
-    int number = 0;
-    while (sigwait(&set, &number))
+    while (sem_wait(&stop_asked) && errno == EINTR)
         continue;
-    return number;
-}
-
-static void end_at_once(int number)
-{
-    _exit(128 + number);
-}
-
-/* Who asks twice does not want to wait. */
-static void let_next_signal_end_at_once(void)
-{
-    sigset_t set = stop_signals();
-    struct sigaction action = {.sa_handler = end_at_once};
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
-    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    return atomic_load(&stop_signal);
 }
 
 /* ---- Start ---- */
@@ -189,7 +180,6 @@ static void drain(struct service *service, struct http *http)
 static void serve_until_signal(struct service *service, struct http *http)
 {
     int number = wait_for_signal();
-    let_next_signal_end_at_once();
     log_event(LOG_INFO, "draining",
               LOG_FIELDS(LOG_TEXT("signal", number == SIGINT ? "SIGINT" : "SIGTERM")));
     drain(service, http);
@@ -198,7 +188,7 @@ static void serve_until_signal(struct service *service, struct http *http)
 int service_run(const struct config *config)
 {
     struct service service;
-    block_signals();
+    handle_signals();
     if (!service_init(&service, config))
         return EXIT_FAILURE;
     struct http *http = listen_and_serve(&service);
