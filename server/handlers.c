@@ -26,8 +26,7 @@ static void check_media(struct exchange *x)
 {
     const struct head *head = &x->head;
     const char *coding = head->content_encoding.value;
-    bool is_json = head->content_type.count == 0 ||
-                   (head->content_type.count == 1 && media_is_json(head->content_type.value));
+    bool is_json = head->content_type.count == 1 && media_is_json(head->content_type.value);
     if (x->route->produces && !media_accepts(head->accept, head->n_accept, x->route->produces))
         exchange_answer_code(x, PROBLEM_NOT_ACCEPTABLE,
                              "The answer is application/json, which Accept rules out.");
@@ -38,17 +37,23 @@ static void check_media(struct exchange *x)
         exchange_answer_code(x, PROBLEM_UNSUPPORTED_MEDIA_TYPE, "A Content-Encoding is not taken.");
 }
 
+static bool is_too_large(const struct exchange *x, uint64_t n_bytes)
+{
+    return n_bytes != UINT64_MAX && n_bytes > x->service->config->max_body_bytes;
+}
+
 void exchange_check(struct exchange *x)
 {
     uint64_t n_bytes = head_body_bytes(&x->head);
-    if (n_bytes != UINT64_MAX && n_bytes > x->service->config->max_body_bytes) {
-        exchange_body_too_large(x, n_bytes);
-    } else if (!x->route->allow) {
+    x->must_close = is_too_large(x, n_bytes);
+    if (!x->route->allow) {
         exchange_answer_code(x, PROBLEM_NOT_FOUND, "There is nothing at this path.");
     } else if (!is_allowed(x->route, x->method)) {
         x->allow = x->route->allow;
         exchange_answer_code(x, PROBLEM_METHOD_NOT_ALLOWED,
                              "This path takes other methods; Allow names them.");
+    } else if (is_too_large(x, n_bytes)) {
+        exchange_body_too_large(x, n_bytes);
     } else {
         check_media(x);
     }

@@ -126,24 +126,34 @@ static bool add_to_buffer(void *to, const char *name, const char *value)
 }
 
 /* A whole HTTP response, for the moments when the library takes none: while a body arrives. */
-static void write_response(struct exchange *x, const char *reason, struct buffer *out)
+static void write_response(struct exchange *x, struct buffer *out)
 {
-    buffer_printf(out, "HTTP/1.1 %u %s\r\nContent-Length: %zu\r\n", x->status, reason,
-                  x->out.n_bytes);
+    x->must_close = true;
+    buffer_printf(out, "HTTP/1.1 %u %s\r\nContent-Length: %zu\r\n", x->status,
+                  MHD_get_reason_phrase_for(x->status), x->out.n_bytes);
     for_each_header(x, add_to_buffer, out);
     buffer_append_text(out, "\r\n");
     buffer_append(out, x->out.bytes, x->out.n_bytes);
 }
 
 /* The thread that receives the body may be at work on the request at this moment, so only what
- * stays the same during the body is read, and nothing is written. */
+ * stays the same during the body is read, and nothing is written. A fault that was seen before the
+ * body is what the client gets to know. */
 void http_request_write_late_answer(void *request, struct buffer *out)
 {
     const struct exchange *x = &((const struct http_request *)request)->exchange;
-    struct exchange late = {.service = x->service, .path = x->path, .route = x->route};
+    struct exchange late = {
+        .service = x->service,
+        .path = x->path,
+        .route = x->route,
+        .method = x->method,
+        .head = x->head,
+    };
     snprintf(late.request_id, sizeof late.request_id, "%s", x->request_id);
-    exchange_body_late(&late);
-    write_response(&late, "Request Timeout", out);
+    exchange_check(&late);
+    if (late.status == 0)
+        exchange_body_late(&late);
+    write_response(&late, out);
     exchange_done(&late);
 }
 
@@ -196,8 +206,9 @@ bool http_request_body(struct http_request *r, const char *bytes, size_t n_bytes
     r->n_body_bytes += n_bytes;
     if (r->n_body_bytes > max) { /* only chunked ones: a Content-Length was checked */
         AUTO(buffer_done) struct buffer response = {0};
-        exchange_body_too_large(x, r->n_body_bytes);
-        write_response(x, "Content Too Large", &response);
+        if (x->status == 0)
+            exchange_body_too_large(x, r->n_body_bytes);
+        write_response(x, &response);
         r->n_answer_bytes = x->out.n_bytes;
         r->answered = true;
         conn_cut(r->conns, r->conn, &response);
@@ -273,7 +284,7 @@ void http_request_end(struct http_request *r, unsigned status)
     if (r->answered)
         status = x->status;
     else if (cut && r->head_seen)
-        status = problem_status(PROBLEM_BODY_TIMEOUT);
+        status = x->status ? x->status : problem_status(PROBLEM_BODY_TIMEOUT);
     log_request(r, status, total_ns);
     metrics_request_done(metrics, route_index(x->route), status, (double)total_ns / NS_PER_SEC);
     metrics_inflight_add(metrics, -1);
