@@ -201,7 +201,7 @@ int elmo_session_run(struct elmo_session *session, const struct elmo_sentence *s
     }
     if (status && err) {
         strcpy(err->message, "the fake failed");
-        err->status = (enum elmo_status)status;
+        err->status = status;
     }
     return status;
 }
