@@ -234,7 +234,7 @@ static int check_sentences(struct batch *b, const struct elmo_sentence *sentence
 {
     for (size_t k = 0; k < b->n_sentences; k++) {
         const struct elmo_sentence *s = &sentences[k];
-        if (s->n_tokens >= MAX_POSITIONS - b->n_positions - 2)
+        if (s->n_tokens > MAX_POSITIONS - 2 || b->n_positions > MAX_POSITIONS - 2 - s->n_tokens)
             return elmo_fail(err, ELMO_E_INVALID, "the batch has more than %zu positions",
                              MAX_POSITIONS);
         if (s->probabilities && !b->model->weights.head.present)

@@ -222,6 +222,19 @@ static void too_many_positions_are_refused(void **state)
     assert_true(err.message[0] != '\0');
 }
 
+/* The bound is on the sum: a sentence that just fits leaves room for no other, not even an empty
+ * one. */
+static void too_many_positions_in_all_are_refused(void **state)
+{
+    (void)state;
+    struct elmo_error err = {0};
+    const size_t most = ((size_t)1 << 30) - 3;
+    const struct elmo_sentence sentences[] = {{.tokens = words, .n_tokens = most},
+                                              {.tokens = words, .n_tokens = 8}};
+    assert_int_equal(elmo_session_run(fixture.session, sentences, 2, &err), ELMO_E_INVALID);
+    assert_non_null(strstr(err.message, "positions"));
+}
+
 static void every_failing_allocation_while_opening_is_reported(void **state)
 {
     (void)state;
@@ -286,6 +299,7 @@ int main(void)
         cmocka_unit_test(the_state_is_written_even_without_tokens),
         cmocka_unit_test(an_overflowing_mix_is_an_error),
         cmocka_unit_test(too_many_positions_are_refused),
+        cmocka_unit_test(too_many_positions_in_all_are_refused),
         cmocka_unit_test(every_failing_allocation_while_opening_is_reported),
         cmocka_unit_test(every_failing_allocation_while_running_is_reported),
         cmocka_unit_test(a_settled_session_allocates_nothing),
