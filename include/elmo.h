@@ -70,8 +70,8 @@ void elmo_model_free(struct elmo_model *model);
 const struct elmo_model_info *elmo_model_info(const struct elmo_model *model);
 
 /* ---- Text to tokens: pure, any thread. ---- */
-struct elmo_token { /* any bytes; the model sees the first 48 of them (by default) */
-    const char *bytes;
+struct elmo_token {    /* any bytes; the model sees the first 48 of them (by default) */
+    const char *bytes; /* may be NULL where n_bytes is 0 */
     size_t n_bytes;
 };
 

@@ -5,16 +5,16 @@
 const struct elmo_token token_bos = {"<S>", 3};
 const struct elmo_token token_eos = {"</S>", 4};
 
-static bool same(const struct elmo_token *a, const struct elmo_token *b)
+bool token_equal(const struct elmo_token *a, const struct elmo_token *b)
 {
-    return a->n_bytes == b->n_bytes && !memcmp(a->bytes, b->bytes, a->n_bytes);
+    return a->n_bytes == b->n_bytes && (!a->n_bytes || !memcmp(a->bytes, b->bytes, a->n_bytes));
 }
 
 /* Writes the ids between the word marks; returns their number. */
 static size_t body_ids(uint16_t *ids, size_t max_body, const struct elmo_token *token)
 {
-    if (same(token, &token_bos) || same(token, &token_eos)) {
-        ids[0] = same(token, &token_bos) ? CHAR_BOS : CHAR_EOS;
+    if (token_equal(token, &token_bos) || token_equal(token, &token_eos)) {
+        ids[0] = token_equal(token, &token_bos) ? CHAR_BOS : CHAR_EOS;
         return 1;
     }
     size_t n = token->n_bytes < max_body ? token->n_bytes : max_body;

@@ -10,5 +10,8 @@
  * the sentence boundaries, as in bilm-tf. */
 size_t char_ids(uint16_t *ids, size_t max_chars, const struct elmo_token *token);
 
+/* The same bytes; an empty token may have no memory (bytes NULL). */
+bool token_equal(const struct elmo_token *a, const struct elmo_token *b);
+
 extern const struct elmo_token token_bos; /* <S> */
 extern const struct elmo_token token_eos; /* </S> */

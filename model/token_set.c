@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "char_ids.h"
+
 int token_set_init(struct token_set *ret_set, struct arena *arena, size_t max_tokens)
 {
     struct token_set set = {.n_slots = 16};
@@ -32,8 +34,7 @@ uint32_t token_set_add(struct token_set *set, const struct elmo_token *token)
     size_t slot = hash(token) & (set->n_slots - 1);
     for (; set->slots[slot]; slot = (slot + 1) & (set->n_slots - 1)) {
         uint32_t index = set->slots[slot] - 1;
-        const struct elmo_token *known = set->tokens[index];
-        if (known->n_bytes == token->n_bytes && !memcmp(known->bytes, token->bytes, token->n_bytes))
+        if (token_equal(set->tokens[index], token))
             return index;
     }
     set->tokens[set->n_tokens] = token;

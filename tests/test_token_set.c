@@ -43,6 +43,18 @@ static void tokens_differ_by_length_and_zero_bytes(void **state)
     arena_done(&arena);
 }
 
+static void empty_tokens_are_alike_with_memory_or_without(void **state)
+{
+    (void)state;
+    const struct elmo_token tokens[] = {{NULL, 0}, {"", 0}, {NULL, 0}};
+    struct arena arena = {0};
+    struct token_set set;
+    assert_int_equal(token_set_init(&set, &arena, ARRAY_LEN(tokens)), ELMO_OK);
+    for (size_t k = 0; k < ARRAY_LEN(tokens); k++)
+        assert_int_equal(token_set_add(&set, &tokens[k]), 0);
+    arena_done(&arena);
+}
+
 static void check_ids(const struct elmo_token *token, size_t max_chars, const uint16_t *expected,
                       size_t n_expected)
 {
@@ -128,6 +140,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_token_has_one_index),
         cmocka_unit_test(tokens_differ_by_length_and_zero_bytes),
+        cmocka_unit_test(empty_tokens_are_alike_with_memory_or_without),
         cmocka_unit_test(a_token_is_its_bytes_between_marks),
         cmocka_unit_test(sentence_marks_have_their_own_ids),
         cmocka_unit_test(arena_memory_is_aligned_and_apart),
