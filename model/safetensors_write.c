@@ -47,7 +47,20 @@ static int add_metadata(json_t *header, const struct st_metadata *metadata, size
     return 0;
 }
 
-/* The header as JSON text, padded so that the data begins on a multiple of 8 bytes. */
+/* `header` as text, padded so that the data begins on a multiple of 8 bytes. Not by json_dumps:
+ * when that runs out of memory it can leave out a key and still succeed. */
+static int padded_text(const json_t *header, char **ret_text, struct elmo_error *err)
+{
+    size_t n = json_dumpb(header, NULL, 0, JSON_COMPACT), padded = (n + 7) & ~(size_t)7;
+    AUTO(mem_free) char *text = n ? malloc(padded + 1) : NULL;
+    if (!text || json_dumpb(header, text, n, JSON_COMPACT) != n)
+        return elmo_fail_nomem(err);
+    memset(text + n, ' ', padded - n);
+    text[padded] = '\0';
+    *ret_text = STEAL(text);
+    return 0;
+}
+
 static int header_text(const struct st_tensor *tensors, size_t n_tensors,
                        const struct st_metadata *metadata, size_t n_metadata, char **ret_text,
                        struct elmo_error *err)
@@ -63,22 +76,13 @@ static int header_text(const struct st_tensor *tensors, size_t n_tensors,
             return r;
         size_t end = begin + t->n_bytes; /* cannot wrap: the tensors are in memory */
         json_t *entry =
-            json_pack("{s:s, s:o?, s:[I, I]}", "dtype", st_dtype_name(t->dtype), "shape",
+            json_pack("{s:s, s:o, s:[I, I]}", "dtype", st_dtype_name(t->dtype), "shape",
                       shape_json(t), "data_offsets", (json_int_t)begin, (json_int_t)end);
         if (json_object_set_new(header, t->name, entry))
             return elmo_fail_nomem(err);
         begin = end;
     }
-    AUTO(mem_free) char *compact = json_dumps(header, JSON_COMPACT);
-    size_t n = compact ? strlen(compact) : 0, padded = (n + 7) & ~(size_t)7;
-    char *text = compact ? malloc(padded + 1) : NULL;
-    if (!text)
-        return elmo_fail_nomem(err);
-    memset(text, ' ', padded);
-    memcpy(text, compact, n);
-    text[padded] = '\0';
-    *ret_text = text;
-    return 0;
+    return padded_text(header, ret_text, err);
 }
 
 static bool write_all(FILE *out, const char *header, const struct st_tensor *tensors,

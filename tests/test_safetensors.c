@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "defs.h"
 #include "safetensors.h"
@@ -100,6 +101,48 @@ static void a_failed_write_leaves_the_old_file(void **state)
     assert_non_null(strstr(err.message, "No such file"));
 }
 
+static struct { /* one allocation of jansson's that fails: the first after n_before others */
+    size_t n_before;
+    bool failed;
+} fault;
+
+static void *faulty_malloc(size_t n_bytes)
+{
+    if (fault.failed || fault.n_before-- > 0)
+        return malloc(n_bytes);
+    fault.failed = true;
+    return NULL;
+}
+
+/* jansson is a library of its own, which fail_alloc.h does not reach. */
+static void a_file_is_whole_or_not_there_when_jansson_has_no_memory(void **state)
+{
+    (void)state;
+    char path[128];
+    unsigned char whole[512], found[512];
+    const struct st_tensor t = {"t", ST_F32, NULL, 2, {2, 3}, (const unsigned char *)values, 24};
+    const struct st_metadata metadata = {"name", "x"};
+    snprintf(path, sizeof path, "%s/model", directory);
+    assert_int_equal(safetensors_write(path, &t, 1, &metadata, 1, NULL), ELMO_OK);
+    size_t n_whole = read_file(path, whole, sizeof whole), n_refused = 0;
+    fault.failed = true;
+    for (size_t n_before = 0; fault.failed; n_before++) {
+        unlink(path);
+        fault.n_before = n_before;
+        fault.failed = false;
+        json_set_alloc_funcs(faulty_malloc, free);
+        int r = safetensors_write(path, &t, 1, &metadata, 1, NULL);
+        json_set_alloc_funcs(malloc, free);
+        n_refused += r != ELMO_OK;
+        assert_int_equal(access(path, F_OK) != 0, r != ELMO_OK);
+        if (r == ELMO_OK) {
+            assert_int_equal(read_file(path, found, sizeof found), n_whole);
+            assert_memory_equal(found, whole, n_whole);
+        }
+    }
+    assert_true(n_refused > 10);
+}
+
 static void f16_widens_exactly(void **state)
 {
     (void)state;
@@ -154,6 +197,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read),
         cmocka_unit_test(a_failed_write_leaves_the_old_file),
+        cmocka_unit_test(a_file_is_whole_or_not_there_when_jansson_has_no_memory),
         cmocka_unit_test(f16_widens_exactly),
         cmocka_unit_test(bf16_rounds_to_nearest_even),
         cmocka_unit_test(unaligned_f32_is_read),
