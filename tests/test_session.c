@@ -1,7 +1,8 @@
 /* How elmo_session_run behaves beside the numbers (test_reference.c has those): how much work a
  * batch does, what is left alone, and what happens when memory or arithmetic give out.
  *
- * kernel_lstm_cells and token_encoder_run are wrapped (--wrap) to count rows and tokens. */
+ * kernel_lstm_cells, kernel_linear and token_encoder_run are wrapped (--wrap) to count rows,
+ * multiply-adds and tokens. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,10 +31,14 @@ static struct {
     struct elmo_session *session;
 } fixture;
 
-static size_t n_lstm_rows, n_encoded_tokens;
+static size_t n_lstm_rows, n_encoded_tokens, n_madds; /* multiply-adds of kernel_linear */
 
 void __real_kernel_lstm_cells(float *m, float *c, const float *z, size_t B, size_t C, float clip);
 void __wrap_kernel_lstm_cells(float *m, float *c, const float *z, size_t B, size_t C, float clip);
+void __real_kernel_linear(float *y, const float *x, size_t B, const float *w, const float *bias,
+                          size_t n_in, size_t n_out);
+void __wrap_kernel_linear(float *y, const float *x, size_t B, const float *w, const float *bias,
+                          size_t n_in, size_t n_out);
 int __real_token_encoder_run(float *vectors, const struct elmo_token *const *tokens,
                              size_t n_tokens, const struct options *options,
                              const struct weights *weights, struct arena *arena);
@@ -45,6 +50,13 @@ void __wrap_kernel_lstm_cells(float *m, float *c, const float *z, size_t B, size
 {
     n_lstm_rows += B;
     __real_kernel_lstm_cells(m, c, z, B, C, clip);
+}
+
+void __wrap_kernel_linear(float *y, const float *x, size_t B, const float *w, const float *bias,
+                          size_t n_in, size_t n_out)
+{
+    n_madds += B * n_in * n_out;
+    __real_kernel_linear(y, x, B, w, bias, n_in, n_out);
 }
 
 int __wrap_token_encoder_run(float *vectors, const struct elmo_token *const *tokens,
@@ -104,7 +116,7 @@ static const struct elmo_token words[] = {{"a", 1}, {"bb", 2}, {"a", 1},    {"cc
 
 static int run(const struct elmo_sentence *sentences, size_t n_sentences)
 {
-    n_lstm_rows = n_encoded_tokens = 0;
+    n_lstm_rows = n_encoded_tokens = n_madds = 0;
     return elmo_session_run(fixture.session, sentences, n_sentences, NULL);
 }
 
@@ -134,6 +146,26 @@ static void each_distinct_token_is_encoded_once(void **state)
     };
     assert_int_equal(run(sentences, ARRAY_LEN(sentences)), ELMO_OK);
     assert_int_equal(n_encoded_tokens, 4 + 2); /* a, bb, ccc, dddd and the sentence's ends */
+}
+
+static void a_token_costs_what_its_bytes_do(void **state)
+{
+    (void)state;
+    static float word_emb[P];
+    float *layers[1 + N_LAYERS] = {word_emb};
+    static const struct elmo_token shorter = {"a", 1}, longer = {"abcdefg", 7},
+                                   longest = {"abcdefghijklm", 13};
+    size_t madds[3];
+    const struct elmo_token *tokens[] = {&shorter, &longer, &longest};
+    for (size_t k = 0; k < ARRAY_LEN(tokens); k++) {
+        const struct elmo_sentence s = {.tokens = tokens[k], .n_tokens = 1, .layers = layers};
+        assert_int_equal(run(&s, 1), ELMO_OK);
+        madds[k] = n_madds;
+    }
+    /* Six bytes more are six windows more of each filter, [1 * 4, 3] and [3 * 4, 5]; then the
+     * twelve characters of a token end: two windows more, and none. */
+    assert_int_equal(madds[1] - madds[0], 6 * (1 * 4 * 3 + 3 * 4 * 5));
+    assert_int_equal(madds[2] - madds[1], 2 * (1 * 4 * 3));
 }
 
 static void only_the_layers_asked_for_run(void **state)
@@ -292,6 +324,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_work_is_done_for_padding),
         cmocka_unit_test(each_distinct_token_is_encoded_once),
+        cmocka_unit_test(a_token_costs_what_its_bytes_do),
         cmocka_unit_test(only_the_layers_asked_for_run),
         cmocka_unit_test(depths_may_differ_within_a_batch),
         cmocka_unit_test(nothing_asked_is_nothing_done),
