@@ -57,9 +57,9 @@ static int chunk_init(struct chunk *c, const struct options *o, const struct wei
         .ids = ARENA_NEW(arena, uint16_t, o->max_chars),
         .windows = ARENA_NEW(arena, float, window_floats),
         .products = ARENA_NEW(arena, float, product_floats),
-        .features = ARENA_NEW(arena, float, CHUNK_WINDOWS * o->filter_dim),
-        .carry = ARENA_NEW(arena, float, CHUNK_WINDOWS * o->filter_dim),
-        .transform = ARENA_NEW(arena, float, CHUNK_WINDOWS * o->filter_dim),
+        .features = ARENA_NEW(arena, float, CHUNK_TOKENS * o->filter_dim),
+        .carry = ARENA_NEW(arena, float, CHUNK_TOKENS * o->filter_dim),
+        .transform = ARENA_NEW(arena, float, CHUNK_TOKENS * o->filter_dim),
     };
     bool ok = c->ids && c->windows && c->products && c->features && c->carry && c->transform;
     return ok ? 0 : ELMO_E_NOMEM;
