@@ -511,6 +511,18 @@ static void each_wrong_header_is_named(void **state)
     }
 }
 
+static void a_header_longer_than_the_file_or_16_mib_is_not_read(void **state)
+{
+    (void)state;
+    for (int huge = 0; huge < 2; huge++) {
+        struct draft d = draft_of_valid();
+        d.n_extra = huge ? 17u << 20 : 0;
+        d.length_prefix = huge ? (16u << 20) + 1 : strlen(d.header) + d.n_data + 1;
+        check_words("long header", &d, (const char *const[]){"truncated", "at most 16777216"}, 2);
+        free(d.data);
+    }
+}
+
 static void a_value_that_is_not_finite_is_named(void **state)
 {
     (void)state;
@@ -525,8 +537,7 @@ static void a_value_that_is_not_finite_is_named(void **state)
 
 /* ---- Each tensor: missing, or of a wrong size ---- */
 
-/* The model without a tensor (grow false), or with it one row longer; *ret_err says what is wrong.
- */
+/* The model without a tensor, or (grow) with it one row longer; *ret_err says what is wrong. */
 static void open_spoiled(size_t index, bool grow, struct elmo_error *ret_err)
 {
     struct random_model spoiled = valid.model;
@@ -569,8 +580,7 @@ static void each_tensor_of_a_wrong_size_is_named(void **state)
         open_spoiled(k, true, &err);
         if (!strstr(err.message, name))
             fail_msg("no %s in \"%s\"", name, err.message);
-        assert_non_null(strstr(err.message, "expected"));
-        assert_non_null(strstr(err.message, "found"));
+        assert_true(strstr(err.message, "expected") && strstr(err.message, "found"));
     }
 }
 
@@ -580,6 +590,7 @@ int main(void)
         cmocka_unit_test(the_valid_file_opens_and_no_prefix_of_it),
         cmocka_unit_test(mutants_are_refused_or_run),
         cmocka_unit_test(each_wrong_header_is_named),
+        cmocka_unit_test(a_header_longer_than_the_file_or_16_mib_is_not_read),
         cmocka_unit_test(a_value_that_is_not_finite_is_named),
         cmocka_unit_test(each_missing_tensor_is_named),
         cmocka_unit_test(each_tensor_of_a_wrong_size_is_named),
