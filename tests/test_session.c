@@ -254,6 +254,24 @@ static void too_many_positions_are_refused(void **state)
     assert_true(err.message[0] != '\0');
 }
 
+static void a_model_without_a_head_has_no_probabilities(void **state)
+{
+    (void)state;
+    AUTO(mem_free) char *path = source_path("tests/golden/no_projections.safetensors");
+    struct elmo_model *model;
+    struct elmo_session *session;
+    struct elmo_error err = {0};
+    float probability;
+    const struct elmo_sentence s = {.tokens = words, .n_tokens = 8, .probabilities = &probability};
+    assert_int_equal(elmo_model_open(&model, path, NULL), ELMO_OK);
+    assert_int_equal(elmo_model_info(model)->n_labels, 0);
+    assert_int_equal(elmo_session_new(&session, model, NULL), ELMO_OK);
+    assert_int_equal(elmo_session_run(session, &s, 1, &err), ELMO_E_INVALID);
+    assert_non_null(strstr(err.message, "no sentiment head"));
+    elmo_session_free(session);
+    elmo_model_free(model);
+}
+
 /* The bound is on the sum: a sentence that just fits leaves room for no other, not even an empty
  * one. */
 static void too_many_positions_in_all_are_refused(void **state)
@@ -331,6 +349,7 @@ int main(void)
         cmocka_unit_test(an_empty_sentence_has_the_zero_vector_and_an_opinion),
         cmocka_unit_test(the_state_is_written_even_without_tokens),
         cmocka_unit_test(an_overflowing_mix_is_an_error),
+        cmocka_unit_test(a_model_without_a_head_has_no_probabilities),
         cmocka_unit_test(too_many_positions_are_refused),
         cmocka_unit_test(too_many_positions_in_all_are_refused),
         cmocka_unit_test(every_failing_allocation_while_opening_is_reported),
