@@ -5,11 +5,13 @@
  *     struct elmo_model *model;
  *     struct elmo_session *session;
  *     struct elmo_error err = {0};
- *     if (elmo_model_open(&model, "elmo.safetensors", &err) || elmo_session_new(&session, model,
- * &err)) return fail(err.message); struct elmo_token tokens[] = {{"Hello", 5}, {"world", 5}}; float
- * *vectors = malloc(2 * elmo_model_info(model)->layer_dim * sizeof *vectors); struct elmo_sentence
- * s = {.tokens = tokens, .n_tokens = 2, .elmo = vectors}; int r = elmo_session_run(session, &s, 1,
- * &err);      // vectors is [2, layer_dim], row-major
+ *     if (elmo_model_open(&model, "elmo.safetensors", &err) ||
+ *         elmo_session_new(&session, model, &err))
+ *         return fail(err.message);
+ *     struct elmo_token tokens[] = {{"Hello", 5}, {"world", 5}};
+ *     float *vectors = malloc(2 * elmo_model_info(model)->layer_dim * sizeof *vectors);
+ *     struct elmo_sentence s = {.tokens = tokens, .n_tokens = 2, .elmo = vectors};
+ *     int r = elmo_session_run(session, &s, 1, &err); // vectors is [2, layer_dim], row-major
  *
  * Every function returns 0 (ELMO_OK) or an enum elmo_status; on failure outputs are untouched
  * unless said otherwise, and *err (may be NULL; the first error wins) holds a sentence for a
@@ -44,7 +46,7 @@ struct elmo_model_info { /* strings and arrays belong to the model */
     const char *name;
     const char *sha256;     /* of the whole file, 64 hex digits */
     const char *tokenizer;  /* "whitespace" or "unicode" */
-    const char *dtype;      /* of the stored weights: "f32", "bf16", "f16" or "mixed" */
+    const char *dtype;      /* that most weights are stored in: "f32", "bf16" or "f16" */
     const char *options;    /* JSON object: bilm-tf's options.json */
     const char *provenance; /* JSON object: trained how, on what, measured how; "{}" if unknown */
     size_t n_layers;        /* L biLSTM layers; outputs count layer 0 too: 1 + L */

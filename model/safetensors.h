@@ -16,7 +16,7 @@ struct st_tensor {
     const char *dtype_name; /* as the file spells it; not read when writing */
     size_t n_dims;
     size_t dims[ST_MAX_DIMS];  /* row-major */
-    const unsigned char *data; /* little-endian, not aligned; NULL when n_bytes is 0 */
+    const unsigned char *data; /* little-endian, not aligned; may be NULL when n_bytes is 0 */
     size_t n_bytes;
 };
 
