@@ -75,12 +75,27 @@ static void the_same_file_by_path_is_the_same_model(void **state)
     free(path);
 }
 
+static void its_card_is_of_the_same_file(void **state)
+{
+    (void)state;
+    struct elmo_model *model;
+    size_t n_bytes;
+    AUTO(mem_free) char *path = source_path("model/weights/README.md");
+    AUTO(mem_free) unsigned char *bytes = read_whole_file(path, &n_bytes);
+    assert_non_null(bytes);
+    AUTO(mem_free) char *card = strndup((const char *)bytes, n_bytes);
+    assert_int_equal(elmo_model_open_default(&model, NULL), ELMO_OK);
+    assert_non_null(strstr(card, elmo_model_info(model)->sha256));
+    elmo_model_free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_path_that_is_no_model_is_explained),
         cmocka_unit_test(the_default_model_describes_itself),
         cmocka_unit_test(the_same_file_by_path_is_the_same_model),
+        cmocka_unit_test(its_card_is_of_the_same_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
