@@ -14,7 +14,8 @@
 
 #define MODEL_FORMAT_VERSION "1"
 
-#define HEAD_PREFIX "sentiment/" /* of the head's tensors, and of no others */
+#define HEAD_PREFIX  "sentiment/" /* of the head's tensors, and of no others */
+#define HEAD_MAX_DIM (1u << 20)   /* of its hidden and outputs, as options.c has it for the biLM */
 /* dense_2 with one output is a sigmoid: P(labels[1]); with n > 1 a softmax. */
 #define HEAD_MIX_WEIGHTS    "sentiment/mix/weights"    /* [1 + L] logits */
 #define HEAD_MIX_GAMMA      "sentiment/mix/gamma"      /* [1] */

@@ -251,6 +251,11 @@ static int find_head(struct head_weights *head, const struct options *o,
                          "tensor '%s': expected %zu (or %zu for mean_max) rows, "
                          "found %zu",
                          HEAD_DENSE_1_KERNEL, 2 * o->proj_dim, 4 * o->proj_dim, head->input_dim);
+    if (head->hidden_dim > HEAD_MAX_DIM || head->output_dim > HEAD_MAX_DIM)
+        return elmo_fail(
+            err, ELMO_E_FORMAT,
+            "sentiment head: expected at most %u hidden and outputs, found %zu and %zu",
+            HEAD_MAX_DIM, head->hidden_dim, head->output_dim);
     return 0;
 }
 

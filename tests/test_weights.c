@@ -222,12 +222,33 @@ static void a_projection_has_both_its_tensors_or_none(void **state)
     }
 }
 
+/* ---- The head ---- */
+
+/* One above the bound of every other dimension: products and BLAS's ints stay far from wrapping. */
+static void a_head_of_absurd_size_is_refused(void **state)
+{
+    (void)state;
+    const struct head_shape head = {10, HEAD_MAX_DIM + 1, 1};
+    struct random_model random;
+    struct rng rng = {5};
+    struct elmo_model *model = NULL;
+    struct elmo_error err = {0};
+    AUTO(mem_free) char *path = temp_path(&fixture.dir, "wide");
+    random_model_init_with(&random, &rng, &fixture.random.options, &head, ELMO_POOL_MEAN, true);
+    assert_int_equal(random_model_write(&random, path, NULL), 0);
+    assert_int_equal(elmo_model_open(&model, path, &err), ELMO_E_FORMAT);
+    assert_non_null(strstr(err.message, "at most 1048576 hidden"));
+    assert_non_null(strstr(err.message, "found 1048577"));
+    random_model_done(&random);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(half_width_weights_compute_as_their_values),
         cmocka_unit_test(a_scalar_may_stand_for_one_value),
         cmocka_unit_test(tensors_may_lie_at_odd_addresses),
+        cmocka_unit_test(a_head_of_absurd_size_is_refused),
         cmocka_unit_test(a_projection_has_both_its_tensors_or_none),
     };
     return cmocka_run_group_tests_name("weights", tests, set_up, tear_down);

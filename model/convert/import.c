@@ -11,8 +11,6 @@
 #include "tensor_specs.h"
 #include "text_file.h"
 
-#define MAX_HEAD_DIM (1u << 20)
-
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "floats are written as they lie in memory");
 
@@ -97,7 +95,7 @@ static int open_inputs(struct import *import, struct elmo_error *err)
 
 static bool is_head_dim(size_t n)
 {
-    return n >= 1 && n <= MAX_HEAD_DIM;
+    return n >= 1 && n <= HEAD_MAX_DIM;
 }
 
 /* The head's sizes are those of its two kernels. */
