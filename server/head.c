@@ -90,6 +90,8 @@ bool head_check_framing(const struct head *head, const struct head_request *requ
         problem_set(problem, PROBLEM_BAD_FRAMING, "%s", fault);
     else if (head->host.count > 1)
         problem_set(problem, PROBLEM_BAD_HEADER, "Host came more than once.");
+    else if (head->host.count == 0 && !request->is_http_1_0)
+        problem_set(problem, PROBLEM_BAD_HEADER, "Host is missing.");
     else if (head->n_accept > HEAD_ACCEPT_MAX)
         problem_set(problem, PROBLEM_BAD_HEADER, "Accept came more than %d times.",
                     HEAD_ACCEPT_MAX);

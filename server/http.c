@@ -48,8 +48,11 @@ static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *
 {
     struct http *http = cls;
     struct conn *conn = conn_of(connection);
-    (void)uri;
-    return conn ? http_request_new(http->service, http->conns, conn, connection) : NULL;
+    struct http_request *r =
+        conn ? http_request_new(http->service, http->conns, conn, connection) : NULL;
+    if (r)
+        r->uri_end = (uintptr_t)uri + strlen(uri);
+    return r;
 }
 
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
@@ -110,6 +113,8 @@ static void on_message(void *cls, const char *format, va_list args)
 
 /* ---- Life ---- */
 
+/* Not "strict": then the library would itself refuse a missing Host, with its header sent twice;
+ * the rest of what that stands for is checked in head.c anyway. */
 static struct MHD_Daemon *start_daemon(struct http *http)
 {
     const struct config *config = http->service->config;
@@ -129,7 +134,7 @@ static struct MHD_Daemon *start_daemon(struct http *http)
         MHD_OPTION_LISTEN_SOCKET, http->listen_fd, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
         http, MHD_OPTION_URI_LOG_CALLBACK, on_request_line, http, MHD_OPTION_NOTIFY_COMPLETED,
         on_completed, http, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        MHD_OPTION_STRICT_FOR_CLIENT, 0, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)config->max_connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         (unsigned)config->max_connections_per_ip, MHD_OPTION_CONNECTION_TIMEOUT, timeout_s,

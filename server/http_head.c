@@ -31,14 +31,16 @@ static enum MHD_Result read_field(void *cls, enum MHD_ValueKind kind, const char
     return MHD_YES;
 }
 
-void http_read_head(struct MHD_Connection *connection, const char *method, const char *version,
+void http_read_head(struct MHD_Connection *connection, const struct http_line *line,
                     struct head *head)
 {
-    struct reader reader = {head, (uintptr_t)version + strlen(version) + strlen("\r\n"), false};
+    uintptr_t version_end = (uintptr_t)line->version + strlen(line->version);
+    struct reader reader = {head, version_end + strlen("\r\n"),
+                            (uintptr_t)line->version != line->uri_end + strlen(" ")};
     MHD_get_connection_values_n(connection, MHD_HEADER_KIND, read_field, &reader);
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-    uintptr_t end = (uintptr_t)method + info->header_size;
+    uintptr_t end = (uintptr_t)line->method + info->header_size;
     if (end != reader.expected + strlen("\r\n"))
         reader.gap = true;
     if (FIELDS_LIE_AS_RECEIVED && reader.gap)

@@ -5,6 +5,7 @@
 #include <microhttpd.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 
 #include "clock.h"
@@ -168,16 +169,27 @@ static enum method method_of(const char *method)
     return strcmp(method, "POST") == 0 ? METHOD_POST : METHOD_OTHER;
 }
 
+/* A URI may also name the host: "http://host/path" (RFC 9112, section 3.2.2). */
+static const char *path_of(const char *url)
+{
+    const char *authority = strncasecmp(url, "http://", 7) == 0 ? url + 7 : NULL;
+    if (!authority)
+        return url;
+    const char *path = strchr(authority, '/');
+    return path ? path : "/";
+}
+
 bool http_request_head(struct http_request *r, const char *url, const char *method,
                        const char *version)
 {
     struct exchange *x = &r->exchange;
     struct problem problem = {0};
     r->head_seen = true;
-    x->path = url;
-    x->route = route_find(url);
+    x->path = path_of(url);
+    x->route = route_find(x->path);
     x->method = method_of(method);
-    http_read_head(r->connection, method, version, &x->head);
+    const struct http_line line = {method, r->uri_end, version};
+    http_read_head(r->connection, &line, &x->head);
     head_traceparent(&x->head, x->traceparent);
     const char *id = head_request_id(&x->head);
     if (id)

@@ -12,6 +12,7 @@ struct http_request {
     struct conns *conns;      /* borrowed, as the two below */
     struct conn *conn;
     struct MHD_Connection *connection;
+    uintptr_t uri_end; /* where the request line's URI ended as it was received */
     bool head_seen;
     bool dispatched;       /* to its handler */
     bool answered;         /* an answer is on its way to the client */
