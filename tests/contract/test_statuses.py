@@ -329,7 +329,7 @@ class WithDefaults(OneServerTest):
 
     def test_early_faults_are_answered_as_the_introduction_says(self):
         for status, request in (
-            (400, b"GET /info HTTP/1.1\r\n\r\n"),
+            (400, b"GET /info\r\n\r\n"),
             (400, b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n"),
             (400, b"POST /embed HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n"),
             (413, b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"9" * 30 + b"\r\n\r\n"),

@@ -14,7 +14,7 @@
 #include "harness.h"
 
 #define BODY "{\"inputs\":\"a b\"}" /* 16 bytes */
-#define HEAD "POST /tokenize HTTP/1.1\r\nHost: test\r\n"
+#define HEAD "POST /tokenize HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
 
 static struct server *server;
 

@@ -13,7 +13,7 @@
 
 #include "harness.h"
 
-#define HEAD "POST /tokenize HTTP/1.1\r\nHost: test\r\n"
+#define HEAD "POST /tokenize HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
 
 static void nap_ms(long ms)
 {
