@@ -9,7 +9,8 @@ WORKDIR /src
 COPY deploy/install deploy/packages.txt deploy/
 RUN deploy/install build
 COPY . .
-RUN meson setup --buildtype=release build/image && ninja -C build/image server/elmod
+RUN meson setup --buildtype=release build/image && ninja -C build/image server/elmod && \
+    strip build/image/server/elmod
 
 # Elmod, and what it loads as Debian packages it, with the entries of those packages in dpkg's
 # database, where scanners look for versions.
