@@ -10,6 +10,12 @@ from spec import METHODS, Spec
 SPEC = Spec(os.environ["ELMOD_OPENAPI"])
 HTTP_METHODS_OF_A_PATH = {"/embed": "post", "/sentiment": "post", "/tokenize": "post"}
 
+KEYWORDS = set(
+    "$ref additionalProperties allOf anyOf const contentEncoding default description enum items"
+    " maximum maxItems minimum minItems minLength minProperties oneOf pattern patternProperties"
+    " properties required type uniqueItems".split()
+)
+
 
 def nodes(node, where="#"):
     """Every object in the document: (JSON pointer, object)."""
@@ -20,6 +26,20 @@ def nodes(node, where="#"):
     elif isinstance(node, list):
         for index, value in enumerate(node):
             yield from nodes(value, f"{where}/{index}")
+
+
+def subschemas(schema, where):
+    """`schema` and every schema within it: (JSON pointer, schema)."""
+    yield where, schema
+    for key in ("properties", "patternProperties"):
+        for name, inner in schema.get(key, {}).items():
+            yield from subschemas(inner, f"{where}/{key}/{name}")
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            yield from subschemas(schema[key], f"{where}/{key}")
+    for key in ("anyOf", "oneOf", "allOf"):
+        for index, inner in enumerate(schema.get(key, [])):
+            yield from subschemas(inner, f"{where}/{key}/{index}")
 
 
 class TheDocument(unittest.TestCase):
@@ -73,6 +93,12 @@ class TheDocument(unittest.TestCase):
 
 
 class TheSchemas(unittest.TestCase):
+    def test_have_no_keyword_that_means_nothing(self):
+        for name, schema in SPEC.doc["components"]["schemas"].items():
+            for where, inner in subschemas(schema, name):
+                with self.subTest(where):
+                    self.assertLessEqual(inner.keys(), KEYWORDS)
+
     def test_take_no_fields_but_their_own(self):
         free_form = {"options", "provenance"}
         for where, node in nodes(SPEC.doc["components"]["schemas"]):
