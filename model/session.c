@@ -1,8 +1,10 @@
 /* elmo_session_run, the whole path of a batch: distinct tokens -> token encoder -> biLSTM -> mix,
  * pool, head. Each stage runs only for the sentences whose outputs need it. */
+#define _DEFAULT_SOURCE /* getrandom */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "arena.h"
 #include "bilstm.h"
@@ -19,6 +21,7 @@
 struct elmo_session {
     const struct elmo_model *model;
     struct arena arena;
+    uint64_t hash_seed; /* secret, see token_set.h */
 };
 
 /* A sentence on its way. */
@@ -34,6 +37,7 @@ struct batch {
     struct arena *arena;
     struct work *work; /* [n_sentences] */
     size_t n_sentences, n_positions, longest;
+    uint64_t hash_seed;
     float *mixed;  /* [longest, 2P] */
     float *pooled; /* [4P] */
     float *shares; /* [1 + L] */
@@ -46,6 +50,8 @@ int elmo_session_new(struct elmo_session **ret_session, const struct elmo_model 
     if (!session)
         return elmo_fail_nomem(err);
     session->model = model;
+    if (getrandom(&session->hash_seed, sizeof session->hash_seed, 0) < 0)
+        session->hash_seed = (uintptr_t)session; /* better than one that everybody knows */
     *ret_session = session;
     return 0;
 }
@@ -134,7 +140,7 @@ static int encode_tokens(struct batch *b)
     size_t P = b->model->options.proj_dim;
     struct token_set set;
     uint32_t *index = ARENA_NEW(b->arena, uint32_t, b->n_positions);
-    if (!index || token_set_init(&set, b->arena, b->n_positions))
+    if (!index || token_set_init(&set, b->arena, b->n_positions, b->hash_seed))
         return ELMO_E_NOMEM;
     size_t at = 0;
     for (size_t k = 0; k < b->n_sentences; k++) {
@@ -268,8 +274,10 @@ static bool outputs_finite(const struct elmo_sentence *s, const struct elmo_mode
 int elmo_session_run(struct elmo_session *session, const struct elmo_sentence *sentences,
                      size_t n_sentences, struct elmo_error *err)
 {
-    struct batch b = {
-        .model = session->model, .arena = &session->arena, .n_sentences = n_sentences};
+    struct batch b = {.model = session->model,
+                      .arena = &session->arena,
+                      .n_sentences = n_sentences,
+                      .hash_seed = session->hash_seed};
     int r = check_sentences(&b, sentences, err);
     if (r)
         return r;

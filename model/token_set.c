@@ -4,9 +4,9 @@
 
 #include "char_ids.h"
 
-int token_set_init(struct token_set *ret_set, struct arena *arena, size_t max_tokens)
+int token_set_init(struct token_set *ret_set, struct arena *arena, size_t max_tokens, uint64_t seed)
 {
-    struct token_set set = {.n_slots = 16};
+    struct token_set set = {.n_slots = 16, .seed = seed};
     while (set.n_slots / 2 < max_tokens)
         if (!mul_ok(set.n_slots, 2, &set.n_slots))
             return ELMO_E_NOMEM;
@@ -19,19 +19,21 @@ int token_set_init(struct token_set *ret_set, struct arena *arena, size_t max_to
     return 0;
 }
 
-/* FNV-1a, 64 bits, folded. A client that makes tokens collide slows down its own batch to a
- * quadratic number of memcmp at worst; the batch is bounded. */
-static size_t hash(const struct elmo_token *token)
+/* FNV-1a's step from a secret start, the upper bits mixed into the lower ones after every byte, so
+ * that no bit of the result is free of the seed. */
+static size_t hash(const struct elmo_token *token, uint64_t seed)
 {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (size_t k = 0; k < token->n_bytes; k++)
+    uint64_t h = seed;
+    for (size_t k = 0; k < token->n_bytes; k++) {
         h = (h ^ (unsigned char)token->bytes[k]) * 0x100000001b3u;
-    return (size_t)(h ^ h >> 32);
+        h ^= h >> 32;
+    }
+    return (size_t)h;
 }
 
 uint32_t token_set_add(struct token_set *set, const struct elmo_token *token)
 {
-    size_t slot = hash(token) & (set->n_slots - 1);
+    size_t slot = hash(token, set->seed) & (set->n_slots - 1);
     for (; set->slots[slot]; slot = (slot + 1) & (set->n_slots - 1)) {
         uint32_t index = set->slots[slot] - 1;
         if (token_equal(set->tokens[index], token))

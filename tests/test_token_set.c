@@ -23,7 +23,7 @@ static void each_token_has_one_index(void **state)
         tokens[k].bytes = texts[k];
         tokens[k].n_bytes = (size_t)snprintf(texts[k], sizeof texts[k], "%zu", k % N);
     }
-    assert_int_equal(token_set_init(&set, &arena, N), ELMO_OK);
+    assert_int_equal(token_set_init(&set, &arena, N, 1), ELMO_OK);
     for (size_t k = 0; k < 2 * N; k++)
         assert_int_equal(token_set_add(&set, &tokens[k]), k % N);
     assert_int_equal(set.n_tokens, N);
@@ -37,7 +37,7 @@ static void tokens_differ_by_length_and_zero_bytes(void **state)
     const struct elmo_token tokens[] = {{"a\0b", 3}, {"a\0c", 3}, {"a", 1}, {"", 0}, {"a\0", 2}};
     struct arena arena = {0};
     struct token_set set;
-    assert_int_equal(token_set_init(&set, &arena, ARRAY_LEN(tokens)), ELMO_OK);
+    assert_int_equal(token_set_init(&set, &arena, ARRAY_LEN(tokens), 2), ELMO_OK);
     for (uint32_t k = 0; k < ARRAY_LEN(tokens); k++)
         assert_int_equal(token_set_add(&set, &tokens[k]), k);
     arena_done(&arena);
@@ -49,7 +49,7 @@ static void empty_tokens_are_alike_with_memory_or_without(void **state)
     const struct elmo_token tokens[] = {{NULL, 0}, {"", 0}, {NULL, 0}};
     struct arena arena = {0};
     struct token_set set;
-    assert_int_equal(token_set_init(&set, &arena, ARRAY_LEN(tokens)), ELMO_OK);
+    assert_int_equal(token_set_init(&set, &arena, ARRAY_LEN(tokens), 2), ELMO_OK);
     for (size_t k = 0; k < ARRAY_LEN(tokens); k++)
         assert_int_equal(token_set_add(&set, &tokens[k]), 0);
     arena_done(&arena);
