@@ -67,6 +67,15 @@ static void activations_saturate_without_nan(void **state)
     }
 }
 
+static void nan_stays_nan(void **state)
+{
+    (void)state;
+    float s = NAN, t = NAN;
+    kernel_sigmoid(&s, 1);
+    kernel_tanh(&t, 1);
+    assert_true(s != s && t != t);
+}
+
 static void clip_and_relu_cut_where_they_should(void **state)
 {
     (void)state;
@@ -146,6 +155,7 @@ int main(void)
         cmocka_unit_test(sigmoid_keeps_its_stated_error),
         cmocka_unit_test(tanh_keeps_its_stated_error),
         cmocka_unit_test(activations_saturate_without_nan),
+        cmocka_unit_test(nan_stays_nan),
         cmocka_unit_test(clip_and_relu_cut_where_they_should),
         cmocka_unit_test(linear_matches_double_for_all_row_counts),
         cmocka_unit_test(lstm_cells_follow_the_equations),
