@@ -50,3 +50,13 @@ uint16_t st_bf16_from_f32(float value)
         return (uint16_t)(bits >> 16 | 0x40u); /* NaN: keep it one */
     return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
+
+/* The k-th half-width value never overtakes the k-th float. */
+void st_round_to_bf16(float *values, size_t n)
+{
+    unsigned char *bytes = (unsigned char *)values;
+    for (size_t k = 0; k < n; k++) {
+        uint16_t rounded = st_bf16_from_f32(values[k]);
+        memcpy(bytes + 2 * k, &rounded, sizeof rounded);
+    }
+}

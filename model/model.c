@@ -2,15 +2,10 @@
  * wrong. */
 #include "model.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <nettle/sha2.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "error.h"
 #include "kernels/kernels.h"
@@ -213,33 +208,14 @@ int elmo_model_open_memory(struct elmo_model **ret_model, const void *bytes, siz
     return r;
 }
 
-static int map_fd(struct elmo_model *m, int fd, const char *path, struct elmo_error *err)
-{
-    struct stat st;
-    if (fstat(fd, &st))
-        return elmo_fail(err, ELMO_E_IO, "cannot stat '%.200s': %s", path, strerror(errno));
-    if (!S_ISREG(st.st_mode) || st.st_size <= 0)
-        return elmo_fail(err, ELMO_E_FORMAT, "'%.200s' is empty or not a regular file", path);
-    void *mapping = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (mapping == MAP_FAILED)
-        return elmo_fail(err, ELMO_E_IO, "cannot map '%.200s': %s", path, strerror(errno));
-    m->mapping = mapping;
-    m->mapping_bytes = (size_t)st.st_size;
-    return 0;
-}
-
 int elmo_model_open(struct elmo_model **ret_model, const char *path, struct elmo_error *err)
 {
     AUTO(elmo_model_free) struct elmo_model *m = calloc(1, sizeof *m);
     if (!m)
         return elmo_fail_nomem(err);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return elmo_fail(err, ELMO_E_IO, "cannot open '%.200s': %s", path, strerror(errno));
-    int r = map_fd(m, fd, path, err);
-    close(fd);
+    int r = mapped_file_open(&m->mapping, path, err);
     if (!r)
-        r = load(m, m->mapping, m->mapping_bytes, err);
+        r = load(m, m->mapping.bytes, m->mapping.n_bytes, err);
     if (!r)
         *ret_model = STEAL(m);
     return r;
@@ -253,8 +229,7 @@ void elmo_model_free(struct elmo_model *m)
     safetensors_free(m->file);
     free(m->labels);
     json_decref(m->labels_json);
-    if (m->mapping)
-        munmap(m->mapping, m->mapping_bytes);
+    mapped_file_close(&m->mapping);
     free(m);
 }
 

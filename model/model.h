@@ -1,6 +1,7 @@
 #pragma once
 /* What an elmo_model is made of; the modules of the forward pass read it, nobody writes it. */
 #include "elmo.h"
+#include "mapped_file.h"
 #include "options.h"
 #include "safetensors.h"
 #include "tokenize.h"
@@ -14,8 +15,7 @@ struct elmo_model {
     enum elmo_pooling head_pooling;
     struct safetensors *file; /* owned; info's strings live in it */
     char sha256[65];
-    const char **labels; /* owned array; strings live in labels_json */
-    void *labels_json;   /* json_t, owned */
-    void *mapping;       /* owned; NULL: the bytes are borrowed */
-    size_t mapping_bytes;
+    const char **labels;        /* owned array; strings live in labels_json */
+    void *labels_json;          /* json_t, owned */
+    struct mapped_file mapping; /* owned; none where the bytes are borrowed */
 };

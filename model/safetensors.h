@@ -60,3 +60,5 @@ ELMO_MUST_USE int safetensors_write(const char *path, const struct st_tensor *te
 void st_to_f32(float *dst, const unsigned char *src, enum st_dtype dtype, size_t n);
 /* float32 to bf16, round to nearest even; NaN stays NaN. */
 uint16_t st_bf16_from_f32(float value);
+/* n floats to bf16, in place: the first 2 * n bytes hold them afterwards. */
+void st_round_to_bf16(float *values, size_t n);

@@ -1,14 +1,12 @@
-/* The writing half of safetensors.h: header and tensors into a temporary file beside the target,
- * fsync, rename. */
+/* The writing half of safetensors.h. */
 #include "safetensors.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "atomic_file.h"
 #include "error.h"
 
 static json_t *shape_json(const struct st_tensor *t)
@@ -85,49 +83,30 @@ static int header_text(const struct st_tensor *tensors, size_t n_tensors,
     return padded_text(header, ret_text, err);
 }
 
-static bool write_all(FILE *out, const char *header, const struct st_tensor *tensors,
+static void write_all(FILE *out, const char *header, const struct st_tensor *tensors,
                       size_t n_tensors)
 {
     unsigned char prefix[8];
     size_t n = strlen(header);
     for (unsigned k = 0; k < sizeof prefix; k++)
         prefix[k] = (unsigned char)((uint64_t)n >> (8 * k));
-    bool ok =
-        fwrite(prefix, 1, sizeof prefix, out) == sizeof prefix && fwrite(header, 1, n, out) == n;
-    for (size_t k = 0; ok && k < n_tensors; k++)
-        ok = !tensors[k].n_bytes ||
-             fwrite(tensors[k].data, 1, tensors[k].n_bytes, out) == tensors[k].n_bytes;
-    return ok && !fflush(out) && !fsync(fileno(out));
+    fwrite(prefix, 1, sizeof prefix, out);
+    fwrite(header, 1, n, out);
+    for (size_t k = 0; k < n_tensors; k++)
+        if (tensors[k].n_bytes)
+            fwrite(tensors[k].data, 1, tensors[k].n_bytes, out);
 }
 
 int safetensors_write(const char *path, const struct st_tensor *tensors, size_t n_tensors,
                       const struct st_metadata *metadata, size_t n_metadata, struct elmo_error *err)
 {
     AUTO(mem_free) char *header = NULL;
+    struct atomic_file file;
     int r = header_text(tensors, n_tensors, metadata, n_metadata, &header, err);
+    if (!r)
+        r = atomic_file_open(&file, path, err);
     if (r)
         return r;
-    size_t tmp_bytes = strlen(path) + sizeof ".tmp";
-    AUTO(mem_free) char *tmp = malloc(tmp_bytes);
-    if (!tmp)
-        return elmo_fail_nomem(err);
-    snprintf(tmp, tmp_bytes, "%s.tmp", path);
-    FILE *out = fopen(tmp, "wb");
-    if (!out)
-        return elmo_fail(err, ELMO_E_IO, "cannot write '%.200s': %s", tmp, strerror(errno));
-    errno = 0;
-    bool ok = write_all(out, header, tensors, n_tensors);
-    int saved = errno;
-    if (fclose(out) && ok) {
-        ok = false;
-        saved = errno;
-    }
-    if (ok && rename(tmp, path)) {
-        ok = false;
-        saved = errno;
-    }
-    if (ok)
-        return 0;
-    unlink(tmp);
-    return elmo_fail(err, ELMO_E_IO, "cannot write '%.200s': %s", path, strerror(saved));
+    write_all(file.out, header, tensors, n_tensors);
+    return atomic_file_commit(&file, err);
 }

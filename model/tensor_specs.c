@@ -90,3 +90,8 @@ void tensor_specs_done(struct tensor_specs *specs)
     free(specs->items);
     *specs = (struct tensor_specs){0};
 }
+
+bool tensor_spec_is_rounded(const struct tensor_spec *spec)
+{
+    return spec->n_dims > 1 && strcmp(spec->name, "char_embed");
+}

@@ -34,3 +34,7 @@ struct head_shape {
 ELMO_MUST_USE int tensor_specs_init(struct tensor_specs *ret_specs, const struct options *options,
                                     const struct head_shape *head, struct elmo_error *err);
 void tensor_specs_done(struct tensor_specs *specs);
+
+/* Is it stored as bf16 in a file of that dtype? Rounding biases and the few characters' vectors
+ * would save nothing and double the error of layer 0: they stay float32. */
+bool tensor_spec_is_rounded(const struct tensor_spec *spec);

@@ -139,23 +139,6 @@ static int find_specs(struct import *import, struct elmo_error *err)
 
 /* ---- Tensors ---- */
 
-/* Rounding biases and the few characters' vectors would save nothing and double the error of layer
- * 0. */
-static bool is_rounded(const struct tensor_spec *spec)
-{
-    return spec->n_dims > 1 && strcmp(spec->name, "char_embed");
-}
-
-/* In place: the k-th half-width value never overtakes the k-th float. */
-static void round_to_bf16(float *values, size_t n_values)
-{
-    unsigned char *bytes = (unsigned char *)values;
-    for (size_t k = 0; k < n_values; k++) {
-        uint16_t rounded = st_bf16_from_f32(values[k]);
-        memcpy(bytes + 2 * k, &rounded, sizeof rounded);
-    }
-}
-
 /* Reads one tensor, in the dtype it is to have. */
 static int read_tensor(struct import *import, const struct tensor_spec *spec,
                        struct elmo_error *err)
@@ -180,8 +163,8 @@ static int read_tensor(struct import *import, const struct tensor_spec *spec,
     int r = hdf5_input_read(input, name, &shape, values, import->notes, err);
     if (r)
         return r;
-    if (import->job->dtype == ST_BF16 && is_rounded(spec)) {
-        round_to_bf16(values, n_values);
+    if (import->job->dtype == ST_BF16 && tensor_spec_is_rounded(spec)) {
+        st_round_to_bf16(values, n_values);
         t.dtype = ST_BF16;
     }
     t.n_bytes = n_values * st_dtype_bytes(t.dtype);
@@ -199,7 +182,7 @@ static int read_tensors(struct import *import, struct elmo_error *err)
     for (int rounded = 0; rounded < 2; rounded++)
         for (size_t k = 0; k < import->specs.n_items; k++) {
             const struct tensor_spec *spec = &import->specs.items[k];
-            int r = is_rounded(spec) == rounded ? read_tensor(import, spec, err) : 0;
+            int r = tensor_spec_is_rounded(spec) == rounded ? read_tensor(import, spec, err) : 0;
             if (r)
                 return r;
         }

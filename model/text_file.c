@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "atomic_file.h"
 #include "error.h"
 
 #define MAX_TEXT_BYTES (1u << 20)
@@ -35,26 +35,10 @@ int text_file_read(char **ret_text, const char *path, struct elmo_error *err)
 
 int text_file_write(const char *path, const char *text, struct elmo_error *err)
 {
-    size_t tmp_bytes = strlen(path) + sizeof ".tmp";
-    AUTO(mem_free) char *tmp = malloc(tmp_bytes);
-    if (!tmp)
-        return elmo_fail_nomem(err);
-    snprintf(tmp, tmp_bytes, "%s.tmp", path);
-    FILE *file = fopen(tmp, "wb");
-    if (!file)
-        return elmo_fail(err, ELMO_E_IO, "cannot write '%.200s': %s", tmp, strerror(errno));
-    bool ok = fputs(text, file) >= 0 && !fflush(file) && !fsync(fileno(file));
-    int saved = errno;
-    if (fclose(file) && ok) {
-        ok = false;
-        saved = errno;
-    }
-    if (ok && rename(tmp, path)) {
-        ok = false;
-        saved = errno;
-    }
-    if (ok)
-        return 0;
-    unlink(tmp);
-    return elmo_fail(err, ELMO_E_IO, "cannot write '%.200s': %s", path, strerror(saved));
+    struct atomic_file file;
+    int r = atomic_file_open(&file, path, err);
+    if (r)
+        return r;
+    fwrite(text, 1, strlen(text), file.out);
+    return atomic_file_commit(&file, err);
 }
