@@ -18,6 +18,7 @@ MAY_INCLUDE = {
     "model": ["include", "model", "model/kernels"],
     "model/kernels": ["include", "model/kernels"],
     "model/convert": ["include", "model", "model/convert"],
+    "model/train": ["include", "model", "model/kernels", "model/train"],
     "server": ["include", "server"],
 }
 
@@ -25,7 +26,7 @@ MAY_INCLUDE = {
 LIBRARY_USERS = {
     "microhttpd.h": r"server/http[a-z0-9_]*\.c",
     "hdf5.h": r"model/convert/.*",
-    "cblas.h": r"model/[^/]*\.c|model/kernels/.*",
+    "cblas.h": r"model/[^/]*\.c|model/kernels/.*|model/train/real\.h",
     "nettle/.*": r"model/[^/]*\.c",
     "uni(?!std).*\\.h": r"model/[^/]*\.c|server/[^/]*\.c",
 }

@@ -1,0 +1,15 @@
+#include "bilm_input.h"
+
+#include <string.h>
+
+void bilm_gather(real *x, uint32_t *targets, const real *vectors, const struct bilm_batch *batch,
+                 unsigned direction, size_t P)
+{
+    size_t T = batch->n_steps, B = batch->n_sentences;
+    for (size_t t = 0; t < T; t++)
+        for (size_t b = 0; b < B; b++) {
+            memcpy(x + (t * B + b) * P, vectors + bilm_word_at(batch, direction, b, t) * P,
+                   P * sizeof(real));
+            targets[t * B + b] = batch->vocab_ids[bilm_word_at(batch, direction, b, t + 1)];
+        }
+}

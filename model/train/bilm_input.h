@@ -1,0 +1,15 @@
+#pragma once
+/* A batch as the LSTMs of one direction see it. */
+#include "bilm_loss.h"
+
+/* The word at time t of sentence b: the backward direction reads from </S> on. */
+static inline uint32_t bilm_word_at(const struct bilm_batch *batch, unsigned direction, size_t b,
+                                    size_t t)
+{
+    size_t T = batch->n_steps;
+    return batch->positions[b * (T + 1) + (direction ? T - t : t)];
+}
+
+/* x [T * B, P] and targets [T * B], time-major, from the words' vectors [n_words, P]. */
+void bilm_gather(real *x, uint32_t *targets, const real *vectors, const struct bilm_batch *batch,
+                 unsigned direction, size_t P);

@@ -1,0 +1,120 @@
+#include "optimizer.h"
+
+#include <stdlib.h>
+
+#include "error.h"
+
+#define BETA_1   0.9
+#define BETA_2   0.999
+#define EPSILON  1e-8
+#define MAX_TEAM 64
+
+int optimizer_init(struct optimizer *ret_optimizer, const struct net *net, struct team *team,
+                   struct elmo_error *err)
+{
+    struct optimizer o = {
+        .net = net,
+        .team = team,
+        .first = calloc(net_size(net), sizeof(real)),
+        .second = calloc(net_size(net), sizeof(real)),
+    };
+    if (!o.first || !o.second) {
+        optimizer_done(&o);
+        return elmo_fail_nomem(err);
+    }
+    *ret_optimizer = o;
+    return 0;
+}
+
+void optimizer_done(struct optimizer *o)
+{
+    free(o->first);
+    free(o->second);
+    *o = (struct optimizer){0};
+}
+
+/* One step, as the team shares it. */
+struct step {
+    struct optimizer *optimizer;
+    real *values;
+    const real *gradients;
+    const struct bilm_result *result;
+    double squares[MAX_TEAM]; /* per member: of its share of the gradient */
+    real scale;               /* what clipping leaves of the gradient */
+    real rate;                /* learning rate with Adam's bias corrections */
+    real epsilon;
+};
+
+static double sum_of_squares(const real *x, size_t begin, size_t end)
+{
+    double sum = 0;
+    for (size_t k = begin; k < end; k++)
+        sum += (double)x[k] * (double)x[k];
+    return sum;
+}
+
+static void measure_share(void *arg, size_t index, size_t size)
+{
+    struct step *s = arg;
+    const struct net *net = s->optimizer->net;
+    const struct bilm_result *r = s->result;
+    size_t begin, end;
+    team_share(net->n_dense, index, size, &begin, &end);
+    s->squares[index] = sum_of_squares(s->gradients, begin, end);
+    team_share(r->n_softmax_rows, index, size, &begin, &end);
+    size_t P = net->options.proj_dim;
+    s->squares[index] += sum_of_squares(r->softmax_dw, begin * P, end * P);
+    s->squares[index] += sum_of_squares(r->softmax_db, begin, end);
+}
+
+/* Adam on n values that lie together. */
+static void adam(const struct step *s, size_t at, const real *restrict gradients, size_t n)
+{
+    real *restrict w = s->values + at, *restrict first = s->optimizer->first + at,
+                   *restrict second = s->optimizer->second + at;
+    for (size_t k = 0; k < n; k++) {
+        real g = gradients[k] * s->scale;
+        first[k] = (real)BETA_1 * first[k] + (real)(1 - BETA_1) * g;
+        second[k] = (real)BETA_2 * second[k] + (real)(1 - BETA_2) * g * g;
+        w[k] -= s->rate * first[k] / ((real)sqrt(second[k]) + s->epsilon);
+    }
+}
+
+static void update_share(void *arg, size_t index, size_t size)
+{
+    const struct step *s = arg;
+    const struct net *net = s->optimizer->net;
+    const struct bilm_result *r = s->result;
+    size_t begin, end, P = net->options.proj_dim;
+    team_share(net->n_dense, index, size, &begin, &end);
+    adam(s, begin, s->gradients + begin, end - begin);
+    size_t bias = net->n_dense + net->n_vocab * P; /* softmax/W, then softmax/b */
+    team_share(r->n_softmax_rows, index, size, &begin, &end);
+    for (size_t row = begin; row < end; row++) {
+        adam(s, net->n_dense + r->softmax_ids[row] * P, r->softmax_dw + row * P, P);
+        adam(s, bias + r->softmax_ids[row], r->softmax_db + row, 1);
+    }
+}
+
+double optimizer_step(struct optimizer *o, real *values, const real *dense_gradients,
+                      const struct bilm_result *result, const struct optimizer_settings *settings)
+{
+    struct step s = {
+        .optimizer = o, .values = values, .gradients = dense_gradients, .result = result};
+    double squares = 0;
+    team_run(o->team, measure_share, &s);
+    for (size_t k = 0; k < team_size(o->team); k++)
+        squares += s.squares[k];
+    double norm = sqrt(squares);
+    if (!isfinite(norm))
+        return norm;
+    o->n_steps++;
+    /* w -= rate * (first / c1) / (sqrt(second / c2) + epsilon), the corrections folded into the
+     * rate */
+    double c1 = 1 - pow(BETA_1, (double)o->n_steps), c2 = 1 - pow(BETA_2, (double)o->n_steps);
+    s.scale = (real)(norm > settings->max_norm ? settings->max_norm / norm : 1);
+    s.rate = (real)(settings->learning_rate * sqrt(c2) / c1);
+    s.epsilon = (real)(EPSILON * sqrt(c2));
+    team_run(o->team, update_share, &s);
+    return norm;
+}

@@ -1,0 +1,203 @@
+/* Training itself, in float: ten sentences are learnt by heart, the number of threads and the seed
+ * decide every bit, and a loss that is not finite changes nothing. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "bilm_eval.h"
+#include "bilm_loss.h"
+#include "kernels/kernels.h"
+#include "optimizer.h"
+#include "rng.h"
+
+enum { N_SENTENCES = 10, N_TOKENS = 7, N_WORDS = 30 };
+
+static const struct options options = {
+    .char_dim = 6,
+    .max_chars = 12,
+    .n_char_filters = 2,
+    .char_filters = {{1, 12}, {3, 28}},
+    .filter_dim = 40,
+    .n_highway = 1,
+    .activation = ACT_RELU,
+    .n_layers = 2,
+    .cell_dim = 48,
+    .proj_dim = 24,
+    .cell_clip = 3,
+    .proj_clip = 3,
+    .skip_connections = true,
+};
+
+struct training {
+    struct net net;
+    struct team *team;
+    struct bilm_loss *loss;
+    struct bilm_eval *eval;
+    struct optimizer optimizer;
+    real *values, *gradients;
+    char texts[N_WORDS][8];
+    struct elmo_token tokens[N_WORDS];
+    const struct elmo_token *words[N_WORDS];
+    uint32_t vocab_ids[N_WORDS], positions[N_SENTENCES * (N_TOKENS + 2)];
+    struct bilm_batch batch;
+};
+
+/* Ten random sentences over <S>, </S> and 28 words. */
+static void make_batch(struct training *t)
+{
+    struct rng rng = {77};
+    for (uint32_t k = 0; k < N_WORDS; k++) {
+        snprintf(t->texts[k], sizeof t->texts[k], "%s", k == 0 ? "<S>" : k == 1 ? "</S>" : "");
+        for (size_t c = 0; k > 1 && c < 3; c++)
+            t->texts[k][c] = (char)('a' + rng_next(&rng) % 26);
+        t->tokens[k] = (struct elmo_token){t->texts[k], strlen(t->texts[k])};
+        t->words[k] = &t->tokens[k];
+        t->vocab_ids[k] = k < 2 ? k : k + 1; /* 2 is <UNK> */
+    }
+    for (size_t k = 0; k < N_SENTENCES * (N_TOKENS + 2); k++) {
+        size_t p = k % (N_TOKENS + 2);
+        t->positions[k] = p == 0              ? 0
+                          : p == N_TOKENS + 1 ? 1
+                                              : 2 + (uint32_t)(rng_next(&rng) % (N_WORDS - 2));
+    }
+    t->batch = (struct bilm_batch){N_SENTENCES, N_TOKENS + 1, t->positions,
+                                   t->words,    t->vocab_ids, N_WORDS};
+}
+
+static void training_init(struct training *t, size_t threads)
+{
+    *t = (struct training){0};
+    make_batch(t);
+    assert_int_equal(net_init(&t->net, &options, N_WORDS + 1, NULL), 0);
+    assert_int_equal(team_new(&t->team, threads, NULL), 0);
+    assert_int_equal(bilm_loss_new(&t->loss, &t->net, t->team, NULL), 0);
+    assert_int_equal(bilm_eval_new(&t->eval, &t->net, t->team, NULL), 0);
+    assert_int_equal(optimizer_init(&t->optimizer, &t->net, t->team, NULL), 0);
+    t->values = calloc(net_size(&t->net), sizeof(real));
+    t->gradients = calloc(t->net.n_dense, sizeof(real));
+    assert_true(t->values && t->gradients);
+    net_randomize(&t->net, t->values, 3);
+}
+
+static void training_done(struct training *t)
+{
+    optimizer_done(&t->optimizer);
+    bilm_eval_free(t->eval);
+    bilm_loss_free(t->loss);
+    team_free(t->team);
+    net_done(&t->net);
+    free(t->values);
+    free(t->gradients);
+}
+
+static double train_step(struct training *t, double dropout, uint64_t seed)
+{
+    struct bilm_result result;
+    const struct bilm_settings settings = {20, dropout, seed};
+    const struct optimizer_settings step = {5e-3, 1};
+    assert_int_equal(
+        bilm_loss_run(t->loss, &result, t->gradients, t->values, &t->batch, &settings, NULL), 0);
+    return optimizer_step(&t->optimizer, t->values, t->gradients, &result, &step);
+}
+
+static double perplexity(struct training *t)
+{
+    struct bilm_score score = {0};
+    assert_int_equal(bilm_eval_add(t->eval, &score, t->values, &t->batch, NULL), 0);
+    assert_int_equal(score.n_predictions, N_SENTENCES * (N_TOKENS + 1));
+    return bilm_joint_perplexity(&score);
+}
+
+static void ten_sentences_are_learnt_by_heart(void **state)
+{
+    (void)state;
+    struct training t;
+    training_init(&t, 2);
+    double before = perplexity(&t);
+    for (uint64_t step = 0; step < 400; step++)
+        train_step(&t, 0, step);
+    double after = perplexity(&t);
+    printf("joint perplexity: %.1f before, %.3f after\n", before, after);
+    /* The first words of ten random sentences cannot be known: log(10) nats in 2 of 16 predictions
+     * at most. */
+    assert_true(before > 20);
+    assert_true(after < 1.5);
+    training_done(&t);
+}
+
+static void the_same_seed_and_threads_give_the_same_bits(void **state)
+{
+    (void)state;
+    struct training a, b, other;
+    training_init(&a, 2);
+    training_init(&b, 2);
+    training_init(&other, 2);
+    for (uint64_t step = 0; step < 10; step++) {
+        train_step(&a, 0.2, step);
+        train_step(&b, 0.2, step);
+        train_step(&other, 0.2, step + 1);
+    }
+    size_t n_bytes = net_size(&a.net) * sizeof(real);
+    assert_memory_equal(a.values, b.values, n_bytes);
+    assert_memory_not_equal(a.values, other.values, n_bytes);
+    training_done(&a);
+    training_done(&b);
+    training_done(&other);
+}
+
+static void thread_counts_agree_but_for_rounding(void **state)
+{
+    (void)state;
+    struct training one, three;
+    double worst = 0;
+    training_init(&one, 1);
+    training_init(&three, 3);
+    for (uint64_t step = 0; step < 3; step++) {
+        train_step(&one, 0.2, step);
+        train_step(&three, 0.2, step);
+    }
+    for (size_t k = 0; k < one.net.n_dense; k++)
+        worst = fmax(worst, fabs((double)(one.values[k] - three.values[k])));
+    printf("1 and 3 threads, 3 steps: weights differ by at most %.1e\n", worst);
+    assert_true(worst < 1e-3);
+    training_done(&one);
+    training_done(&three);
+}
+
+static void a_gradient_that_is_not_finite_changes_nothing(void **state)
+{
+    (void)state;
+    struct training t;
+    struct net_tensors w;
+    training_init(&t, 2);
+    net_tensors(&w, &t.net, t.values);
+    w.lstm[0][0].w_proj[0] = NAN;
+    size_t n_bytes = net_size(&t.net) * sizeof(real);
+    real *before = malloc(n_bytes);
+    assert_non_null(before);
+    memcpy(before, t.values, n_bytes);
+    double norm = train_step(&t, 0, 1);
+    assert_true(!isfinite(norm));
+    assert_memory_equal(before, t.values, n_bytes);
+    assert_int_equal(t.optimizer.n_steps, 0);
+    free(before);
+    training_done(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ten_sentences_are_learnt_by_heart),
+        cmocka_unit_test(the_same_seed_and_threads_give_the_same_bits),
+        cmocka_unit_test(thread_counts_agree_but_for_rounding),
+        cmocka_unit_test(a_gradient_that_is_not_finite_changes_nothing),
+    };
+    kernels_init();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
