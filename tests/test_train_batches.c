@@ -1,0 +1,477 @@
+/* Segments and batches: nothing is lost or doubled, lengths coincide, and the seed and the epoch
+ * decide everything. The corpora are random texts, read as any corpus is. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "batches.h"
+#include "fail_alloc.h"
+#include "rng.h"
+#include "sentences.h"
+#include "test_files.h"
+#include "train_files.h"
+
+static struct temp_dir folder;
+
+static int group_setup(void **state)
+{
+    (void)state;
+    temp_dir_init(&folder);
+    return 0;
+}
+
+static int group_teardown(void **state)
+{
+    (void)state;
+    temp_dir_done(&folder);
+    return 0;
+}
+
+static void load(struct corpus *ret_corpus, const char *text)
+{
+    const struct corpus_settings white = {.tokenizer = TOKENIZER_WHITESPACE};
+    char *path = train_write(folder.path, "corpus", text, strlen(text), TRAIN_PLAIN);
+    assert_int_equal(corpus_load(ret_corpus, (const char *const[]){path}, 1, &white, NULL), 0);
+    free(path);
+}
+
+/* Paragraphs of 1..max_sentences sentences of 1..max_words words. */
+static void load_random(struct corpus *ret_corpus, uint64_t seed, size_t n_paragraphs,
+                        size_t max_sentences, size_t max_words)
+{
+    struct rng rng = {seed};
+    char *text;
+    size_t n_bytes;
+    FILE *out = open_memstream(&text, &n_bytes);
+    for (size_t p = 0; p < n_paragraphs; p++) {
+        for (size_t s = rng_next(&rng) % max_sentences + 1; s > 0; s--) {
+            for (size_t w = rng_next(&rng) % max_words; w > 0; w--)
+                fprintf(out, "w%u ", (unsigned)(rng_next(&rng) % 500));
+            fputs(". ", out);
+        }
+        putc('\n', out);
+    }
+    fclose(out);
+    load(ret_corpus, text);
+    free(text);
+}
+
+static void init(struct batches *ret_batches, const struct corpus *corpus, uint64_t seed,
+                 size_t batch_tokens, uint64_t epoch)
+{
+    assert_int_equal(batches_init(ret_batches, corpus, seed, batch_tokens, NULL), 0);
+    assert_int_equal(batches_epoch(ret_batches, epoch, NULL), 0);
+}
+
+/* FNV-1a of all that batches [begin, n_batches) say. */
+static uint64_t digest(struct batches *b, size_t begin)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    for (size_t k = begin; k < b->n_batches; k++) {
+        struct bilm_batch batch;
+        batches_fill(b, k, &batch);
+        h = (h ^ batch.n_sentences) * 0x100000001b3u;
+        for (size_t p = 0; p < batch.n_sentences * (batch.n_steps + 1); p++) {
+            uint32_t word = batch.positions[p];
+            h = (h ^ word) * 0x100000001b3u;
+            h = (h ^ (uint64_t)(batch.words[word] - b->corpus->words)) * 0x100000001b3u;
+        }
+    }
+    return h;
+}
+
+/* ---- Sentences ---- */
+
+static void sentences_end_at_marks_and_what_closes_them(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {/* '|' stands behind each sentence */
+                                        "one",
+                                        "one . | two",
+                                        "one . | two ! | three ? |",
+                                        "\" Stop ! \" | he said . |",
+                                        "He said : \" Stop ! \" | \" Why ? \" | she asked .",
+                                        "' Stop ! ' | he said .",
+                                        "end . | \" Next . \" | he",
+                                        "( why ? ) | and ) so",
+                                        "wait . . . | what ?! \u201d ) | yes",
+                                        "\u201c Oh ! \u201d | \u00ab no . \u00bb | end",
+                                        "end. | next one.\" | third!') | fourth",
+                                        "3.5 e.g., . . | next",
+                                        "\" \" \" a"};
+    for (size_t k = 0; k < ARRAY_LEN(cases); k++) {
+        char text[200] = {0}, found[200] = {0}, expected[200] = {0};
+        struct corpus c;
+        for (const char *at = cases[k]; *at; at++)
+            if (*at != '|')
+                strncat(text, at, 1);
+        load(&c, text);
+        uint8_t *ends = sentences_find(&c);
+        assert_non_null(ends);
+        for (size_t t = 0; t < c.n_tokens; t++) {
+            const struct elmo_token *word = &c.words[c.tokens[t]];
+            strncat(found, word->bytes, word->n_bytes);
+            strcat(found, sentences_ends_at(ends, t) && t + 1 < c.n_tokens ? "|" : " ");
+        }
+        for (const char *at = cases[k]; *at; at++) {
+            if (*at == '|')
+                expected[strlen(expected) - 1] = '|';
+            else if (at == cases[k] || at[-1] != '|')
+                strncat(expected, at, 1);
+        }
+        if (found[strlen(found) - 1] == ' ')
+            found[strlen(found) - 1] = '\0';
+        if (expected[strlen(expected) - 1] == '|')
+            expected[strlen(expected) - 1] = '\0';
+        assert_string_equal(found, expected);
+        assert_true(sentences_ends_at(ends, c.n_tokens - 1));
+        free(ends);
+        corpus_done(&c);
+    }
+}
+
+/* ---- Every token once ---- */
+
+static void check_segments(const struct batches *b)
+{
+    const struct corpus *c = b->corpus;
+    char *seen = calloc(c->n_tokens, 1), *starts = calloc(c->n_tokens + 1, 1);
+    for (size_t k = 0; k < c->n_lines; k++)
+        starts[c->line_begins[k]] = 1;
+    for (size_t k = 0; k < b->n_segments; k++) {
+        struct segment s = b->segments[k];
+        assert_in_range(s.n_tokens, 1, BATCHES_MAX_TOKENS);
+        if (s.n_tokens > 40)
+            assert_int_equal(s.n_tokens % 8, 0);
+        for (uint32_t t = 0; t < s.n_tokens; t++) {
+            assert_int_equal(seen[s.begin + t], 0);
+            seen[s.begin + t] = 1;
+            if (t > 0) /* no paragraph begins inside */
+                assert_int_equal(starts[s.begin + t], 0);
+        }
+    }
+    assert_null(memchr(seen, 0, c->n_tokens));
+    free(seen);
+    free(starts);
+}
+
+/* The batches say what the segments are, and hold each once. */
+static void check_batches(struct batches *b)
+{
+    const struct corpus *c = b->corpus;
+    uint64_t *left = calloc(c->n_words, sizeof *left);
+    char *used = calloc(b->n_segments, 1);
+    memcpy(left, c->counts, c->n_words * sizeof *left);
+    for (size_t k = 0; k < b->n_batches; k++) {
+        struct bilm_batch batch;
+        batches_fill(b, k, &batch);
+        assert_true(batch.n_sentences == 1 || batch.n_sentences * batch.n_steps <= b->batch_tokens);
+        assert_int_equal(batch.n_sentences, b->ranges[k].end - b->ranges[k].begin);
+        for (size_t s = 0; s < batch.n_sentences; s++) {
+            const uint32_t *at = batch.positions + s * (batch.n_steps + 1);
+            const struct segment *segment = &b->segments[b->ranges[k].begin + s];
+            assert_int_equal(used[segment - b->segments]++, 0);
+            assert_int_equal(segment->n_tokens, batch.n_steps - 1);
+            assert_ptr_equal(batch.words[at[0]], &c->words[CORPUS_BOS]);
+            assert_ptr_equal(batch.words[at[batch.n_steps]], &c->words[CORPUS_EOS]);
+            for (size_t t = 1; t < batch.n_steps; t++) {
+                uint32_t word = c->tokens[segment->begin + t - 1];
+                assert_ptr_equal(batch.words[at[t]], &c->words[word]);
+                assert_true(left[word]-- > 0);
+            }
+        }
+        for (size_t w = 0; w < batch.n_words; w++) {
+            size_t word = (size_t)(batch.words[w] - c->words);
+            assert_int_equal(batch.vocab_ids[w], c->vocab_ids[word]);
+            for (size_t other = 0; other < w; other++)
+                assert_ptr_not_equal(batch.words[w], batch.words[other]);
+        }
+    }
+    for (size_t k = 0; k < c->n_words; k++)
+        assert_int_equal(left[k], 0);
+    assert_null(memchr(used, 0, b->n_segments));
+    free(left);
+    free(used);
+}
+
+static void every_token_is_there_once_in_an_epoch(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t n_paragraphs, max_sentences, max_words, batch_tokens;
+    } cases[] = {
+        {1, 1, 1, 2048},   {1, 1, 400, 64}, {300, 1, 30, 256}, {100, 20, 30, 2048},
+        {30, 3, 300, 500}, {500, 4, 12, 1}, {3, 300, 40, 153}, {200, 2, 3, 100000},
+    };
+    for (size_t k = 0; k < ARRAY_LEN(cases); k++) {
+        struct corpus c;
+        struct batches b;
+        load_random(&c, 31 + k, cases[k].n_paragraphs, cases[k].max_sentences, cases[k].max_words);
+        init(&b, &c, k, cases[k].batch_tokens, 0);
+        for (uint64_t epoch = 0; epoch < 3; epoch++) {
+            assert_int_equal(batches_epoch(&b, epoch, NULL), 0);
+            check_segments(&b);
+            check_batches(&b);
+        }
+        assert_int_equal(batches_heldout(&b, NULL), 0);
+        check_segments(&b);
+        check_batches(&b);
+        batches_done(&b);
+        corpus_done(&c);
+    }
+}
+
+static void a_paragraph_without_sentences_is_cut_to_the_longest_segments(void **state)
+{
+    (void)state;
+    struct corpus c;
+    struct batches b;
+    char text[4000] = {0};
+    for (int k = 0; k < 1000; k++)
+        strcat(text, "a ");
+    load(&c, text);
+    init(&b, &c, 1, 2048, 0);
+    check_segments(&b);
+    assert_int_equal(b.n_segments, 7); /* 6 of 152, and 88 */
+    batches_done(&b);
+    corpus_done(&c);
+}
+
+static void no_crumbs_are_left_of_a_paragraph(void **state)
+{
+    (void)state;
+    for (size_t n = 41; n < 200; n++) { /* one sentence of n tokens: too long to keep its length */
+        struct corpus c;
+        struct batches b;
+        char text[500] = {0};
+        for (size_t k = 0; k < n; k++)
+            strcat(text, "a ");
+        load(&c, text);
+        init(&b, &c, n, 2048, 0);
+        check_segments(&b);
+        for (size_t k = 0; k < b.n_segments; k++)
+            assert_true(b.segments[k].n_tokens >= 8);
+        batches_done(&b);
+        corpus_done(&c);
+    }
+}
+
+static void a_quarter_of_the_segments_are_single_sentences(void **state)
+{
+    (void)state;
+    struct corpus c;
+    struct batches b;
+    char *text;
+    size_t n_bytes, n_single = 0, n_long = 0;
+    FILE *out = open_memstream(&text, &n_bytes);
+    for (int k = 0; k < 50; k++) {
+        for (int s = 0; s < 400; s++)
+            fputs("a b c d . ", out);
+        putc('\n', out);
+    }
+    fclose(out);
+    load(&c, text);
+    init(&b, &c, 7, 2048, 0);
+    check_segments(&b);
+    for (size_t k = 0; k < b.n_segments; k++) {
+        n_single += b.segments[k].n_tokens <= 10; /* behind a cut: with what was left of the last */
+        n_long += b.segments[k].n_tokens > 75;
+    }
+    assert_in_range(n_single * 100 / b.n_segments, 20, 30);
+    assert_in_range(n_long * 100 / b.n_segments, 35, 50);
+    free(text);
+    batches_done(&b);
+    corpus_done(&c);
+}
+
+/* ---- Determinism ---- */
+
+static void seed_and_epoch_decide_everything(void **state)
+{
+    (void)state;
+    struct corpus c;
+    struct batches a, b;
+    load_random(&c, 5, 200, 20, 30);
+    init(&a, &c, 1, 512, 3);
+    init(&b, &c, 1, 512, 0);
+    uint64_t first = digest(&b, 0);
+    assert_int_equal(batches_epoch(&b, 3, NULL), 0);
+    uint64_t third = digest(&a, 0);
+    assert_int_equal(digest(&b, 0), third); /* whatever came before */
+    assert_true(first != third);
+    batches_done(&b);
+    init(&b, &c, 2, 512, 3);
+    assert_true(digest(&b, 0) != third);
+    batches_done(&a);
+    batches_done(&b);
+    corpus_done(&c);
+}
+
+static void a_run_goes_on_where_it_was(void **state)
+{
+    (void)state;
+    struct corpus c;
+    struct batches run, resumed;
+    struct bilm_batch batch;
+    load_random(&c, 6, 200, 20, 30);
+    init(&run, &c, 9, 512, 0);
+    assert_int_equal(batches_epoch(&run, 1, NULL), 0);
+    size_t half = run.n_batches / 2;
+    assert_true(half > 10);
+    for (size_t k = 0; k < half; k++)
+        batches_fill(&run, k, &batch);
+    init(&resumed, &c, 9, 512, 1);
+    assert_int_equal(resumed.n_batches, run.n_batches);
+    assert_true(digest(&resumed, half) == digest(&run, half));
+    batches_done(&run);
+    batches_done(&resumed);
+    corpus_done(&c);
+}
+
+static void batches_of_an_epoch_are_shuffled(void **state)
+{
+    (void)state;
+    struct corpus c;
+    struct batches b;
+    load_random(&c, 8, 300, 20, 30);
+    init(&b, &c, 4, 512, 0);
+    size_t n_down = 0, n_near = 0;
+    for (size_t k = 1; k < b.n_batches; k++)
+        n_down += b.ranges[k].begin < b.ranges[k - 1].begin;
+    assert_in_range(n_down * 100 / b.n_batches, 35, 65);
+    for (size_t k = 1; k < b.n_segments; k++)
+        n_near += b.segments[k].begin > b.segments[k - 1].begin;
+    assert_in_range(n_near * 100 / b.n_segments, 35, 65);
+    batches_done(&b);
+    corpus_done(&c);
+}
+
+static void held_out_text_has_one_segmentation_in_order(void **state)
+{
+    (void)state;
+    struct corpus c;
+    struct batches a, b;
+    load_random(&c, 10, 200, 20, 30);
+    init(&a, &c, 1, 512, 0);
+    init(&b, &c, 2, 512, 5);
+    assert_int_equal(batches_heldout(&a, NULL), 0);
+    assert_int_equal(batches_heldout(&b, NULL), 0);
+    assert_true(digest(&a, 0) == digest(&b, 0));
+    for (size_t k = 1; k < a.n_segments; k++) {
+        const struct segment *s = &a.segments[k];
+        assert_true(s[-1].n_tokens < s->n_tokens ||
+                    (s[-1].n_tokens == s->n_tokens && s[-1].begin < s->begin));
+    }
+    for (size_t k = 1; k < a.n_batches; k++)
+        assert_int_equal(a.ranges[k].begin, a.ranges[k - 1].end);
+    batches_done(&a);
+    batches_done(&b);
+    corpus_done(&c);
+}
+
+/* ---- Sizes and faults ---- */
+
+static void rare_lengths_give_small_batches_that_are_counted(void **state)
+{
+    (void)state;
+    struct corpus c;
+    struct batches b;
+    load(&c, "a b c\nd e f\ng h i\nj k\n"); /* predictions: three times 4, once 3 */
+    init(&b, &c, 1, 16, 0);
+    assert_int_equal(b.n_segments, 4);
+    assert_int_equal(b.n_batches, 2);
+    assert_int_equal(b.n_small_batches, 1);
+    check_batches(&b);
+    batches_done(&b);
+    init(&b, &c, 1, 8, 0); /* two batches of length 3: of 2 and 1 segments */
+    assert_int_equal(b.n_batches, 3);
+    assert_int_equal(b.n_small_batches, 1);
+    check_batches(&b);
+    batches_done(&b);
+    corpus_done(&c);
+}
+
+static void a_length_is_split_evenly(void **state)
+{
+    (void)state;
+    struct corpus c;
+    struct batches b;
+    char text[1000] = {0};
+    for (int k = 0; k < 101; k++)
+        strcat(text, "a b c\n");
+    load(&c, text);
+    init(&b, &c, 1, 100 * 4, 0); /* room for 100 of 101 */
+    assert_int_equal(b.n_batches, 2);
+    for (size_t k = 0; k < 2; k++)
+        assert_in_range(b.ranges[k].end - b.ranges[k].begin, 50, 51);
+    batches_done(&b);
+    corpus_done(&c);
+}
+
+static void a_corpus_without_text_is_refused(void **state)
+{
+    (void)state;
+    const struct corpus_settings words_only = {.words_only = true};
+    struct corpus c;
+    struct batches b;
+    char *path = train_write(folder.path, "corpus", "a b\n", 4, TRAIN_PLAIN);
+    assert_int_equal(corpus_load(&c, (const char *const[]){path}, 1, &words_only, NULL), 0);
+    assert_int_equal(batches_init(&b, &c, 1, 100, NULL), ELMO_E_INVALID);
+    corpus_done(&c);
+    load(&c, "a b\n");
+    assert_int_equal(batches_init(&b, &c, 1, SIZE_MAX / 2, NULL), ELMO_E_NOMEM);
+    corpus_done(&c);
+    free(path);
+}
+
+static void failing_memory_is_reported(void **state)
+{
+    (void)state;
+    struct corpus c;
+    struct batches b;
+    load_random(&c, 12, 50, 10, 20);
+    for (size_t n_good = 0;; n_good++) {
+        fail_alloc_after(n_good);
+        int r = batches_init(&b, &c, 1, 100, NULL);
+        int e = r ? r : batches_epoch(&b, 0, NULL);
+        size_t n_failed = fail_alloc_stop();
+        assert_int_equal(e, n_failed ? ELMO_E_NOMEM : 0);
+        if (!r && e) { /* and it works once there is memory */
+            assert_int_equal(b.n_batches, 0);
+            assert_int_equal(batches_epoch(&b, 0, NULL), 0);
+            check_batches(&b);
+        }
+        if (!r)
+            batches_done(&b);
+        if (!n_failed) {
+            assert_true(n_good >= 8);
+            break;
+        }
+    }
+    corpus_done(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sentences_end_at_marks_and_what_closes_them),
+        cmocka_unit_test(every_token_is_there_once_in_an_epoch),
+        cmocka_unit_test(a_paragraph_without_sentences_is_cut_to_the_longest_segments),
+        cmocka_unit_test(no_crumbs_are_left_of_a_paragraph),
+        cmocka_unit_test(a_quarter_of_the_segments_are_single_sentences),
+        cmocka_unit_test(seed_and_epoch_decide_everything),
+        cmocka_unit_test(a_run_goes_on_where_it_was),
+        cmocka_unit_test(batches_of_an_epoch_are_shuffled),
+        cmocka_unit_test(held_out_text_has_one_segmentation_in_order),
+        cmocka_unit_test(rare_lengths_give_small_batches_that_are_counted),
+        cmocka_unit_test(a_length_is_split_evenly),
+        cmocka_unit_test(a_corpus_without_text_is_refused),
+        cmocka_unit_test(failing_memory_is_reported),
+    };
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}

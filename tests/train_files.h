@@ -1,0 +1,14 @@
+#pragma once
+/* Corpus files for the tests of the trainer, in every packing. A step that fails fails the test. */
+#include <stddef.h>
+
+enum train_packing { TRAIN_PLAIN, TRAIN_GZIP, TRAIN_XZ, TRAIN_N_PACKINGS };
+
+/* ".txt", ".gz", ".xz" */
+const char *train_suffix(enum train_packing packing);
+/* The bytes packed; free() them. */
+unsigned char *train_pack(const void *bytes, size_t n_bytes, enum train_packing packing,
+                          size_t *ret_n_packed);
+/* Writes `text` to folder/name with the packing's suffix; returns the path, free() it. */
+char *train_write(const char *folder, const char *name, const void *text, size_t n_bytes,
+                  enum train_packing packing);
