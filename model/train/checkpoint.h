@@ -1,0 +1,34 @@
+#pragma once
+/* Everything that a run needs to go on bit for bit: weights, Adam's moments, where it is in the
+ * data, how it was started. One safetensors file, written beside the old one and renamed over it.
+ */
+#include "optimizer.h"
+
+struct train_state {
+    uint64_t n_steps, n_tokens; /* since the start; a token is one prediction per direction */
+    uint64_t epoch, next_batch; /* the batch to come */
+    uint64_t seed;
+    double seconds;         /* of training, over all sessions */
+    char corpus_sha256[65]; /* resuming on another corpus is refused */
+    char heldout_sha256[65];
+};
+
+struct checkpoint { /* borrowed */
+    const struct net *net;
+    real *values;
+    struct optimizer *optimizer; /* NULL: weights alone */
+    struct train_state *state;
+    const char *options_json, *tokenizer;
+    const char *vocabulary; /* JSON array of V strings */
+};
+
+/* Metadata keys beside those of model_file.h. */
+#define META_VOCABULARY "vocabulary"
+#define META_STATE      "train_state"
+
+ELMO_MUST_USE int checkpoint_write(const char *path, const struct checkpoint *checkpoint,
+                                   struct elmo_error *err);
+/* Fills values, moments and *state of a checkpoint whose net is set up; sizes and names must fit
+ * it. */
+ELMO_MUST_USE int checkpoint_read(const char *path, const struct checkpoint *ret_checkpoint,
+                                  struct elmo_error *err);

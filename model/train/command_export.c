@@ -1,0 +1,73 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "checkpoint_open.h"
+#include "commands.h"
+#include "error.h"
+#include "model_file.h"
+#include "safetensors.h"
+#include "text_file.h"
+
+/* The tensors of one kind, float32 or rounded, appended to `tensors`. Rounds the values in place.
+ */
+static size_t add_tensors(struct st_tensor *tensors, size_t n, const struct open_checkpoint *c,
+                          bool rounded, enum st_dtype dtype)
+{
+    for (size_t k = 0; c->net.offsets[k] < c->net.n_dense; k++) {
+        const struct tensor_spec *spec = &c->net.specs.items[k];
+        size_t n_values = c->net.offsets[k + 1] - c->net.offsets[k];
+        real *values = c->values + c->net.offsets[k];
+        if (tensor_spec_is_rounded(spec) != rounded)
+            continue;
+        struct st_tensor t = {.name = spec->name, .dtype = ST_F32, .n_dims = spec->n_dims};
+        memcpy(t.dims, spec->dims, spec->n_dims * sizeof *spec->dims);
+        if (rounded && dtype == ST_BF16) {
+            st_round_to_bf16(values, n_values);
+            t.dtype = ST_BF16;
+        }
+        t.data = (const unsigned char *)values;
+        t.n_bytes = n_values * st_dtype_bytes(t.dtype);
+        tensors[n++] = t;
+    }
+    return n;
+}
+
+static int write_model(const struct open_checkpoint *c, const struct arguments *a,
+                       const char *provenance, struct elmo_error *err)
+{
+    enum st_dtype dtype = strcmp(a->dtype, "bf16") ? ST_F32 : ST_BF16;
+    AUTO(mem_free) struct st_tensor *tensors = calloc(c->net.specs.n_items, sizeof *tensors);
+    if (!tensors)
+        return elmo_fail_nomem(err);
+    size_t n = add_tensors(tensors, 0, c, false, dtype); /* float32 first: they stay aligned */
+    n = add_tensors(tensors, n, c, true, dtype);
+    const struct st_metadata metadata[] = {
+        {META_FORMAT_VERSION, MODEL_FORMAT_VERSION},
+        {META_NAME, a->name},
+        {META_TOKENIZER, c->tokenizer == TOKENIZER_UNICODE ? "unicode" : "whitespace"},
+        {META_OPTIONS, c->options_json},
+        {META_PROVENANCE, provenance ? provenance : "{}"},
+    };
+    return safetensors_write(a->out, tensors, n, metadata, ARRAY_LEN(metadata), err);
+}
+
+int command_export(const struct arguments *a, struct elmo_error *err)
+{
+    struct open_checkpoint c = {0};
+    AUTO(mem_free) char *provenance = NULL;
+    struct elmo_model *model = NULL;
+    if (!a->checkpoint || !a->out || !a->name)
+        return elmo_fail(err, ELMO_E_INVALID, "--checkpoint, --out and --name are needed");
+    if (strcmp(a->dtype, "bf16") && strcmp(a->dtype, "f32"))
+        return elmo_fail(err, ELMO_E_INVALID, "--dtype is bf16 or f32");
+    int r = a->provenance ? text_file_read(&provenance, a->provenance, err) : 0;
+    if (!r)
+        r = open_checkpoint_init(&c, a->checkpoint, err);
+    if (!r)
+        r = write_model(&c, a, provenance, err);
+    open_checkpoint_done(&c);
+    if (!r) /* what elmod would say of it */
+        r = elmo_model_open(&model, a->out, err);
+    elmo_model_free(model);
+    return r;
+}

@@ -1,0 +1,21 @@
+#include "commands.h"
+#include "error.h"
+
+int command_pretrain(const struct arguments *a, struct elmo_error *err)
+{
+    struct pretrain_settings s = a->pretrain;
+    if (!a->n_corpus || !a->n_heldout || !s.vocab || !s.options || !a->out)
+        return elmo_fail(err, ELMO_E_INVALID,
+                         "--corpus, --heldout, --vocab, --options and --out are needed");
+    if (s.resume && s.init)
+        return elmo_fail(err, ELMO_E_INVALID, "--resume and --init exclude each other");
+    if (s.threads > 64 || s.dropout >= 1 || s.max_norm <= 0)
+        return elmo_fail(err, ELMO_E_INVALID,
+                         "--threads is at most 64, --dropout below 1, --max-norm above 0");
+    s.corpus = a->corpus;
+    s.n_corpus = a->n_corpus;
+    s.heldout = a->heldout;
+    s.n_heldout = a->n_heldout;
+    s.out = a->out;
+    return pretrain_run(&s, err);
+}

@@ -1,0 +1,18 @@
+#pragma once
+/* The commands of elmo-train, one file each, and what the command line may say to them. */
+#include "pretrain.h"
+
+struct arguments { /* borrowed from argv */
+    const char **corpus, **heldout;
+    size_t n_corpus, n_heldout;
+    const char *out, *checkpoint, *name, *dtype, *provenance;
+    size_t vocab_size;
+    struct pretrain_settings pretrain; /* its files are set by command_pretrain */
+    bool help;
+};
+
+/* ELMO_E_INVALID where an option is missing or wrong. */
+int command_vocab(const struct arguments *arguments, struct elmo_error *err);
+int command_pretrain(const struct arguments *arguments, struct elmo_error *err);
+int command_eval(const struct arguments *arguments, struct elmo_error *err);
+int command_export(const struct arguments *arguments, struct elmo_error *err);

@@ -1,0 +1,208 @@
+/* elmo-train: makes the weights that elmod serves. One file per command; this one reads the command
+ * line. */
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "commands.h"
+#include "defs.h"
+
+#define MAX_FILES 4096
+
+static const char usage[] =
+    "usage: elmo-train COMMAND [OPTIONS]\n"
+    "\n"
+    "elmo-train vocab --corpus FILE... --out vocab.txt [--size N]\n"
+    "    Counts the words of a corpus and writes the most frequent ones (default 30000).\n"
+    "\n"
+    "elmo-train pretrain --corpus FILE... --heldout FILE... --vocab vocab.txt\n"
+    "                    --options options.json --out DIR [--resume | --init MODEL]\n"
+    "                    [--hours H] [--tokens N] [--threads N] [--batch-tokens N] [--samples N]\n"
+    "                    [--dropout X] [--learning-rate X] [--max-norm X] [--seed N]\n"
+    "                    [--checkpoint-minutes X] [--eval-tokens N]\n"
+    "    Trains a biLM. DIR gets checkpoint.safetensors, curve.csv and curve.svg.\n"
+    "\n"
+    "elmo-train eval --checkpoint FILE --corpus FILE... [--threads N]\n"
+    "    Perplexities of a text with the full softmax.\n"
+    "\n"
+    "elmo-train export --checkpoint FILE --out model.safetensors --name NAME [--dtype bf16|f32]\n"
+    "                  [--provenance FILE.json]\n"
+    "    The biLM of a checkpoint as a model file for elmod.\n"
+    "\n"
+    "Corpora are text, one sentence or paragraph a line; .gz and .xz are read directly, - is standard\n"
+    "input. All commands: --tokenizer unicode|whitespace (default unicode), --quiet, --help.\n";
+
+/* ---- Values ---- */
+
+static bool parse_u64(const char *text, uint64_t *ret)
+{
+    char *end;
+    errno = 0;
+    unsigned long long n = strtoull(text, &end, 10);
+    if (errno || end == text || *end || text[0] == '-')
+        return false;
+    *ret = n;
+    return true;
+}
+
+static bool parse_size(const char *text, size_t *ret)
+{
+    uint64_t n;
+    if (!parse_u64(text, &n) || n < 1 || n > (uint64_t)1 << 32)
+        return false;
+    *ret = (size_t)n;
+    return true;
+}
+
+static bool parse_double(const char *text, double *ret)
+{
+    char *end;
+    double x = strtod(text, &end);
+    if (end == text || *end || !isfinite(x) || x < 0)
+        return false;
+    *ret = x;
+    return true;
+}
+
+static bool parse_tokenizer(const char *text, enum tokenizer *ret)
+{
+    return tokenizer_from_name(ret, text);
+}
+
+/* ---- One table of options for all commands ---- */
+
+enum kind { FILES_CORPUS, FILES_HELDOUT, TEXT, SIZE, U64, DOUBLE, FLAG, TOKENIZER };
+
+struct option_spec {
+    const char *name;
+    const char *commands; /* the initials of those that take it: v, p, e, x */
+    enum kind kind;
+    size_t offset; /* in struct arguments */
+};
+
+#define AT(field) offsetof(struct arguments, field)
+
+static const struct option_spec specs[] = {
+    {"corpus", "vpe", FILES_CORPUS, 0},
+    {"heldout", "p", FILES_HELDOUT, 0},
+    {"out", "vpx", TEXT, AT(out)},
+    {"size", "v", SIZE, AT(vocab_size)},
+    {"vocab", "p", TEXT, AT(pretrain.vocab)},
+    {"options", "p", TEXT, AT(pretrain.options)},
+    {"init", "p", TEXT, AT(pretrain.init)},
+    {"resume", "p", FLAG, AT(pretrain.resume)},
+    {"hours", "p", DOUBLE, AT(pretrain.hours)},
+    {"tokens", "p", U64, AT(pretrain.tokens)},
+    {"threads", "pe", SIZE, AT(pretrain.threads)},
+    {"batch-tokens", "p", SIZE, AT(pretrain.batch_tokens)},
+    {"samples", "p", SIZE, AT(pretrain.n_samples)},
+    {"dropout", "p", DOUBLE, AT(pretrain.dropout)},
+    {"learning-rate", "p", DOUBLE, AT(pretrain.learning_rate)},
+    {"max-norm", "p", DOUBLE, AT(pretrain.max_norm)},
+    {"seed", "p", U64, AT(pretrain.seed)},
+    {"checkpoint-minutes", "p", DOUBLE, AT(pretrain.checkpoint_minutes)},
+    {"eval-tokens", "p", U64, AT(pretrain.eval_tokens)},
+    {"checkpoint", "ex", TEXT, AT(checkpoint)},
+    {"name", "x", TEXT, AT(name)},
+    {"dtype", "x", TEXT, AT(dtype)},
+    {"provenance", "x", TEXT, AT(provenance)},
+    {"tokenizer", "vp", TOKENIZER, AT(pretrain.tokenizer)},
+    {"quiet", "vpex", FLAG, AT(pretrain.quiet)},
+    {"help", "vpex", FLAG, AT(help)},
+};
+
+static const struct option_spec *find_spec(const char *name, char command)
+{
+    for (size_t k = 0; k < ARRAY_LEN(specs); k++)
+        if (!strcmp(specs[k].name, name) && strchr(specs[k].commands, command))
+            return &specs[k];
+    return NULL;
+}
+
+static bool set_value(struct arguments *a, const struct option_spec *spec, const char *text)
+{
+    void *at = (char *)a + spec->offset;
+    switch (spec->kind) {
+    case TEXT: *(const char **)at = text; return true;
+    case SIZE: return parse_size(text, at);
+    case U64: return parse_u64(text, at);
+    case DOUBLE: return parse_double(text, at);
+    case TOKENIZER: return parse_tokenizer(text, at);
+    default: return false;
+    }
+}
+
+/* The values of --corpus or --heldout: all arguments up to the next option. */
+static int take_files(struct arguments *a, const struct option_spec *spec, char **argv, int at)
+{
+    const char ***files = spec->kind == FILES_CORPUS ? &a->corpus : &a->heldout;
+    size_t *n = spec->kind == FILES_CORPUS ? &a->n_corpus : &a->n_heldout;
+    *files = (const char **)argv + at;
+    while (argv[at] && strncmp(argv[at], "--", 2)) {
+        at++;
+        (*n)++;
+    }
+    return at;
+}
+
+/* Reads argv[2..]; false after a message. */
+static bool parse(struct arguments *a, char command, char **argv)
+{
+    for (int at = 2; argv[at];) {
+        const char *name = argv[at];
+        const struct option_spec *spec =
+            strncmp(name, "--", 2) ? NULL : find_spec(name + 2, command);
+        if (!spec) {
+            fprintf(stderr, "elmo-train %s: no option '%s' (see --help)\n", argv[1], name);
+            return false;
+        }
+        at++;
+        if (spec->kind == FLAG) {
+            *(bool *)((char *)a + spec->offset) = true;
+        } else if (spec->kind == FILES_CORPUS || spec->kind == FILES_HELDOUT) {
+            at = take_files(a, spec, argv, at);
+        } else if (!argv[at] || !set_value(a, spec, argv[at++])) {
+            fprintf(stderr, "elmo-train %s: %s has no value, or a wrong one\n", argv[1], name);
+            return false;
+        }
+    }
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        char initial;
+        int (*run)(const struct arguments *, struct elmo_error *);
+    } commands[] = {
+        {"vocab", 'v', command_vocab},
+        {"pretrain", 'p', command_pretrain},
+        {"eval", 'e', command_eval},
+        {"export", 'x', command_export},
+    };
+    struct arguments a = {.pretrain = pretrain_defaults(), .vocab_size = 30000, .dtype = "bf16"};
+    struct elmo_error err = {0};
+    if (argc < 2 || !strcmp(argv[1], "--help")) {
+        fputs(usage, argc < 2 ? stderr : stdout);
+        return argc < 2 ? 2 : 0;
+    }
+    for (size_t k = 0; k < ARRAY_LEN(commands); k++) {
+        if (strcmp(argv[1], commands[k].name))
+            continue;
+        if (!parse(&a, commands[k].initial, argv))
+            return 2;
+        if (a.help) {
+            fputs(usage, stdout);
+            return 0;
+        }
+        int r = commands[k].run(&a, &err);
+        if (r)
+            fprintf(stderr, "elmo-train %s: %s\n", argv[1], err.message);
+        return r == ELMO_E_INVALID ? 2 : r != 0;
+    }
+    fprintf(stderr, "elmo-train: no command '%s' (see --help)\n", argv[1]);
+    return 2;
+}

@@ -1,0 +1,283 @@
+/* Whole pretraining runs on a small text: resuming is bit for bit the same run, kill -9 leaves a
+ * checkpoint that goes on, what elmo-train exports is what elmod serves, and wrong inputs are
+ * named. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "checkpoint_open.h"
+#include "commands.h"
+#include "mapped_file.h"
+#include "pretrain.h"
+#include "safetensors.h"
+#include "test_files.h"
+
+static const char text[] = "The film was long . I liked the end of it .\n"
+                           "She sat on the bank of the river and read the book again .\n"
+                           "The book was long too .\nI liked the river .\nThe end .\n";
+static const char options_json[] =
+    "{\"lstm\": {\"cell_clip\": 3, \"proj_clip\": 3, \"use_skip_connections\": true, \"n_layers\": 2,"
+    " \"projection_dim\": 8, \"dim\": 12}, \"char_cnn\": {\"embedding\": {\"dim\": 4}, \"filters\":"
+    " [[1, 4], [3, 12]], \"n_highway\": 1, \"n_characters\": 262, \"max_characters_per_token\": 20,"
+    " \"activation\": \"relu\"}}";
+
+static struct temp_dir dir;
+static char *corpus, *heldout, *vocab, *options, *out_a, *out_b;
+
+static int set_up(void **state)
+{
+    (void)state;
+    struct arguments a = {.vocab_size = 20, .pretrain = pretrain_defaults()};
+    temp_dir_init(&dir);
+    corpus = temp_path(&dir, "corpus.txt");
+    heldout = temp_path(&dir, "heldout.txt");
+    vocab = temp_path(&dir, "vocab.txt");
+    options = temp_path(&dir, "options.json");
+    out_a = temp_path(&dir, "a");
+    out_b = temp_path(&dir, "b");
+    const char *files[] = {corpus};
+    a.corpus = files;
+    a.n_corpus = 1;
+    a.out = vocab;
+    a.pretrain.quiet = true;
+    return !write_whole_file(corpus, text, sizeof text - 1) ||
+           !write_whole_file(heldout, text, 44) ||
+           !write_whole_file(options, options_json, sizeof options_json - 1) ||
+           command_vocab(&a, NULL);
+}
+
+static void remove_run(const char *out)
+{
+    static const char *const names[] = {"checkpoint.safetensors", "checkpoint.safetensors.tmp",
+                                        "curve.csv", "curve.svg", "curve.svg.tmp"};
+    char path[512];
+    for (size_t k = 0; k < ARRAY_LEN(names); k++) {
+        snprintf(path, sizeof path, "%s/%s", out, names[k]);
+        unlink(path);
+    }
+    rmdir(out);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    char *const paths[] = {corpus, heldout, vocab, options, out_a, out_b};
+    remove_run(out_a);
+    remove_run(out_b);
+    temp_dir_done(&dir);
+    for (size_t k = 0; k < ARRAY_LEN(paths); k++)
+        free(paths[k]);
+    return 0;
+}
+
+static struct pretrain_settings settings_for(const char *out, uint64_t tokens)
+{
+    static const char *corpus_files[1], *heldout_files[1];
+    struct pretrain_settings s = pretrain_defaults();
+    corpus_files[0] = corpus;
+    heldout_files[0] = heldout;
+    s.corpus = corpus_files;
+    s.heldout = heldout_files;
+    s.n_corpus = s.n_heldout = 1;
+    s.vocab = vocab;
+    s.options = options;
+    s.out = out;
+    s.quiet = true;
+    s.batch_tokens = 16;
+    s.n_samples = 8;
+    s.tokens = tokens;
+    s.eval_tokens = 200;
+    return s;
+}
+
+static char *checkpoint_path(const char *out)
+{
+    static char path[512];
+    snprintf(path, sizeof path, "%s/checkpoint.safetensors", out);
+    return path;
+}
+
+/* Every tensor of both checkpoints: weights and moments. */
+static void assert_same_checkpoint(const char *left, const char *right)
+{
+    struct mapped_file a = {0}, b = {0};
+    struct safetensors *in_a, *in_b;
+    assert_int_equal(mapped_file_open(&a, checkpoint_path(left), NULL), 0);
+    assert_int_equal(mapped_file_open(&b, checkpoint_path(right), NULL), 0);
+    assert_int_equal(safetensors_parse(&in_a, a.bytes, a.n_bytes, NULL), 0);
+    assert_int_equal(safetensors_parse(&in_b, b.bytes, b.n_bytes, NULL), 0);
+    assert_int_equal(safetensors_n_tensors(in_a), safetensors_n_tensors(in_b));
+    for (size_t k = 0; k < safetensors_n_tensors(in_a); k++) {
+        const struct st_tensor *t = safetensors_tensor(in_a, k), *u = safetensors_tensor(in_b, k);
+        assert_string_equal(t->name, u->name);
+        assert_memory_equal(t->data, u->data, t->n_bytes);
+    }
+    safetensors_free(in_a);
+    safetensors_free(in_b);
+    mapped_file_close(&a);
+    mapped_file_close(&b);
+}
+
+static void resuming_is_bit_for_bit_the_same_run(void **state)
+{
+    (void)state;
+    struct pretrain_settings whole = settings_for(out_a, 2000), part = settings_for(out_b, 2000);
+    assert_int_equal(pretrain_run(&whole, NULL), 0);
+    part.hours = 1e-9; /* one step, wherever the epoch is */
+    assert_int_equal(pretrain_run(&part, NULL), 0);
+    part.resume = true;
+    for (int k = 0; k < 5; k++)
+        assert_int_equal(pretrain_run(&part, NULL), 0);
+    part.hours = 0;
+    assert_int_equal(pretrain_run(&part, NULL), 0);
+    assert_same_checkpoint(out_a, out_b);
+    remove_run(out_b);
+}
+
+static void kill_9_leaves_a_checkpoint_that_goes_on(void **state)
+{
+    (void)state;
+    struct pretrain_settings s = settings_for(out_b, 0);
+    s.checkpoint_minutes = 0; /* after every step */
+    s.threads = 1;
+    for (int round = 0; round < 3; round++) {
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0)
+            _exit(pretrain_run(&s, NULL) != 0);
+        struct stat st;
+        const struct timespec nap = {.tv_nsec = 20 * 1000 * 1000};
+        for (int k = 0; k < 500 && stat(checkpoint_path(out_b), &st); k++)
+            nanosleep(&nap, NULL);
+        nanosleep(&nap, NULL);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        struct open_checkpoint c;
+        assert_int_equal(open_checkpoint_init(&c, checkpoint_path(out_b), NULL), 0);
+        assert_true(c.state.n_steps > 0);
+        open_checkpoint_done(&c);
+        s.resume = true;
+    }
+    remove_run(out_b);
+}
+
+static void sigterm_ends_with_a_checkpoint(void **state)
+{
+    (void)state;
+    struct pretrain_settings s = settings_for(out_b, 0);
+    s.threads = 1;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit(pretrain_run(&s, NULL) != 0);
+    struct stat st;
+    const struct timespec nap = {.tv_nsec = 20 * 1000 * 1000};
+    for (int k = 0; k < 500 && stat(checkpoint_path(out_b), &st); k++)
+        nanosleep(&nap, NULL); /* the first one comes with the first evaluation */
+    kill(child, SIGTERM);
+    int status;
+    waitpid(child, &status, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    struct open_checkpoint c;
+    assert_int_equal(open_checkpoint_init(&c, checkpoint_path(out_b), NULL), 0);
+    open_checkpoint_done(&c);
+    remove_run(out_b);
+}
+
+static void what_is_exported_is_served(void **state)
+{
+    (void)state;
+    struct elmo_model *model;
+    struct elmo_error err = {0};
+    AUTO(mem_free) char *path = temp_path(&dir, "model.safetensors");
+    const struct pretrain_settings s = settings_for(out_b, 100);
+    assert_int_equal(pretrain_run(&s, NULL), 0);
+    for (int rounded = 0; rounded < 2; rounded++) {
+        const struct arguments a = {.checkpoint = checkpoint_path(out_b),
+                                    .out = path,
+                                    .name = "tiny",
+                                    .dtype = rounded ? "bf16" : "f32"};
+        assert_int_equal(command_export(&a, &err), 0);
+        assert_int_equal(elmo_model_open(&model, path, &err), 0);
+        assert_string_equal(elmo_model_info(model)->name, "tiny");
+        assert_string_equal(elmo_model_info(model)->dtype, a.dtype);
+        elmo_model_free(model);
+    }
+    remove_run(out_b);
+}
+
+static void wrong_inputs_are_named(void **state)
+{
+    (void)state;
+    static const char *missing[] = {"/no/such/corpus"};
+    struct elmo_error err = {0};
+    struct pretrain_settings s = settings_for(out_b, 100);
+    s.corpus = missing;
+    assert_int_equal(pretrain_run(&s, &err), ELMO_E_IO);
+    assert_non_null(strstr(err.message, "/no/such/corpus"));
+    s = settings_for(out_b, 100);
+    s.resume = true;
+    err = (struct elmo_error){0};
+    assert_int_equal(pretrain_run(&s, &err), ELMO_E_IO);
+    assert_non_null(strstr(err.message, "checkpoint.safetensors"));
+    s = settings_for(out_b, 100);
+    s.n_samples = 1000;
+    err = (struct elmo_error){0};
+    assert_int_equal(pretrain_run(&s, &err), ELMO_E_INVALID);
+    assert_non_null(strstr(err.message, "1000 samples"));
+    s = settings_for(out_b, 100);
+    s.options = corpus;
+    err = (struct elmo_error){0};
+    assert_int_equal(pretrain_run(&s, &err), ELMO_E_FORMAT);
+    assert_non_null(strstr(err.message, "options"));
+    s = settings_for(out_b, 60);
+    assert_int_equal(pretrain_run(&s, NULL), 0);
+    s.resume = true;
+    s.corpus = s.heldout; /* another text than the checkpoint's */
+    err = (struct elmo_error){0};
+    assert_int_equal(pretrain_run(&s, &err), ELMO_E_INVALID);
+    assert_non_null(strstr(err.message, "cannot resume"));
+    remove_run(out_b);
+}
+
+static void a_loss_that_is_not_finite_keeps_the_checkpoint(void **state)
+{
+    (void)state;
+    struct elmo_error err = {0};
+    struct pretrain_settings s = settings_for(out_b, 60);
+    assert_int_equal(pretrain_run(&s, NULL), 0);
+    s.resume = true;
+    s.tokens = 0;
+    s.learning_rate = 1e30;
+    assert_int_equal(pretrain_run(&s, &err), ELMO_E_NUMERIC);
+    assert_non_null(strstr(err.message, "--learning-rate"));
+    struct open_checkpoint c;
+    assert_int_equal(open_checkpoint_init(&c, checkpoint_path(out_b), NULL), 0);
+    for (size_t k = 0; k < net_size(&c.net); k++)
+        assert_true(c.values[k] == c.values[k]);
+    open_checkpoint_done(&c);
+    remove_run(out_b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(resuming_is_bit_for_bit_the_same_run),
+        cmocka_unit_test(kill_9_leaves_a_checkpoint_that_goes_on),
+        cmocka_unit_test(sigterm_ends_with_a_checkpoint),
+        cmocka_unit_test(what_is_exported_is_served),
+        cmocka_unit_test(wrong_inputs_are_named),
+        cmocka_unit_test(a_loss_that_is_not_finite_keeps_the_checkpoint),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
