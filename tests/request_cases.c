@@ -10,42 +10,75 @@
 
 #include <cmocka.h>
 
-static int is_json(const struct dirent *entry)
+static int is_visible(const struct dirent *entry)
 {
-    size_t n = strlen(entry->d_name);
-    return n > 5 && strcmp(entry->d_name + n - 5, ".json") == 0;
+    return entry->d_name[0] != '.';
 }
 
-static size_t run_file(const char *path, void (*fn)(const json_t *, void *), void *arg)
+/* Calls fn with the path of every file of tests/cases/FOLDER, by name; returns how many. */
+static size_t for_each_file(const char *folder, void (*fn)(const char *path, void *arg), void *arg)
 {
+    char root_folder[1024], path[2048];
+    struct dirent **entries;
+    const char *root = getenv("ELMOD_SOURCE_ROOT");
+    snprintf(root_folder, sizeof root_folder, "%s/tests/cases/%s", root ? root : ".", folder);
+    int n = scandir(root_folder, &entries, is_visible, alphasort);
+    if (n < 0)
+        fail_msg("no folder %s", root_folder);
+    for (int i = 0; i < n; i++) {
+        snprintf(path, sizeof path, "%s/%s", root_folder, entries[i]->d_name);
+        fn(path, arg);
+        free(entries[i]);
+    }
+    free(entries);
+    return (size_t)n;
+}
+
+struct cases_run {
+    void (*fn)(const json_t *, void *);
+    void *arg;
+    size_t n;
+};
+
+static void run_cases(const char *path, void *arg)
+{
+    struct cases_run *run = arg;
     json_error_t error;
     json_t *cases = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
     if (!cases)
         fail_msg("%s: %s", path, error.text);
-    size_t n = json_array_size(cases);
-    assert_true(n > 0);
-    for (size_t i = 0; i < n; i++)
-        fn(json_array_get(cases, i), arg);
+    for (size_t i = 0; i < json_array_size(cases); i++)
+        run->fn(json_array_get(cases, i), run->arg);
+    run->n += json_array_size(cases);
     json_decref(cases);
-    return n;
 }
 
 size_t request_cases_for_each(void (*fn)(const json_t *, void *), void *arg)
 {
-    char folder[1024], path[2048];
-    struct dirent **entries;
-    const char *root = getenv("ELMOD_SOURCE_ROOT");
-    snprintf(folder, sizeof folder, "%s/tests/cases/request", root ? root : ".");
-    int n_entries = scandir(folder, &entries, is_json, alphasort);
-    assert_true(n_entries > 0);
-    size_t n = 0;
-    for (int i = 0; i < n_entries; i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
-        n += run_file(path, fn, arg);
-        free(entries[i]);
-    }
-    free(entries);
-    return n;
+    struct cases_run run = {fn, arg, 0};
+    for_each_file("request", run_cases, &run);
+    return run.n;
+}
+
+struct corpus_run {
+    void (*fn)(const unsigned char *, size_t);
+};
+
+static void run_bytes(const char *path, void *arg)
+{
+    static unsigned char bytes[1 << 16];
+    const struct corpus_run *run = arg;
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    size_t n = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    run->fn(bytes, n);
+}
+
+size_t fuzz_corpus_for_each(const char *folder, void (*fn)(const unsigned char *, size_t))
+{
+    struct corpus_run run = {fn};
+    return for_each_file(folder, run_bytes, &run);
 }
 
 static char *from_hex(const char *hex, size_t *ret_n_bytes)

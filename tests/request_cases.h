@@ -14,5 +14,7 @@ enum { CASES_MAX_INPUTS = 4, CASES_MAX_TOKENS = 8, CASES_MAX_REQUEST_TOKENS = 20
 
 /* Calls fn for every case of every file, in the order of the names; returns how many there were. */
 size_t request_cases_for_each(void (*fn)(const json_t *request_case, void *arg), void *arg);
+/* Calls fn with the bytes of every file of tests/cases/FOLDER; returns how many there were. */
+size_t fuzz_corpus_for_each(const char *folder, void (*fn)(const unsigned char *, size_t));
 /* The body's bytes; free() them. */
 char *request_case_body(const json_t *request_case, size_t *ret_n_bytes);

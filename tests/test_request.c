@@ -9,6 +9,7 @@
 
 #include "fail_alloc.h"
 #include "fake_elmo.h"
+#include "fuzz/request_property.h"
 #include "request.h"
 #include "request_cases.h"
 
@@ -309,15 +310,13 @@ static size_t mutate(char *body, size_t n, size_t capacity, uint64_t *random)
 
 static void mutate_case(const json_t *c, void *arg)
 {
-    char body[4096];
+    unsigned char input[4096];
     size_t n;
     char *original = request_case_body(c, &n);
-    for (size_t i = 0; i < 200 && n <= sizeof body; i++) {
-        struct problem problem;
-        memcpy(body, original, n);
-        size_t n_mutated = mutate(body, n, sizeof body, arg);
-        enum request_kind kind = (enum request_kind)(1 << (i % 3));
-        request_free(parse_bytes(kind, body, n_mutated, &problem));
+    for (unsigned i = 0; i < 200 && n < sizeof input; i++) {
+        input[0] = (unsigned char)i; /* the path */
+        memcpy(input + 1, original, n);
+        check_request_property(input, 1 + mutate((char *)input + 1, n, sizeof input - 1, arg));
     }
     free(original);
 }
@@ -327,6 +326,12 @@ static void mutated_requests_are_taken_or_refused(void **state)
     (void)state;
     uint64_t random = 88172645463325252U;
     request_cases_for_each(mutate_case, &random);
+}
+
+static void what_a_fuzzer_found_stays_fixed(void **state)
+{
+    (void)state;
+    assert_true(fuzz_corpus_for_each("fuzz_request", check_request_property) > 0);
 }
 
 int main(void)
@@ -346,6 +351,7 @@ int main(void)
         cmocka_unit_test(details_never_repeat_the_body),
         cmocka_unit_test(memory_that_runs_out_is_our_problem),
         cmocka_unit_test(mutated_requests_are_taken_or_refused),
+        cmocka_unit_test(what_a_fuzzer_found_stays_fixed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

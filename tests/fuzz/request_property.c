@@ -1,0 +1,76 @@
+#include "request_property.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "fake_elmo.h"
+#include "reply.h"
+#include "request.h"
+
+enum { MAX_INPUTS = 4, MAX_TOKENS = 8, MAX_REQUEST_TOKENS = 20 };
+
+#define REQUIRE(condition)                               \
+    do {                                                 \
+        if (!(condition)) {                              \
+            fprintf(stderr, "not so: %s\n", #condition); \
+            abort();                                     \
+        }                                                \
+    } while (0)
+
+/* An object without a key twice. */
+static void require_json_object(const struct buffer *text)
+{
+    REQUIRE(!text->failed);
+    json_t *json = json_loadb(text->bytes, text->n_bytes, JSON_REJECT_DUPLICATES, NULL);
+    REQUIRE(json_is_object(json));
+    json_decref(json);
+}
+
+static void check_problem(struct problem *problem)
+{
+    AUTO(buffer_done) struct buffer out = {0};
+    unsigned status = problem_status(problem->code);
+    REQUIRE(problem->code != PROBLEM_INTERNAL);
+    REQUIRE(status == 400 || status == 413 || status == 422);
+    REQUIRE(problem->n_errors > 0);
+    problem->instance = problem->request_id = "";
+    problem_write(&out, problem);
+    require_json_object(&out);
+}
+
+static void check_request(const struct request *r, const struct elmo_model *model)
+{
+    AUTO(buffer_done) struct buffer out = {0};
+    size_t n_tokens = 0;
+    REQUIRE(r->n_inputs >= 1 && r->n_inputs <= MAX_INPUTS);
+    for (size_t i = 0; i < r->n_inputs; i++) {
+        const struct request_input *input = &r->inputs[i];
+        REQUIRE(input->n_tokens <= r->max_tokens);
+        REQUIRE((input->text != NULL) == (r->inputs[0].text != NULL));
+        n_tokens += input->n_tokens;
+    }
+    REQUIRE(r->max_tokens >= 1 && r->max_tokens <= MAX_TOKENS);
+    REQUIRE(n_tokens == r->n_tokens && n_tokens <= MAX_REQUEST_TOKENS);
+    reply_tokenize(&out, model, r);
+    require_json_object(&out);
+}
+
+void check_request_property(const unsigned char *bytes, size_t n_bytes)
+{
+    static const enum request_kind kinds[] = {REQUEST_EMBED, REQUEST_SENTIMENT, REQUEST_TOKENIZE};
+    const struct request_limits limits = {MAX_INPUTS, MAX_TOKENS, MAX_REQUEST_TOKENS};
+    const struct elmo_model *model = fake_elmo_model(&(struct fake_elmo){0});
+    struct problem problem = {0};
+    struct request *request = NULL;
+    if (n_bytes == 0)
+        return;
+    bool ok = request_parse(&request, kinds[bytes[0] % 3], (const char *)bytes + 1, n_bytes - 1,
+                            model, &limits, &problem);
+    REQUIRE(ok == (request != NULL) && ok == (problem.code == PROBLEM_NONE));
+    if (ok)
+        check_request(request, model);
+    else
+        check_problem(&problem);
+    request_free(request);
+}
