@@ -15,6 +15,7 @@
     X(host, "Host")                            \
     X(content_length, "Content-Length")        \
     X(transfer_encoding, "Transfer-Encoding")  \
+    X(expect, "Expect")                        \
     X(content_type, "Content-Type")            \
     X(content_encoding, "Content-Encoding")    \
     X(request_id, "X-Request-Id")              \

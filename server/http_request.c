@@ -179,21 +179,26 @@ static const char *path_of(const char *url)
     return path ? path : "/";
 }
 
-bool http_request_head(struct http_request *r, const char *url, const char *method,
-                       const char *version)
+/* Fills in the request but for its body. */
+static void read_request(struct http_request *r, const char *url, const char *method,
+                         const char *version)
 {
     struct exchange *x = &r->exchange;
-    struct problem problem = {0};
-    r->head_seen = true;
+    const struct http_line line = {method, r->uri_end, version};
     x->path = path_of(url);
     x->route = route_find(x->path);
     x->method = method_of(method);
-    const struct http_line line = {method, r->uri_end, version};
     http_read_head(r->connection, &line, &x->head);
     head_traceparent(&x->head, x->traceparent);
     const char *id = head_request_id(&x->head);
     if (id)
         snprintf(x->request_id, sizeof x->request_id, "%s", id);
+}
+
+/* Answers it when it cannot go on. */
+static void check_request(struct exchange *x, const char *version)
+{
+    struct problem problem = {0};
     const struct head_request request = {
         .is_http_1_0 = strcmp(version, "HTTP/1.0") == 0,
         .may_have_body = x->method != METHOD_GET && x->method != METHOD_HEAD,
@@ -204,7 +209,18 @@ bool http_request_head(struct http_request *r, const char *url, const char *meth
         x->must_close = true;
         exchange_answer_problem(x, &problem);
     }
-    if (x->must_close) /* an answer before the body makes the library close the connection */
+}
+
+bool http_request_head(struct http_request *r, const char *url, const char *method,
+                       const char *version)
+{
+    struct exchange *x = &r->exchange;
+    r->head_seen = true;
+    read_request(r, url, method, version);
+    check_request(x, version);
+    /* An answer before the body makes the library close the connection. A client that waits for
+     * "100 Continue" gets it nevertheless: it has not sent the body yet. */
+    if (x->must_close || (x->status && x->head.expect.count > 0))
         return answer(r);
     x->body.max_bytes = x->service->config->max_body_bytes;
     bool has_body = head_body_bytes(&x->head) > 0;

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -15,6 +16,8 @@
 #include "log.h"
 #include "route.h"
 #include "version.h"
+
+#define OPEN_FILES_BESIDE_CONNECTIONS 64 /* logs, epoll, wake-ups, /proc, the model */
 
 static void log_failure(const char *event, const char *reason)
 {
@@ -54,6 +57,18 @@ static int wait_for_signal(void)
 }
 
 /* ---- Start ---- */
+
+/* The soft limit of open files is often 1024, which max_connections alone would use up. Where the
+ * hard limit does not allow more either, the library stops accepting for a while. */
+static void allow_open_files(uint64_t max_connections)
+{
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)max_connections + OPEN_FILES_BESIDE_CONNECTIONS;
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 static bool service_init(struct service *service, const struct config *config)
 {
@@ -189,6 +204,7 @@ int service_run(const struct config *config)
 {
     struct service service;
     handle_signals();
+    allow_open_files(config->max_connections);
     if (!service_init(&service, config))
         return EXIT_FAILURE;
     struct http *http = listen_and_serve(&service);

@@ -288,6 +288,19 @@ static void too_large_a_body_is_refused_instead_of_continue(void **state)
     client_close(&client);
 }
 
+static void any_other_error_comes_instead_of_continue_too(void **state)
+{
+    (void)state;
+    struct client client = client_open(server);
+    client_send_text(&client, "POST /nothing HTTP/1.1\r\nHost: test\r\nContent-Length: 16\r\n"
+                              "Expect: 100-continue\r\n\r\n");
+    struct response r = client_read(&client);
+    assert_problem(&r, 404, "not_found");
+    response_done(&r);
+    client_expect_close(&client);
+    client_close(&client);
+}
+
 static void a_half_closed_client_still_gets_its_answer(void **state)
 {
     (void)state;
@@ -310,6 +323,7 @@ int main(void)
         cmocka_unit_test(connection_close_and_http_1_0_end_the_connection),
         cmocka_unit_test(a_client_that_expects_continue_gets_it),
         cmocka_unit_test(too_large_a_body_is_refused_instead_of_continue),
+        cmocka_unit_test(any_other_error_comes_instead_of_continue_too),
         cmocka_unit_test(a_half_closed_client_still_gets_its_answer),
     };
     return cmocka_run_group_tests(tests, start, stop);
