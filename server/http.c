@@ -121,6 +121,7 @@ static struct MHD_Daemon *start_daemon(struct http *http)
     unsigned n_threads =
         (unsigned)(config->http_threads < config->max_connections ? config->http_threads
                                                                   : config->max_connections);
+    /* No byte in either direction for so long ends any phase; conns.h has the rest. */
     unsigned timeout_s = (unsigned)((config->idle_timeout_ms + 999) / 1000);
     struct MHD_OptionItem pool[] = {
         {MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)n_threads, NULL},
