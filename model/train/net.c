@@ -65,7 +65,7 @@ static real *find(const struct net *net, real *flat, const char *name)
 static real *find_in(const struct net *net, real *flat, const char *group, size_t index,
                      const char *name)
 {
-    char full[TENSOR_NAME_MAX];
+    char full[2 * TENSOR_NAME_MAX];
     snprintf(full, sizeof full, "%s%zu%s", group, index, name);
     return find(net, flat, full);
 }
