@@ -327,6 +327,12 @@ class WithDefaults(OneServerTest):
                     ).encode()
                     self.expect(self.elmod.ask_raw(request, method, path), 400, "bad_framing")
 
+    def test_a_request_without_host_is_refused(self):
+        for path in PATHS:
+            method = "POST" if path in POSTS else "GET"
+            request = f"{method} {path} HTTP/1.1\r\n\r\n".encode()
+            self.expect(self.elmod.ask_raw(request, method, path), 400, "bad_header")
+
     def test_early_faults_are_answered_as_the_introduction_says(self):
         for status, request in (
             (400, b"GET /info\r\n\r\n"),
