@@ -1,6 +1,7 @@
 /* libFuzzer target, for clang:
  *
- *     CC=clang meson setup build-fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
+ *     CC=clang CFLAGS=-fsanitize=fuzzer-no-link meson setup build-fuzz \
+ *         -Db_sanitize=address,undefined -Db_lundef=false
  *     ninja -C build-fuzz tests/fuzz/fuzz_request
  *     mkdir corpus
  *     build-fuzz/tests/fuzz/fuzz_request -max_len=4096 -dict=tests/fuzz/request.dict corpus \
