@@ -22,6 +22,10 @@ MAY_INCLUDE = {
     "server": ["include", "server"],
 }
 
+# All there is beside dotfiles and build folders.
+TOP_LEVEL = {"Dockerfile", "LICENSE", "README.md", "deploy", "include", "meson.build", "model",
+             "openapi.yaml", "server", "tests"}
+
 # Library header: the sources that may name it, beside tests/.
 LIBRARY_USERS = {
     "microhttpd.h": r"server/http[a-z0-9_]*\.c",
@@ -145,6 +149,10 @@ class TheTree(unittest.TestCase):
 
     def test_keeps_its_layers(self):
         self.assertEqual([], crossings(ROOT))
+
+    def test_keeps_its_top_level(self):
+        found = {path.name for path in ROOT.iterdir() if not path.name.startswith((".", "build"))}
+        self.assertEqual(TOP_LEVEL, found)
 
 
 if __name__ == "__main__":
