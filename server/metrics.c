@@ -90,8 +90,9 @@ struct metrics {
     _Atomic uint64_t queue_tokens;
     _Atomic uint64_t queue_requests;
     _Atomic int64_t inflight;
-    _Atomic(const struct metrics_model *) model; /* NULL until it is loaded */
-    struct path_metrics paths[];                 /* [options.n_paths] */
+    struct metrics_model model; /* const once has_model is true */
+    _Atomic bool has_model;
+    struct path_metrics paths[]; /* [options.n_paths] */
 };
 
 struct metrics *metrics_new(const struct metrics_options *options)
@@ -153,7 +154,8 @@ void metrics_inflight_add(struct metrics *m, int64_t change)
 
 void metrics_model_set(struct metrics *m, const struct metrics_model *model)
 {
-    atomic_store_explicit(&m->model, model, memory_order_release);
+    m->model = *model;
+    atomic_store_explicit(&m->has_model, true, memory_order_release);
 }
 
 /* ---- Text ---- */
@@ -313,9 +315,9 @@ static void write_build_info(const struct scrape *s, const char *name)
 
 static void write_model_info(const struct scrape *s, const char *name)
 {
-    const struct metrics_model *model = atomic_load_explicit(&s->m->model, memory_order_acquire);
-    if (!model)
+    if (!atomic_load_explicit(&s->m->has_model, memory_order_acquire))
         return;
+    const struct metrics_model *model = &s->m->model;
     buffer_printf(s->out, "%s{", name);
     write_label(s->out, "name", model->name);
     buffer_append_char(s->out, ',');

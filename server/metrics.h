@@ -18,7 +18,7 @@ struct metrics_options { /* everything is borrowed for the life of the metrics *
     const char *root; /* of /proc: "" but in tests */
 };
 
-struct metrics_model { /* label values of elmod_model_info; borrowed as above */
+struct metrics_model { /* label values of elmod_model_info */
     const char *name;
     const char *hash;
     const char *dtype;
@@ -45,7 +45,8 @@ void metrics_rejected(struct metrics *metrics, enum problem_code reason);
 void metrics_queue_set(struct metrics *metrics, uint64_t n_requests, uint64_t n_tokens);
 /* Requests between their first byte and their last: +1 and -1. */
 void metrics_inflight_add(struct metrics *metrics, int64_t change);
-/* The model is loaded: elmod_model_info appears. *model is borrowed for the life of the metrics. */
+/* The model is loaded, once: elmod_model_info appears. *model is copied; its texts are borrowed for
+ * the life of the metrics. */
 void metrics_model_set(struct metrics *metrics, const struct metrics_model *model);
 
 void metrics_write(struct metrics *metrics, struct buffer *out);

@@ -201,8 +201,9 @@ static void the_model_appears_once_it_is_loaded(void **state)
     struct metrics *m = *state;
     AUTO(mem_free) char *before = scraped(m);
     assert_null(strstr(before, "elmod_model_info{"));
-    static const struct metrics_model model = {"a\\b\"c\nd", "00ff", "f32"};
+    struct metrics_model model = {"a\\b\"c\nd", "00ff", "f32"};
     metrics_model_set(m, &model);
+    model = (struct metrics_model){0}; /* it was copied */
     assert_value(m, "elmod_model_info{name=\"a\\\\b\\\"c\\nd\",hash=\"00ff\",dtype=\"f32\"}", 1);
 }
 
