@@ -40,14 +40,34 @@ static void parse_tokens(struct request_parser *p, struct request_input *input, 
     input->n_tokens = n;
 }
 
+/* The queue counts the tokens that are left, so what is cut off must not wait in it. */
+static void cut_tokens(struct request_input *input, size_t n)
+{
+    struct elmo_token *fewer = realloc(input->tokens, n * sizeof *fewer);
+    if (fewer) /* else the larger block is as good */
+        input->tokens = fewer;
+    input->n_tokens = n;
+    input->truncated = true;
+}
+
+/* The same for the parsed list, which takes far more memory than its tokens. */
+static void cut_list(struct request_parser *p, json_t *lists, size_t index, size_t n)
+{
+    const json_t *whole = json_array_get(lists, index);
+    json_auto_t *fewer = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append(fewer, json_array_get(whole, i));
+    if (json_array_size(fewer) < n || json_array_set(lists, index, fewer))
+        fail_nomem(p);
+}
+
 static void check_length(struct request_parser *p, struct request_input *input, size_t index)
 {
     size_t max = p->request->max_tokens;
     if (input->n_tokens <= max)
         return;
     if (p->request->truncate) {
-        input->n_tokens = max;
-        input->truncated = true;
+        cut_tokens(input, max);
         return;
     }
     struct json_pointer at = pointer_to_item("inputs", index);
@@ -86,8 +106,12 @@ static void parse_items(struct request_parser *p, const json_t *inputs)
                           "An input must be a string or an array of strings.");
         return;
     }
-    for (size_t i = 0; i < p->request->n_inputs && !request_gives_up(p); i++)
-        parse_item(p, i, json_array_get(inputs, i), json_is_string(first));
+    bool texts = json_is_string(first);
+    for (size_t i = 0; i < p->request->n_inputs && !request_gives_up(p); i++) {
+        parse_item(p, i, json_array_get(inputs, i), texts);
+        if (!texts && p->request->inputs[i].truncated)
+            cut_list(p, (json_t *)inputs, i, p->request->inputs[i].n_tokens);
+    }
 }
 
 static bool check_shape(struct request_parser *p, const json_t *inputs)

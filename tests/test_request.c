@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -130,6 +131,23 @@ static void truncation_is_told_per_input(void **state)
     assert_true(r->inputs[0].truncated);
     assert_int_equal(r->inputs[0].n_tokens, 2);
     assert_false(r->inputs[1].truncated);
+}
+
+/* A request waits in the queue, which counts the tokens that are left. */
+static void what_truncation_cuts_off_takes_no_memory(void **state)
+{
+    (void)state;
+    AUTO(request_free)
+    struct request *lists =
+        parse(REQUEST_EMBED, "{\"inputs\":[[\"a\"],[\"b\",\"c\",\"d\"]],\"max_tokens\":2}");
+    const json_t *inputs = json_object_get(lists->body, "inputs");
+    assert_int_equal(json_array_size(json_array_get(inputs, 1)), 2);
+    assert_memory_equal(lists->inputs[1].tokens[1].bytes, "c", 1);
+
+    AUTO(request_free)
+    struct request *texts = parse(REQUEST_EMBED, "{\"max_tokens\":1,\"inputs\":"
+                                                 "\"a a a a a a a a a a a a a a a a a a a a\"}");
+    assert_true(malloc_usable_size(texts->inputs[0].tokens) < 4 * sizeof(struct elmo_token));
 }
 
 static void defaults_are_those_of_the_contract(void **state)
@@ -341,6 +359,7 @@ int main(void)
         cmocka_unit_test(texts_are_tokenised),
         cmocka_unit_test(tokens_are_taken_untouched),
         cmocka_unit_test(truncation_is_told_per_input),
+        cmocka_unit_test(what_truncation_cuts_off_takes_no_memory),
         cmocka_unit_test(defaults_are_those_of_the_contract),
         cmocka_unit_test(outputs_are_only_those_named),
         cmocka_unit_test(the_mix_is_taken_over),
