@@ -35,6 +35,8 @@
     UINT(max_tokens, 2048, 1, 1048576, "tokens of one input")                                   \
     UINT(max_request_tokens, 16384, 1, 16777216, "tokens of a request")                         \
     UINT(queue_tokens, 65536, 1, 268435456, "tokens that may wait; above it, 429")              \
+    UINT(answer_bytes, 2147483648, 1, 1099511627776,                                            \
+         "memory of answers until they are sent; above it, 429")                                \
     UINT(batch_tokens, 8192, 1, 16777216, "tokens that one worker takes at once")               \
     UINT(max_connections, 1024, 1, 1048576, "open connections")                                 \
     UINT(max_connections_per_ip, 0, 0, 1048576, "open connections of one address; 0: no limit") \

@@ -10,6 +10,7 @@ void exchange_done(struct exchange *x)
     request_free(STEAL(x->request));
     buffer_done(&x->body);
     buffer_done(&x->out);
+    atomic_fetch_sub_explicit(&x->service->answer_bytes, x->answer_bytes, memory_order_relaxed);
 }
 
 /* Too much memory is gone for a body of the usual form. */

@@ -39,6 +39,7 @@ struct exchange {            /* all zero is a valid start */
     struct request *request;         /* owned */
     struct elmo_sentence *sentences; /* [request->n_inputs], owned */
     struct job job;
+    uint64_t answer_bytes; /* its part of service->answer_bytes */
     uint64_t parse_ns, queue_ns, compute_ns, write_ns;
     /* The answer to a submitted job is there; called by a worker, and the last touch. */
     void (*wake)(struct exchange *exchange);

@@ -245,8 +245,38 @@ void handle_tokenize(struct exchange *x)
         write_reply(x);
 }
 
+/* Memory for the outputs of a job and for their text, at most. The tokens come on top, but those
+ * the client has sent itself. */
+static uint64_t answer_bytes_of(const struct exchange *x)
+{
+    uint64_t n_floats = job_output_floats(&x->job, x->service->model);
+    uint64_t each = sizeof(float) + (x->request->base64 ? 6 : 16); /* 16: and a comma */
+    return n_floats < UINT64_MAX / 2 / each ? n_floats * each : UINT64_MAX / 2;
+}
+
+/* Takes a part of the memory for answers, until exchange_done. Like the queue, it takes a job of
+ * any size when there is no other. */
+static bool reserve_answer(struct exchange *x)
+{
+    _Atomic uint64_t *used = &x->service->answer_bytes;
+    uint64_t max = x->service->config->answer_bytes, n_bytes = answer_bytes_of(x);
+    uint64_t others = atomic_load_explicit(used, memory_order_relaxed);
+    do {
+        if (others > 0 && (others > max || n_bytes > max - others))
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(used, &others, others + n_bytes,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    x->answer_bytes = n_bytes;
+    return true;
+}
+
 bool exchange_submit(struct exchange *x)
 {
+    if (!reserve_answer(x)) {
+        exchange_answer_code(x, PROBLEM_QUEUE_FULL,
+                             "Too many answers are not sent yet; try again soon.");
+        return false;
+    }
     switch (queue_submit(x->service->queue, &x->job)) {
     case QUEUE_ACCEPTED: return true;
     case QUEUE_FULL:

@@ -19,19 +19,18 @@ static size_t token_floats(const struct job_wants *wants, const struct elmo_mode
     return n;
 }
 
-static bool total_floats(const struct job *job, const struct elmo_model *model, size_t *ret_n)
+size_t job_output_floats(const struct job *job, const struct elmo_model *model)
 {
     const struct elmo_model_info *info = elmo_model_info(model);
-    size_t n_token_floats, n = 0;
-    if (!mul_ok(job->n_tokens, token_floats(&job->wants, info), &n_token_floats))
-        return false;
-    for (size_t i = 0; i < job->n_sentences; i++) {
-        if (job->wants.pooled && !add_ok(n, elmo_pooled_dim(model, job->sentences[i].pooling), &n))
-            return false;
-        if (job->wants.probabilities && !add_ok(n, info->n_labels, &n))
-            return false;
+    size_t n = 0;
+    bool ok = mul_ok(job->n_tokens, token_floats(&job->wants, info), &n);
+    for (size_t i = 0; ok && i < job->n_sentences; i++) {
+        if (job->wants.pooled)
+            ok = add_ok(n, elmo_pooled_dim(model, job->sentences[i].pooling), &n);
+        if (ok && job->wants.probabilities)
+            ok = add_ok(n, info->n_labels, &n);
     }
-    return add_ok(n, n_token_floats, ret_n);
+    return ok ? n : SIZE_MAX;
 }
 
 /* Points one sentence's wanted outputs at `floats`; returns the first float after them. */
@@ -55,8 +54,8 @@ static float *place_sentence(struct elmo_sentence *s, const struct job_wants *wa
 bool job_place_outputs(struct job *job, const struct elmo_model *model)
 {
     size_t n_layers = elmo_model_info(model)->n_layers + 1;
-    size_t n_floats, n_bytes, n_places = 0;
-    if (!total_floats(job, model, &n_floats) || !mul_ok(n_floats, sizeof(float), &n_bytes) ||
+    size_t n_bytes, n_places = 0;
+    if (!mul_ok(job_output_floats(job, model), sizeof(float), &n_bytes) ||
         (job->wants.layers && !mul_ok(job->n_sentences, n_layers, &n_places)))
         return false;
     AUTO(mem_free) float *floats = malloc(n_bytes ? n_bytes : 1);

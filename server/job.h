@@ -51,6 +51,9 @@ struct job_list {
  * around every sentence. */
 size_t job_cost(const struct job *job);
 
+/* Floats of the wanted outputs of all sentences; SIZE_MAX where that is no size. */
+size_t job_output_floats(const struct job *job, const struct elmo_model *model);
+
 /* Allocates the wanted outputs of all sentences as one block and points the sentences at them;
  * false, with nothing changed, when there is not that much memory. */
 bool job_place_outputs(struct job *job, const struct elmo_model *model);

@@ -19,6 +19,7 @@ struct service {
     const struct config *config; /* borrowed */
     struct metrics *metrics;     /* owned */
     _Atomic enum service_state state;
+    _Atomic uint64_t answer_bytes; /* of jobs that were submitted and whose exchange is not over */
     /* Set before the state leaves SERVICE_LOADING, const from then on. */
     struct elmo_model *model;
     struct queue *queue;

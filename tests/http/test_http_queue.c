@@ -94,6 +94,55 @@ static void a_full_queue_asks_to_come_back(void **state)
     server_stop(server);
 }
 
+static void answers_under_way_have_a_limit_of_memory(void **state)
+{
+    (void)state;
+    const char *const flags[] = {"--answer-bytes", "1", NULL};
+    struct server *server = server_start(SERVER_FAKE, flags);
+    struct client held = hold_worker(server); /* nothing else is under way: any size is taken */
+    struct response r = post(server, "/embed", BODY);
+    assert_problem(&r, 429, "queue_full");
+    free(field_of(&r, "Retry-After"));
+    response_done(&r);
+    server_tell(server, 'o');
+    assert_status(&held, 200, NULL);
+    wait_for_metric(server, "elmod_inflight_requests", 1); /* the scrape itself */
+    r = post(server, "/embed", BODY);
+    assert_int_equal(r.status, 200);
+    response_done(&r);
+    client_close(&held);
+    server_stop(server);
+}
+
+/* One token so long that its answer fills the sockets. */
+static void an_answer_that_nobody_reads_counts_as_under_way(void **state)
+{
+    (void)state;
+    enum { TOKEN_BYTES = 30000000 };
+    const char *const flags[] = {"--answer-bytes", "1", "--max-body-bytes", "40000000", NULL};
+    struct server *server = server_start(SERVER_FAKE, flags);
+    char *body = malloc(TOKEN_BYTES + 100);
+    assert_non_null(body);
+    int n = sprintf(body, "{\"inputs\":[[\"");
+    memset(body + n, 'a', TOKEN_BYTES);
+    strcpy(body + n + TOKEN_BYTES, "\"]]}");
+    struct client silent = client_open(server);
+    double runs = metric(server, "elmod_batch_requests_count");
+    client_post(&silent, "/embed", "", body);
+    free(body);
+    wait_for_metric(server, "elmod_stage_duration_seconds_count{stage=\"write\"}", 1);
+    assert_true(metric(server, "elmod_batch_requests_count") == runs + 1);
+    struct response r = post(server, "/embed", BODY);
+    assert_problem(&r, 429, "queue_full");
+    response_done(&r);
+    client_close(&silent);
+    wait_for_metric(server, "elmod_inflight_requests", 1); /* the scrape itself */
+    r = post(server, "/embed", BODY);
+    assert_int_equal(r.status, 200);
+    response_done(&r);
+    server_stop(server);
+}
+
 static void what_waited_runs_as_one_batch(void **state)
 {
     (void)state;
@@ -324,6 +373,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_queue_asks_to_come_back),
+        cmocka_unit_test(answers_under_way_have_a_limit_of_memory),
+        cmocka_unit_test(an_answer_that_nobody_reads_counts_as_under_way),
         cmocka_unit_test(what_waited_runs_as_one_batch),
         cmocka_unit_test(a_deadline_that_passes_in_the_queue_is_told_at_once),
         cmocka_unit_test(the_deadline_of_the_server_holds_for_all),
