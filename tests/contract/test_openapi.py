@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """openapi.yaml in itself: references, schemas, examples, and the rules of its own style."""
 import os
+import pathlib
+import re
 import unittest
 
 import jsonschema
@@ -8,6 +10,7 @@ import jsonschema
 from spec import METHODS, Spec
 
 SPEC = Spec(os.environ["ELMOD_OPENAPI"])
+PROBLEM_H = pathlib.Path(os.environ["ELMOD_OPENAPI"]).parent / "server" / "problem.h"
 HTTP_METHODS_OF_A_PATH = {"/embed": "post", "/sentiment": "post", "/tokenize": "post"}
 
 KEYWORDS = set(
@@ -84,6 +87,16 @@ class TheDocument(unittest.TestCase):
                     self.assertEqual([], SPEC.schema_faults(node["schema"], example))
                     count += 1
         self.assertGreater(count, 5)
+
+    def test_shows_problems_with_the_titles_that_they_have(self):
+        rows = re.findall(r'X\(\w+, "(\w+)", \d+, "([^"]+)"\)', PROBLEM_H.read_text("utf-8"))
+        codes = SPEC.doc["components"]["schemas"]["Code"]["enum"]
+        self.assertEqual(codes, [code for code, _ in rows])
+        examples = [node for _, node in nodes(SPEC.doc) if {"type", "title", "code"} <= node.keys()]
+        problems = [node for node in examples if node["code"] in codes]
+        self.assertGreater(len(problems), 2)
+        for problem in problems:
+            self.assertEqual(dict(rows)[problem["code"]], problem["title"])
 
     def test_has_defaults_that_are_valid(self):
         for where, node in nodes(SPEC.doc["components"]["schemas"]):
