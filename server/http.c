@@ -1,8 +1,10 @@
 #include "http.h"
 
 #include <microhttpd.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "conns.h"
@@ -10,6 +12,7 @@
 #include "log.h"
 
 #define CONNECTION_MEMORY_BYTES (32 * 1024) /* request line and headers must fit in */
+#define BACKLOG_PATIENCE_MS     1000
 
 struct http {
     struct service *service; /* borrowed */
@@ -169,9 +172,20 @@ struct http *http_start(struct service *service, int listen_fd)
     return NULL;
 }
 
+/* The kernel lets clients connect ahead of us, and closing the listener would reset those: wait
+ * until the library has taken them all, but not for ever, as it takes none over the limit. */
+static void wait_for_backlog(int listen_fd)
+{
+    const struct timespec nap = {.tv_nsec = 1000 * 1000};
+    struct pollfd backlog = {.fd = listen_fd, .events = POLLIN};
+    for (int naps = 0; naps < BACKLOG_PATIENCE_MS && poll(&backlog, 1, 0) > 0; naps++)
+        nanosleep(&nap, NULL);
+}
+
 void http_stop_listening(struct http *http)
 {
     http->listening = false;
+    wait_for_backlog(http->listen_fd);
     MHD_quiesce_daemon(http->daemon);
     /* Its threads may still hold the socket, so it is closed at the end. To clients it is closed
      * now. */

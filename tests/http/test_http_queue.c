@@ -341,6 +341,28 @@ static void a_second_signal_ends_it_at_once(void **state)
     client_close(&held);
 }
 
+/* The kernel lets clients connect before elmod looks: with elmod stopped, all of these wait in the
+ * listener's backlog, and SIGTERM is there as soon as it goes on. */
+static void who_has_connected_before_the_listener_closes_is_answered(void **state)
+{
+    (void)state;
+    enum { N_CLIENTS = 64 };
+    struct client clients[N_CLIENTS];
+    struct server *server = server_start(SERVER_FAKE, NULL);
+    server_signal(server, SIGSTOP);
+    for (size_t k = 0; k < N_CLIENTS; k++) {
+        clients[k] = client_open(server);
+        client_post(&clients[k], "/tokenize", "", BODY);
+    }
+    server_signal(server, SIGTERM);
+    server_signal(server, SIGCONT);
+    for (size_t k = 0; k < N_CLIENTS; k++) {
+        assert_status(&clients[k], 200, NULL);
+        client_close(&clients[k]);
+    }
+    assert_int_equal(server_wait(server), 0);
+}
+
 static void what_takes_longer_than_the_drain_timeout_is_given_up(void **state)
 {
     (void)state;
@@ -385,6 +407,7 @@ int main(void)
         cmocka_unit_test(everything_accepted_is_answered_before_the_end),
         cmocka_unit_test(sigint_ends_it_as_well),
         cmocka_unit_test(a_second_signal_ends_it_at_once),
+        cmocka_unit_test(who_has_connected_before_the_listener_closes_is_answered),
         cmocka_unit_test(what_takes_longer_than_the_drain_timeout_is_given_up),
         cmocka_unit_test(new_connections_are_refused_once_it_no_longer_listens),
     };
