@@ -26,7 +26,7 @@
          "[::1]:8080 for IPv6, port 0: any free")                                               \
     TEXT(port_file, "", false, NULL, "FILE", "write the address listened on to this file")      \
     UINT(threads, 0, 0, 1024, "workers; 0: as many as CPUs may be used")                        \
-    UINT(http_threads, 1, 1, 64, "threads that read requests and send answers")                 \
+    UINT(http_threads, 2, 1, 64, "threads that read requests and send answers")                 \
     PICK(dtype, enum config_dtype, 0, "f32", "type to compute in")                              \
     PICK(log_format, enum log_format, 0, "json|text", "form of a log line")                     \
     PICK(log_level, enum log_level, 2, "error|warn|info|debug", "least important level logged") \

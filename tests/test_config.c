@@ -122,7 +122,7 @@ static void flag_beats_environment_beats_file_beats_default(void **state)
     assert_int_equal(run.config.threads, 3);
     assert_int_equal(run.config.max_inputs, 2);
     assert_int_equal(run.config.max_tokens, 1);
-    assert_int_equal(run.config.http_threads, 1);
+    assert_int_equal(run.config.http_threads, 2);
     assert_string_equal(run.config.listen, "localhost:1");
     assert_int_equal(run.config.log_format, LOG_FORMAT_TEXT);
 }
