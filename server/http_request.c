@@ -315,7 +315,7 @@ void http_request_end(struct http_request *r, unsigned status)
         status = x->status ? x->status : problem_status(PROBLEM_BODY_TIMEOUT);
     log_request(r, status, total_ns);
     metrics_request_done(metrics, route_index(x->route), status, (double)total_ns / NS_PER_SEC);
+    exchange_done(x); /* what it held is free by the time that it no longer counts */
     metrics_inflight_add(metrics, -1);
-    exchange_done(x);
     free(r);
 }
