@@ -121,11 +121,12 @@ static void an_answer_that_nobody_reads_counts_as_under_way(void **state)
     enum { TOKEN_BYTES = 30000000 };
     const char *const flags[] = {"--answer-bytes", "1", "--max-body-bytes", "40000000", NULL};
     struct server *server = server_start(SERVER_FAKE, flags);
-    char *body = malloc(TOKEN_BYTES + 100);
+    static const char before[] = "{\"inputs\":[[\"", after[] = "\"]]}";
+    char *body = malloc(sizeof before + TOKEN_BYTES + sizeof after);
     assert_non_null(body);
-    int n = sprintf(body, "{\"inputs\":[[\"");
-    memset(body + n, 'a', TOKEN_BYTES);
-    strcpy(body + n + TOKEN_BYTES, "\"]]}");
+    memcpy(body, before, sizeof before - 1);
+    memset(body + sizeof before - 1, 'a', TOKEN_BYTES);
+    memcpy(body + sizeof before - 1 + TOKEN_BYTES, after, sizeof after);
     struct client silent = client_open(server);
     double runs = metric(server, "elmod_batch_requests_count");
     client_post(&silent, "/embed", "", body);
