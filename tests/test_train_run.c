@@ -21,6 +21,7 @@
 #include "pretrain.h"
 #include "safetensors.h"
 #include "test_files.h"
+#include "text_file.h"
 
 static const char text[] = "The film was long . I liked the end of it .\n"
                            "She sat on the bank of the river and read the book again .\n"
@@ -216,6 +217,41 @@ static void what_is_exported_is_served(void **state)
     remove_run(out_b);
 }
 
+/* What command_eval prints; free() it. */
+static void eval_output(const struct arguments *a, char **ret_text)
+{
+    AUTO(mem_free) char *path = temp_path(&dir, "eval.txt");
+    fflush(stdout);
+    int screen = dup(STDOUT_FILENO);
+    assert_non_null(freopen(path, "w", stdout));
+    int r = command_eval(a, NULL);
+    fflush(stdout);
+    dup2(screen, STDOUT_FILENO);
+    close(screen);
+    assert_int_equal(r, 0);
+    assert_int_equal(text_file_read(ret_text, path, NULL), 0);
+}
+
+static void eval_prints_the_perplexities_of_a_text(void **state)
+{
+    (void)state;
+    struct elmo_error err = {0};
+    const char *files[] = {corpus};
+    const struct pretrain_settings s = settings_for(out_b, 100);
+    assert_int_equal(pretrain_run(&s, NULL), 0);
+    struct arguments a = {.pretrain = pretrain_defaults(), .corpus = files, .n_corpus = 1};
+    assert_int_equal(command_eval(&a, &err), ELMO_E_INVALID);
+    assert_non_null(strstr(err.message, "--checkpoint"));
+    a.checkpoint = checkpoint_path(out_b);
+    AUTO(mem_free) char *printed = NULL;
+    eval_output(&a, &printed);
+    const char *joint = strstr(printed, "perplexity_joint ");
+    assert_non_null(joint);
+    double perplexity = strtod(joint + strlen("perplexity_joint "), NULL);
+    assert_true(perplexity > 1 && perplexity < 40); /* a vocabulary of 20 words */
+    remove_run(out_b);
+}
+
 static void wrong_inputs_are_named(void **state)
 {
     (void)state;
@@ -276,6 +312,7 @@ int main(void)
         cmocka_unit_test(kill_9_leaves_a_checkpoint_that_goes_on),
         cmocka_unit_test(sigterm_ends_with_a_checkpoint),
         cmocka_unit_test(what_is_exported_is_served),
+        cmocka_unit_test(eval_prints_the_perplexities_of_a_text),
         cmocka_unit_test(wrong_inputs_are_named),
         cmocka_unit_test(a_loss_that_is_not_finite_keeps_the_checkpoint),
     };
