@@ -1,11 +1,14 @@
 #include "train_files.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <lzma.h>
@@ -63,4 +66,29 @@ char *train_write(const char *folder, const char *name, const void *text, size_t
     assert_true(write_whole_file(path, packed, n_packed));
     free(packed);
     return path;
+}
+
+void train_write_review(const char *folder, const char *half, unsigned id, unsigned rating,
+                        const void *text, size_t n_bytes)
+{
+    char path[600];
+    mkdir(folder, 0700);
+    snprintf(path, sizeof path, "%s/%s", folder, half);
+    mkdir(path, 0700);
+    snprintf(path, sizeof path, "%s/%s/%u_%u.txt", folder, half, id, rating);
+    assert_true(write_whole_file(path, text, n_bytes));
+}
+
+void train_remove(const char *path)
+{
+    DIR *entries = opendir(path);
+    for (const struct dirent *entry; entries && (entry = readdir(entries));) {
+        char inner[1024];
+        snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
+        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+            train_remove(inner);
+    }
+    if (entries)
+        closedir(entries);
+    remove(path);
 }

@@ -1,5 +1,6 @@
 #pragma once
-/* Corpus files for the tests of the trainer, in every packing. A step that fails fails the test. */
+/* Corpus files for the tests of the trainer, in every packing, and folders of reviews. A step that
+ * fails fails the test. */
 #include <stddef.h>
 
 enum train_packing { TRAIN_PLAIN, TRAIN_GZIP, TRAIN_XZ, TRAIN_N_PACKINGS };
@@ -12,3 +13,9 @@ unsigned char *train_pack(const void *bytes, size_t n_bytes, enum train_packing 
 /* Writes `text` to folder/name with the packing's suffix; returns the path, free() it. */
 char *train_write(const char *folder, const char *name, const void *text, size_t n_bytes,
                   enum train_packing packing);
+
+/* Writes folder/half/<id>_<rating>.txt, making the folders that are not there. */
+void train_write_review(const char *folder, const char *half, unsigned id, unsigned rating,
+                        const void *text, size_t n_bytes);
+/* Removes what is there, folders with all that is in them. */
+void train_remove(const char *path);

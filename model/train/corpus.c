@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "breaks.h"
 #include "char_ids.h"
 #include "error.h"
 
@@ -41,18 +42,6 @@ static void *reserve(void *array, size_t *capacity, size_t n, size_t item_bytes)
 }
 
 /* ---- One line ---- */
-
-/* "<br />" becomes as many spaces. */
-static void blank_breaks(char *line, size_t n_bytes)
-{
-    static const char tag[] = {'<', 'b', 'r', ' ', '/', '>'};
-    char *at = line, *end = line + n_bytes;
-    while ((size_t)(end - at) >= sizeof tag && (at = memchr(at, '<', (size_t)(end - at)))) {
-        if ((size_t)(end - at) >= sizeof tag && !memcmp(at, tag, sizeof tag))
-            memset(at, ' ', sizeof tag);
-        at++;
-    }
-}
 
 /* The word's index; WORD_NONE: out of memory. */
 static uint32_t count_word(struct loader *l, const struct elmo_token *token)
@@ -120,7 +109,7 @@ static int add_line(struct loader *l, char *line, size_t n_bytes, struct elmo_er
     sha256_update(&l->sha256, n_bytes, (const uint8_t *)line);
     sha256_update(&l->sha256, 1, (const uint8_t *)"\n");
     if (!l->settings->keep_breaks)
-        blank_breaks(line, n_bytes);
+        breaks_blank(line, n_bytes);
     AUTO(mem_free) struct elmo_token *tokens = NULL;
     size_t n_tokens = 0;
     int r = tokenize(l->settings->tokenizer, line, n_bytes, &tokens, &n_tokens, NULL);

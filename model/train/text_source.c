@@ -285,6 +285,11 @@ int text_source_next(struct text_source *s, char **ret_line, size_t *ret_n_bytes
     return 0;
 }
 
+bool text_source_goes_on(const struct text_source *s)
+{
+    return s->in_cut_line;
+}
+
 size_t text_source_n_cut(const struct text_source *s)
 {
     return s->n_cut;

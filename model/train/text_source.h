@@ -23,5 +23,7 @@ DEFINE_AUTO(text_source_free, struct text_source *);
 ELMO_MUST_USE int text_source_next(struct text_source *source, char **ret_line, size_t *ret_n_bytes,
                                    struct elmo_error *err);
 
+/* Whether the line just returned is a piece that more of its line follows. */
+bool text_source_goes_on(const struct text_source *source);
 /* Lines so far that came in pieces. */
 size_t text_source_n_cut(const struct text_source *source);
