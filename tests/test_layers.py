@@ -31,8 +31,8 @@ LIBRARY_USERS = {
     "microhttpd.h": r"server/http[a-z0-9_]*\.c",
     "hdf5.h": r"model/convert/.*",
     "cblas.h": r"model/[^/]*\.c|model/kernels/.*|model/train/real\.h",
-    "nettle/.*": r"model/[^/]*\.c|model/train/corpus\.c",
-    "uni(?!std).*\\.h": r"model/[^/]*\.c|model/train/vocab\.c|server/[^/]*\.c",
+    "nettle/.*": r"model/[^/]*\.c|model/train/(corpus|labelled)\.c",
+    "uni(?!std).*\\.h": r"model/[^/]*\.c|model/train/(labelled|vocab)\.c|server/[^/]*\.c",
     "zlib.h|lzma.h": r"model/train/text_source\.c",
 }
 

@@ -1,7 +1,6 @@
 /* Sources of labelled.h that have a text a line: TSV and JSONL. */
 #include <jansson.h>
 #include <string.h>
-#include <unistr.h>
 
 #include "error.h"
 #include "labelled_load.h"
@@ -87,17 +86,16 @@ static int read_values(struct labelled_loader *l, const json_t *object, struct e
 static int read_jsonl(struct labelled_loader *l, char *line, size_t n_bytes, struct elmo_error *err)
 {
     json_error_t error;
-    if (u8_check((const uint8_t *)line, n_bytes)) {
-        l->set.counts.n_not_utf8++;
-        return 0;
-    }
     __attribute__((cleanup(json_decref_auto_ptr))) json_t *object =
         json_loadb(line, n_bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     if (object)
         return read_values(l, object, err);
     if (json_error_code(&error) == json_error_out_of_memory)
         return elmo_fail_nomem(err);
-    return labelled_fail(l, "not valid JSON, or one key twice", err);
+    if (json_error_code(&error) != json_error_invalid_utf8)
+        return labelled_fail(l, "not valid JSON, or one key twice", err);
+    l->set.counts.n_not_utf8++;
+    return 0;
 }
 
 /* ---- Files of lines ---- */
