@@ -14,6 +14,17 @@
 
 #define MODEL_FORMAT_VERSION "1"
 
+/* The LM softmax is a file of its own beside the model file (lm_softmax.h). Its keys, beside
+ * META_NAME: */
+#define META_SOFTMAX_VERSION "elmo_softmax_format" /* "1" */
+#define META_VOCABULARY      "vocabulary"          /* JSON array of V strings (vocabulary.h) */
+#define META_BILM_SHA256     "bilm_sha256" /* of the biLM it was trained with: bilm_digest() */
+
+#define SOFTMAX_FORMAT_VERSION "1"
+
+#define SOFTMAX_W "softmax/W" /* [V, P]; bf16 or float32 */
+#define SOFTMAX_B "softmax/b" /* [V]; float32 */
+
 #define HEAD_PREFIX  "sentiment/" /* of the head's tensors, and of no others */
 #define HEAD_MAX_DIM (1u << 20)   /* of its hidden and outputs, as options.c has it for the biLM */
 /* dense_2 with one output is a sigmoid: P(labels[1]); with n > 1 a softmax. */

@@ -22,6 +22,11 @@ bool tokenizer_from_name(enum tokenizer *ret_tokenizer, const char *name)
     return true;
 }
 
+const char *tokenizer_name(enum tokenizer tokenizer)
+{
+    return tokenizer == TOKENIZER_UNICODE ? "unicode" : "whitespace";
+}
+
 static int append(struct token_list *list, const char *bytes, size_t n_bytes)
 {
     if (list->n_items == list->capacity) {

@@ -8,6 +8,7 @@ enum tokenizer { TOKENIZER_WHITESPACE, TOKENIZER_UNICODE };
 
 /* false: no tokeniser has this name. */
 bool tokenizer_from_name(enum tokenizer *ret_tokenizer, const char *name);
+const char *tokenizer_name(enum tokenizer tokenizer);
 
 /* See elmo_tokenize. */
 ELMO_MUST_USE int tokenize(enum tokenizer tokenizer, const char *text, size_t n_bytes,

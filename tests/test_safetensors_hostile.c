@@ -14,61 +14,16 @@
 #include "elmo.h"
 #include "outputs.h"
 #include "random_model.h"
+#include "st_draft.h"
 #include "test_files.h"
 
-#define N_MUTANTS        100000
-#define MAX_HEADER_BYTES 16384
+#define N_MUTANTS 100000
 
-/* The valid file in its two parts. */
 static struct {
-    char header[MAX_HEADER_BYTES]; /* NUL-terminated */
-    unsigned char *data;           /* owned */
-    size_t n_data;
+    struct st_draft file;
     struct random_model model;
     struct temp_dir dir;
 } valid;
-
-/* A file on its way to being wrong. */
-struct draft {
-    uint64_t length_prefix; /* of the header */
-    char header[MAX_HEADER_BYTES];
-    unsigned char *data;    /* owned */
-    size_t n_data, n_extra; /* n_extra zeros follow the data */
-};
-
-/* ---- Files ---- */
-
-static struct draft draft_of_valid(void)
-{
-    struct draft d = {.n_data = valid.n_data, .data = must_calloc(valid.n_data, 1)};
-    memcpy(d.header, valid.header, sizeof d.header);
-    memcpy(d.data, valid.data, valid.n_data);
-    d.length_prefix = strlen(d.header);
-    return d;
-}
-
-static unsigned char *assemble(const struct draft *d, size_t *ret_n_bytes)
-{
-    size_t n_header = strlen(d->header);
-    *ret_n_bytes = 8 + n_header + d->n_data + d->n_extra;
-    unsigned char *bytes = must_calloc(*ret_n_bytes, 1);
-    for (unsigned k = 0; k < 8; k++)
-        bytes[k] = (unsigned char)(d->length_prefix >> (8 * k));
-    memcpy(bytes + 8, d->header, n_header);
-    memcpy(bytes + 8 + n_header, d->data, d->n_data);
-    return bytes;
-}
-
-/* Cuts `n_old` characters at `at` and puts `text` there; false when it would not fit. */
-static bool splice(char header[static MAX_HEADER_BYTES], char *at, size_t n_old, const char *text)
-{
-    size_t n_text = strlen(text), n_behind = strlen(at + n_old);
-    if ((size_t)(at - header) + n_text + n_behind >= MAX_HEADER_BYTES)
-        return false;
-    memmove(at + n_text, at + n_old, n_behind + 1);
-    memcpy(at, text, n_text);
-    return true;
-}
 
 static int set_up(void **state)
 {
@@ -89,15 +44,9 @@ static int set_up(void **state)
     temp_dir_init(&valid.dir);
     AUTO(mem_free) char *path = temp_path(&valid.dir, "valid.safetensors");
     assert_int_equal(random_model_write(&valid.model, path, NULL), 0);
-    size_t n_bytes, n_header = 0;
+    size_t n_bytes;
     AUTO(mem_free) unsigned char *bytes = read_whole_file(path, &n_bytes);
-    for (unsigned k = 0; k < 8; k++)
-        n_header |= (size_t)bytes[k] << (8 * k);
-    assert_true(n_header < MAX_HEADER_BYTES);
-    memcpy(valid.header, bytes + 8, n_header);
-    valid.n_data = n_bytes - 8 - n_header;
-    valid.data = must_calloc(valid.n_data, 1);
-    memcpy(valid.data, bytes + 8 + n_header, valid.n_data);
+    assert_true(st_draft_parse(&valid.file, bytes, n_bytes));
     return 0;
 }
 
@@ -106,7 +55,7 @@ static int tear_down(void **state)
     (void)state;
     temp_dir_done(&valid.dir);
     random_model_done(&valid.model);
-    free(valid.data);
+    st_draft_done(&valid.file);
     return 0;
 }
 
@@ -145,10 +94,10 @@ static bool opens(const unsigned char *bytes, size_t n_bytes, struct elmo_error 
     return true;
 }
 
-static bool draft_opens(const struct draft *d, struct elmo_error *ret_err)
+static bool draft_opens(const struct st_draft *d, struct elmo_error *ret_err)
 {
     size_t n_bytes;
-    AUTO(mem_free) unsigned char *bytes = assemble(d, &n_bytes);
+    AUTO(mem_free) unsigned char *bytes = st_draft_bytes(d, &n_bytes);
     return opens(bytes, n_bytes, ret_err);
 }
 
@@ -156,148 +105,19 @@ static void the_valid_file_opens_and_no_prefix_of_it(void **state)
 {
     (void)state;
     struct elmo_error err;
-    struct draft d = draft_of_valid();
+    struct st_draft d = st_draft_copy(&valid.file);
     size_t n_bytes;
-    AUTO(mem_free) unsigned char *bytes = assemble(&d, &n_bytes);
+    AUTO(mem_free) unsigned char *bytes = st_draft_bytes(&d, &n_bytes);
     assert_true(opens(bytes, n_bytes, &err));
     for (size_t n = 0; n < n_bytes; n++) {
         AUTO(mem_free) unsigned char *prefix = must_calloc(n, 1);
         memcpy(prefix, bytes, n);
         assert_false(opens(prefix, n, &err));
     }
-    free(d.data);
+    st_draft_done(&d);
 }
 
 /* ---- Mutants ---- */
-
-static void flip_anywhere(struct draft *d, struct rng *rng)
-{
-    size_t n_header = strlen(d->header);
-    for (size_t n = 1 + rng_below(rng, 4); n > 0; n--) {
-        size_t at = rng_below(rng, n_header + d->n_data);
-        unsigned char bit = (unsigned char)(1u << rng_below(rng, 8));
-        if (at >= n_header)
-            d->data[at - n_header] ^= bit;
-        else if ((unsigned char)d->header[at] != bit) /* no NUL: `header` is a string */
-            d->header[at] = (char)((unsigned char)d->header[at] ^ bit);
-    }
-}
-
-/* A number of the header, in the options too, becomes another one. */
-static void change_number(struct draft *d, struct rng *rng)
-{
-    static const char *const numbers[] = {"0",
-                                          "1",
-                                          "2",
-                                          "-1",
-                                          "0.5",
-                                          "1e3",
-                                          "1e308",
-                                          "1e999",
-                                          "65536",
-                                          "1048576",
-                                          "1048577",
-                                          "2147483648",
-                                          "4294967295",
-                                          "4294967296",
-                                          "4611686018427387904",
-                                          "9223372036854775807",
-                                          "9223372036854775808",
-                                          "18446744073709551615",
-                                          "99999999999999999999",
-                                          "\"1\"",
-                                          "null"};
-    char *at = d->header + rng_below(rng, strlen(d->header));
-    at += strcspn(at, "0123456789");
-    size_t n_digits = strspn(at, "0123456789");
-    char near[24];
-    snprintf(near, sizeof near, "%llu", strtoull(at, NULL, 10) + rng_below(rng, 9) - 4);
-    if (n_digits)
-        splice(d->header, at, n_digits,
-               rng_chance(rng, 30) ? near : numbers[rng_below(rng, ARRAY_LEN(numbers))]);
-}
-
-static void change_structure(struct draft *d, struct rng *rng)
-{
-    static const char *const pieces[] = {"",
-                                         "{",
-                                         "}",
-                                         "[",
-                                         "]",
-                                         ",",
-                                         ":",
-                                         "\"",
-                                         "\\",
-                                         "\\u0000",
-                                         "\\ud800",
-                                         " ",
-                                         "{}",
-                                         "[]",
-                                         "[[",
-                                         "null",
-                                         "true",
-                                         "\"F16\"",
-                                         "\"BF16\"",
-                                         "\"F64\"",
-                                         "\"I8\"",
-                                         "-",
-                                         "e9",
-                                         "\xff",
-                                         "\xc3\xa9",
-                                         "\"x\":",
-                                         "\"__metadata__\":{},",
-                                         "[1,[2,[3,[4]]]]"};
-    char *at = d->header + rng_below(rng, strlen(d->header));
-    size_t n_behind = strlen(at), n_old = rng_chance(rng, 50) ? 1 : rng_below(rng, 40);
-    splice(d->header, at, n_old < n_behind ? n_old : n_behind,
-           pieces[rng_below(rng, ARRAY_LEN(pieces))]);
-}
-
-/* A piece of the header once more, somewhere else: double keys, double tensors. */
-static void repeat_piece(struct draft *d, struct rng *rng)
-{
-    char piece[256];
-    size_t n_header = strlen(d->header), n = 1 + rng_below(rng, sizeof piece - 1);
-    const char *from = d->header + rng_below(rng, n_header);
-    snprintf(piece, n, "%s", from);
-    splice(d->header, d->header + rng_below(rng, n_header), 0, piece);
-}
-
-static void swap_dtype(struct draft *d, struct rng *rng)
-{
-    static const char *const dtypes[] = {"F16", "BF16", "F64", "U8", "F33", ""};
-    char *at = strstr(d->header + rng_below(rng, strlen(d->header)), "\"F32\"");
-    if (at)
-        splice(d->header, at + 1, 3, dtypes[rng_below(rng, ARRAY_LEN(dtypes))]);
-}
-
-static void change_length(struct draft *d, struct rng *rng)
-{
-    if (rng_chance(rng, 50))
-        d->n_data = rng_below(rng, d->n_data + 1);
-    else
-        d->n_extra = 1 + rng_below(rng, 16);
-}
-
-static void change_prefix(struct draft *d, struct rng *rng)
-{
-    static const uint64_t lengths[] = {0,          1,          7,         8,
-                                       UINT32_MAX, UINT64_MAX, INT64_MAX, (uint64_t)1 << 40};
-    d->length_prefix = rng_chance(rng, 50) ? lengths[rng_below(rng, ARRAY_LEN(lengths))]
-                                           : d->length_prefix + rng_below(rng, 64) - 32;
-}
-
-static void mutate(struct draft *d, struct rng *rng)
-{
-    static void (*const ways[])(struct draft *, struct rng *) = {
-        flip_anywhere, change_number, change_number, change_structure,
-        repeat_piece,  swap_dtype,    change_length};
-    for (size_t n = 1 + rng_below(rng, 3); n > 0; n--)
-        ways[rng_below(rng, ARRAY_LEN(ways))](d, rng);
-    d->length_prefix = strlen(d->header);
-    if (rng_chance(rng, 3))
-        change_prefix(d, rng);
-}
 
 static void mutants_are_refused_or_run(void **state)
 {
@@ -306,10 +126,10 @@ static void mutants_are_refused_or_run(void **state)
     size_t n_opened = 0;
     for (size_t k = 0; k < N_MUTANTS; k++) {
         struct elmo_error err;
-        struct draft d = draft_of_valid();
-        mutate(&d, &rng);
+        struct st_draft d = st_draft_copy(&valid.file);
+        st_draft_mutate(&d, &rng);
         n_opened += draft_opens(&d, &err);
-        free(d.data);
+        st_draft_done(&d);
     }
     print_message("%zu of %d mutants are still models\n", n_opened, N_MUTANTS);
     assert_true(n_opened > N_MUTANTS / 100); /* the mutations reach the forward pass ... */
@@ -470,8 +290,8 @@ static const struct {
 static void expand_end(char *text, size_t text_bytes, const char *with_end)
 {
     char end[24], end_and_4[24];
-    snprintf(end, sizeof end, "%zu", valid.n_data);
-    snprintf(end_and_4, sizeof end_and_4, "%zu", valid.n_data + 4);
+    snprintf(end, sizeof end, "%zu", valid.file.n_data);
+    snprintf(end_and_4, sizeof end_and_4, "%zu", valid.file.n_data + 4);
     snprintf(text, text_bytes, "%s", with_end);
     for (char *at; (at = strstr(text, "END"));) {
         bool plus_4 = !strncmp(at, "END+4", 5);
@@ -482,7 +302,7 @@ static void expand_end(char *text, size_t text_bytes, const char *with_end)
     }
 }
 
-static void check_words(const char *what, const struct draft *d, const char *const *words,
+static void check_words(const char *what, const struct st_draft *d, const char *const *words,
                         size_t n_words)
 {
     struct elmo_error err;
@@ -497,17 +317,14 @@ static void each_wrong_header_is_named(void **state)
 {
     (void)state;
     for (size_t k = 0; k < ARRAY_LEN(wrong_headers); k++) {
-        struct draft d = draft_of_valid();
+        struct st_draft d = st_draft_copy(&valid.file);
         char to[512];
-        char *at = strstr(d.header, wrong_headers[k].from);
-        if (!at)
-            fail_msg("%s: no \"%s\" in %s", wrong_headers[k].what, wrong_headers[k].from, d.header);
         expand_end(to, sizeof to, wrong_headers[k].to);
-        assert_true(splice(d.header, at, strlen(wrong_headers[k].from), to));
-        d.length_prefix = strlen(d.header);
+        if (!st_draft_replace(&d, wrong_headers[k].from, to))
+            fail_msg("%s: no \"%s\" in %s", wrong_headers[k].what, wrong_headers[k].from, d.header);
         d.n_extra = wrong_headers[k].n_extra;
         check_words(wrong_headers[k].what, &d, wrong_headers[k].words, 3);
-        free(d.data);
+        st_draft_done(&d);
     }
 }
 
@@ -515,11 +332,11 @@ static void a_header_longer_than_the_file_or_16_mib_is_not_read(void **state)
 {
     (void)state;
     for (int huge = 0; huge < 2; huge++) {
-        struct draft d = draft_of_valid();
+        struct st_draft d = st_draft_copy(&valid.file);
         d.n_extra = huge ? 17u << 20 : 0;
         d.length_prefix = huge ? (16u << 20) + 1 : strlen(d.header) + d.n_data + 1;
         check_words("long header", &d, (const char *const[]){"truncated", "at most 16777216"}, 2);
-        free(d.data);
+        st_draft_done(&d);
     }
 }
 
@@ -528,10 +345,10 @@ static void a_value_that_is_not_finite_is_named(void **state)
     (void)state;
     static const float values[] = {NAN, INFINITY, -INFINITY};
     for (size_t k = 0; k < ARRAY_LEN(values); k++) {
-        struct draft d = draft_of_valid();
+        struct st_draft d = st_draft_copy(&valid.file);
         memcpy(d.data + 8, &values[k], sizeof values[k]);
         check_words("not finite", &d, (const char *const[]){"char_embed", "not finite"}, 2);
-        free(d.data);
+        st_draft_done(&d);
     }
 }
 

@@ -22,9 +22,7 @@ struct checkpoint { /* borrowed */
     const char *vocabulary; /* JSON array of V strings */
 };
 
-/* Metadata keys beside those of model_file.h. */
-#define META_VOCABULARY "vocabulary"
-#define META_STATE      "train_state"
+#define META_STATE "train_state" /* metadata key beside those of model_file.h */
 
 ELMO_MUST_USE int checkpoint_write(const char *path, const struct checkpoint *checkpoint,
                                    struct elmo_error *err);

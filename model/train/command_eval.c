@@ -32,15 +32,28 @@ static int score_corpus(struct bilm_score *score, struct open_checkpoint *c,
     return r;
 }
 
+static int open_weights(struct open_checkpoint *c, const struct arguments *a,
+                        struct elmo_error *err)
+{
+    if (a->checkpoint)
+        return open_checkpoint_init(c, a->checkpoint, err);
+    int r = open_checkpoint_shipped(c, a->model, a->softmax, err);
+    if (!r && c->softmax_is_foreign && !a->pretrain.quiet)
+        fprintf(stderr, "note: '%s' was trained with another biLM than that of '%s'\n", a->softmax,
+                a->model);
+    return r;
+}
+
 int command_eval(const struct arguments *a, struct elmo_error *err)
 {
     struct open_checkpoint c = {0};
     struct corpus corpus = {0};
     struct bilm_score score = {0};
-    if (!a->checkpoint || !a->n_corpus)
-        return elmo_fail(err, ELMO_E_INVALID, "--checkpoint and --corpus are needed");
+    if (!a->n_corpus || !a->checkpoint == !(a->model && a->softmax))
+        return elmo_fail(err, ELMO_E_INVALID,
+                         "--corpus and either --checkpoint or --model with --softmax are needed");
     kernels_init();
-    int r = open_checkpoint_init(&c, a->checkpoint, err);
+    int r = open_weights(&c, a, err);
     if (r)
         return r;
     const struct corpus_settings how = {.tokenizer = c.tokenizer, .vocab = &c.vocab};

@@ -4,6 +4,8 @@
 #include "checkpoint_open.h"
 #include "commands.h"
 #include "error.h"
+#include "lm_softmax.h"
+#include "mapped_file.h"
 #include "model_file.h"
 #include "safetensors.h"
 #include "text_file.h"
@@ -42,13 +44,40 @@ static int write_model(const struct open_checkpoint *c, const struct arguments *
     size_t n = add_tensors(tensors, 0, c, false, dtype); /* float32 first: they stay aligned */
     n = add_tensors(tensors, n, c, true, dtype);
     const struct st_metadata metadata[] = {
-        {META_FORMAT_VERSION, MODEL_FORMAT_VERSION},
-        {META_NAME, a->name},
-        {META_TOKENIZER, c->tokenizer == TOKENIZER_UNICODE ? "unicode" : "whitespace"},
-        {META_OPTIONS, c->options_json},
+        {META_FORMAT_VERSION, MODEL_FORMAT_VERSION},       {META_NAME, a->name},
+        {META_TOKENIZER, tokenizer_name(c->tokenizer)},    {META_OPTIONS, c->options_json},
         {META_PROVENANCE, provenance ? provenance : "{}"},
     };
     return safetensors_write(a->out, tensors, n, metadata, ARRAY_LEN(metadata), err);
+}
+
+/* The softmax of the checkpoint, for the model file that was just written. */
+static int write_softmax(const struct open_checkpoint *c, const struct arguments *a,
+                         struct elmo_error *err)
+{
+    struct mapped_file model = {0};
+    AUTO(safetensors_free) struct safetensors *file = NULL;
+    struct net_tensors w;
+    char digest[65];
+    int r = mapped_file_open(&model, a->out, err);
+    if (!r)
+        r = safetensors_parse(&file, model.bytes, model.n_bytes, err);
+    if (!r)
+        r = bilm_digest(digest, file, err);
+    mapped_file_close(&model);
+    if (r)
+        return r;
+    net_tensors(&w, &c->net, c->values);
+    const struct lm_softmax_parts parts = {
+        .name = a->name,
+        .bilm_sha256 = digest,
+        .vocabulary = &c->vocab.words,
+        .dim = c->net.options.proj_dim,
+        .w = w.softmax_w,
+        .b = w.softmax_b,
+        .w_dtype = strcmp(a->dtype, "bf16") ? ST_F32 : ST_BF16,
+    };
+    return lm_softmax_write(a->softmax, &parts, err);
 }
 
 int command_export(const struct arguments *a, struct elmo_error *err)
@@ -65,6 +94,8 @@ int command_export(const struct arguments *a, struct elmo_error *err)
         r = open_checkpoint_init(&c, a->checkpoint, err);
     if (!r)
         r = write_model(&c, a, provenance, err);
+    if (!r && a->softmax)
+        r = write_softmax(&c, a, err);
     open_checkpoint_done(&c);
     if (!r) /* what elmod would say of it */
         r = elmo_model_open(&model, a->out, err);

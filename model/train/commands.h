@@ -5,7 +5,7 @@
 struct arguments { /* borrowed from argv */
     const char **corpus, **heldout;
     size_t n_corpus, n_heldout;
-    const char *out, *checkpoint, *name, *dtype, *provenance;
+    const char *out, *checkpoint, *model, *softmax, *name, *dtype, *provenance;
     size_t vocab_size;
     struct pretrain_settings pretrain; /* its files are set by command_pretrain */
     bool help;

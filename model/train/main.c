@@ -18,18 +18,21 @@ static const char usage[] =
     "    Counts the words of a corpus and writes the most frequent ones (default 30000).\n"
     "\n"
     "elmo-train pretrain --corpus FILE... --heldout FILE... --vocab vocab.txt\n"
-    "                    --options options.json --out DIR [--resume | --init MODEL]\n"
+    "                    --options options.json --out DIR [--resume | --init MODEL\n"
+    "                    [--init-softmax SOFTMAX]]\n"
     "                    [--hours H] [--tokens N] [--threads N] [--batch-tokens N] [--samples N]\n"
     "                    [--dropout X] [--learning-rate X] [--max-norm X] [--seed N]\n"
     "                    [--checkpoint-minutes X] [--eval-tokens N]\n"
-    "    Trains a biLM. DIR gets checkpoint.safetensors, curve.csv and curve.svg.\n"
+    "    Trains a biLM. DIR gets checkpoint.safetensors, curve.csv and curve.svg. --options may be\n"
+    "    left out with --init or --resume, --vocab with --init-softmax or --resume.\n"
     "\n"
-    "elmo-train eval --checkpoint FILE --corpus FILE... [--threads N]\n"
+    "elmo-train eval (--checkpoint FILE | --model MODEL --softmax SOFTMAX) --corpus FILE...\n"
+    "                [--threads N]\n"
     "    Perplexities of a text with the full softmax.\n"
     "\n"
     "elmo-train export --checkpoint FILE --out model.safetensors --name NAME [--dtype bf16|f32]\n"
-    "                  [--provenance FILE.json]\n"
-    "    The biLM of a checkpoint as a model file for elmod.\n"
+    "                  [--provenance FILE.json] [--softmax softmax.safetensors]\n"
+    "    The biLM of a checkpoint as a model file for elmod; its softmax as a file beside it.\n"
     "\n"
     "Corpora are text, one sentence or paragraph a line; .gz and .xz are read directly, - is standard\n"
     "input. All commands: --tokenizer unicode|whitespace (default unicode), --quiet, --help.\n";
@@ -92,6 +95,7 @@ static const struct option_spec specs[] = {
     {"vocab", "p", TEXT, AT(pretrain.vocab)},
     {"options", "p", TEXT, AT(pretrain.options)},
     {"init", "p", TEXT, AT(pretrain.init)},
+    {"init-softmax", "p", TEXT, AT(pretrain.init_softmax)},
     {"resume", "p", FLAG, AT(pretrain.resume)},
     {"hours", "p", DOUBLE, AT(pretrain.hours)},
     {"tokens", "p", U64, AT(pretrain.tokens)},
@@ -105,6 +109,8 @@ static const struct option_spec specs[] = {
     {"checkpoint-minutes", "p", DOUBLE, AT(pretrain.checkpoint_minutes)},
     {"eval-tokens", "p", U64, AT(pretrain.eval_tokens)},
     {"checkpoint", "ex", TEXT, AT(checkpoint)},
+    {"model", "e", TEXT, AT(model)},
+    {"softmax", "ex", TEXT, AT(softmax)},
     {"name", "x", TEXT, AT(name)},
     {"dtype", "x", TEXT, AT(dtype)},
     {"provenance", "x", TEXT, AT(provenance)},

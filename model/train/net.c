@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "model_file.h"
 #include "rng.h"
 
 /* tensor_specs.h's list and the softmax's two tensors behind it. */

@@ -9,9 +9,6 @@
 #include "real.h"
 #include "tensor_specs.h"
 
-#define SOFTMAX_W "softmax/W" /* [V, P] */
-#define SOFTMAX_B "softmax/b" /* [V] */
-
 struct net_conv {
     real *kernel, *bias; /* [width * D, n_filters], [n_filters] */
 };

@@ -1,7 +1,6 @@
 #include "pretrain.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include "curve.h"
 #include "error.h"
 #include "kernels/kernels.h"
+#include "model_file.h"
 #include "optimizer.h"
 #include "progress.h"
 #include "rng.h"
@@ -29,6 +29,7 @@
 /* Everything of a run; made by run_init, taken apart by run_done. */
 struct run {
     const struct pretrain_settings *settings;
+    struct warm_files from; /* what the run starts from; open while it is set up */
     char *options_json, *vocabulary_json;
     struct vocab vocab;
     struct corpus corpus, heldout;
@@ -79,26 +80,13 @@ static void out_path(const struct run *r, const char *name, char path[static MAX
     snprintf(path, MAX_PATH_BYTES, "%s/%s", r->settings->out, name);
 }
 
-/* The vocabulary as a JSON array, for the checkpoint. */
-static int vocabulary_text(struct run *r, struct elmo_error *err)
-{
-    json_auto_t *words = json_array();
-    for (size_t k = 0; words && k < r->vocab.words.n_items; k++) {
-        const struct elmo_token *word = &r->vocab.words.items[k];
-        if (json_array_append_new(words, json_stringn(word->bytes, word->n_bytes)))
-            return elmo_fail_nomem(err);
-    }
-    r->vocabulary_json = words ? json_dumps(words, JSON_COMPACT) : NULL;
-    return r->vocabulary_json ? 0 : elmo_fail_nomem(err);
-}
-
 static int load_texts(struct run *r, struct elmo_error *err)
 {
     const struct pretrain_settings *s = r->settings;
     const struct corpus_settings how = {.tokenizer = s->tokenizer, .vocab = &r->vocab};
-    int e = vocab_read(&r->vocab, s->vocab, err);
+    int e = s->vocab ? vocab_read(&r->vocab, s->vocab, err) : warm_vocab(&r->vocab, &r->from, err);
     if (!e)
-        e = vocabulary_text(r, err);
+        e = vocabulary_text(&r->vocabulary_json, &r->vocab.words, err);
     if (!e)
         e = corpus_load(&r->corpus, s->corpus, s->n_corpus, &how, err);
     if (!e)
@@ -117,7 +105,8 @@ static int make_net(struct run *r, struct elmo_error *err)
 {
     const struct pretrain_settings *s = r->settings;
     struct options options;
-    int e = text_file_read(&r->options_json, s->options, err);
+    int e = s->options ? text_file_read(&r->options_json, s->options, err)
+                       : warm_options(&r->options_json, &r->from, err);
     if (!e)
         e = options_parse(&options, r->options_json, err);
     if (!e)
@@ -152,7 +141,7 @@ static struct checkpoint checkpoint_of(struct run *r)
         .optimizer = &r->optimizer,
         .state = &r->state,
         .options_json = r->options_json,
-        .tokenizer = r->settings->tokenizer == TOKENIZER_UNICODE ? "unicode" : "whitespace",
+        .tokenizer = tokenizer_name(r->settings->tokenizer),
         .vocabulary = r->vocabulary_json,
     };
 }
@@ -175,6 +164,27 @@ static int resume(struct run *r, struct elmo_error *err)
     return 0;
 }
 
+/* The weights of --init and --init-softmax over the random ones. */
+static int copy_start(struct run *r, struct elmo_error *err)
+{
+    const struct pretrain_settings *s = r->settings;
+    size_t n_found = 0;
+    int e = warm_copy_bilm(r->values, &r->net, &r->from, err);
+    if (!e && r->from.has_softmax)
+        e = warm_copy_softmax(r->values, &r->net, &r->vocab, &r->from, &n_found, err);
+    if (e || s->quiet)
+        return e;
+    fprintf(
+        stderr, "start: biLM of '%s'; softmax: %zu of %zu words from %s%s, %zu at random values\n",
+        s->init, n_found, r->net.n_vocab, s->init_softmax ? s->init_softmax : "no file",
+        r->from.softmax_is_foreign ? " (trained with another biLM)" : "", r->net.n_vocab - n_found);
+    const char *tokenizer = safetensors_metadata(r->from.model, META_TOKENIZER);
+    if (!tokenizer || strcmp(tokenizer, tokenizer_name(s->tokenizer)))
+        fprintf(stderr, "note: '%s' was not trained with --tokenizer %s\n", s->init,
+                tokenizer_name(s->tokenizer));
+    return 0;
+}
+
 static int start_weights(struct run *r, struct elmo_error *err)
 {
     const struct pretrain_settings *s = r->settings;
@@ -184,7 +194,17 @@ static int start_weights(struct run *r, struct elmo_error *err)
     snprintf(r->state.corpus_sha256, sizeof r->state.corpus_sha256, "%s", r->corpus.sha256);
     snprintf(r->state.heldout_sha256, sizeof r->state.heldout_sha256, "%s", r->heldout.sha256);
     net_randomize(&r->net, r->values, s->seed);
-    return s->init ? warm_start(r->values, &r->net, s->init, err) : 0;
+    return s->init ? copy_start(r, err) : 0;
+}
+
+static int open_start(struct run *r, struct elmo_error *err)
+{
+    const struct pretrain_settings *s = r->settings;
+    char path[MAX_PATH_BYTES];
+    out_path(r, "checkpoint.safetensors", path);
+    if (!s->init && !s->resume)
+        return 0;
+    return warm_files_open(&r->from, s->init ? s->init : path, s->init_softmax, err);
 }
 
 static int start_batches(struct run *r, struct elmo_error *err)
@@ -211,11 +231,14 @@ static int run_init(struct run *r, const struct pretrain_settings *settings, str
     if (mkdir(settings->out, 0777) && errno != EEXIST)
         return elmo_fail(err, ELMO_E_IO, "cannot make '%.200s': %s", settings->out,
                          strerror(errno));
-    int e = load_texts(r, err);
+    int e = open_start(r, err);
+    if (!e)
+        e = load_texts(r, err);
     if (!e)
         e = make_net(r, err);
     if (!e)
         e = start_weights(r, err);
+    warm_files_done(&r->from);
     if (!e)
         e = start_batches(r, err);
     r->next_eval = r->state.n_tokens + settings->eval_tokens;

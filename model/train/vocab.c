@@ -9,8 +9,6 @@
 #include "text_file.h"
 #include "text_source.h"
 
-static const struct elmo_token marks[VOCAB_N_MARKS] = {{"<S>", 3}, {"</S>", 4}, {"<UNK>", 5}};
-
 struct counted_word {
     const struct elmo_token *word; /* borrowed */
     uint64_t count;
@@ -32,8 +30,8 @@ uint32_t vocab_find(const struct vocab *vocab, const char *bytes, size_t n_bytes
 static bool is_mark(const struct elmo_token *word)
 {
     for (size_t k = 0; k < VOCAB_N_MARKS; k++)
-        if (word->n_bytes == marks[k].n_bytes &&
-            !memcmp(word->bytes, marks[k].bytes, word->n_bytes))
+        if (word->n_bytes == vocabulary_marks[k].n_bytes &&
+            !memcmp(word->bytes, vocabulary_marks[k].bytes, word->n_bytes))
             return true;
     return false;
 }
@@ -84,7 +82,7 @@ int vocab_build(struct vocab *ret_vocab, const struct elmo_token *words, const u
     __attribute__((cleanup(vocab_done))) struct vocab vocab = {0};
     int r = 0;
     for (size_t k = 0; !r && k < VOCAB_N_MARKS; k++)
-        r = add(&vocab, &marks[k], err);
+        r = add(&vocab, &vocabulary_marks[k], err);
     for (size_t k = 0; !r && k < n_counted; k++)
         r = add(&vocab, counted[k].word, err);
     if (r)
@@ -120,10 +118,10 @@ static int add_line(struct vocab *vocab, const char *path, const char *line, siz
 {
     size_t id = vocab->words.n_items;
     const char *fault = NULL;
-    if (id < VOCAB_N_MARKS &&
-        (n_bytes != marks[id].n_bytes || memcmp(line, marks[id].bytes, n_bytes)))
+    if (id < VOCAB_N_MARKS && (n_bytes != vocabulary_marks[id].n_bytes ||
+                               memcmp(line, vocabulary_marks[id].bytes, n_bytes)))
         return elmo_fail(err, ELMO_E_FORMAT, "'%.200s': line %zu must be %s", path, id + 1,
-                         marks[id].bytes);
+                         vocabulary_marks[id].bytes);
     if (!n_bytes)
         fault = "is empty";
     else if (u8_check((const uint8_t *)line, n_bytes))

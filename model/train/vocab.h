@@ -3,12 +3,7 @@
  * then from the most frequent to the rarest (the sampled softmax relies on that order). A word's id
  * is its line, from 0. Immutable once made; any thread. */
 #include "defs.h"
-#include "word_table.h"
-
-#define VOCAB_BOS     0u
-#define VOCAB_EOS     1u
-#define VOCAB_UNKNOWN 2u
-#define VOCAB_N_MARKS 3u
+#include "vocabulary.h"
 
 struct vocab {
     struct word_table words; /* words.items[id]; words.n_items is V */
