@@ -18,7 +18,7 @@ MAY_INCLUDE = {
     "model": ["include", "model", "model/kernels"],
     "model/kernels": ["include", "model/kernels"],
     "model/convert": ["include", "model", "model/convert"],
-    "model/train": ["include", "model", "model/kernels", "model/train"],
+    "model/train": ["include", "model", "model/convert", "model/kernels", "model/train"],
     "server": ["include", "server"],
 }
 

@@ -13,7 +13,8 @@
 #include <cmocka.h>
 
 #include "checkpoint_open.h"
-#include "lm_softmax.h"
+#include "convert_case.h"
+#include "outputs.h"
 #include "test_files.h"
 
 static const char text[] = "The film was long . I liked the end of it .\n"
@@ -25,16 +26,18 @@ static const char options_json[] =
     " [[1, 4], [3, 12]], \"n_highway\": 1, \"n_characters\": 262, \"max_characters_per_token\": 20,"
     " \"activation\": \"relu\"}}";
 
+#define LSTM_PROJECTION "RNN_0/RNN/MultiRNNCell/Cell0/LSTMCell/W_P_0"
+
 static struct temp_dir dir;
 
 /* Runs elmo-train in the folder of the test; its output, both streams, is in `printed`. */
 static char printed[65536];
-static int train(const char *arguments)
+static int train_in(const char *folder, const char *arguments)
 {
     const char *program = getenv("ELMO_TRAIN");
     char command[2048];
     assert_non_null(program);
-    snprintf(command, sizeof command, "cd '%s' && '%s' %s 2>&1", dir.path, program, arguments);
+    snprintf(command, sizeof command, "cd '%s' && '%s' %s 2>&1", folder, program, arguments);
     FILE *pipe = popen(command, "r");
     assert_non_null(pipe);
     printed[fread(printed, 1, sizeof printed - 1, pipe)] = '\0';
@@ -43,10 +46,20 @@ static int train(const char *arguments)
     return WEXITSTATUS(status);
 }
 
+static int train(const char *arguments)
+{
+    return train_in(dir.path, arguments);
+}
+
+static void must_train_in(const char *folder, const char *arguments)
+{
+    if (train_in(folder, arguments))
+        fail_msg("elmo-train %s: %s", arguments, printed);
+}
+
 static void must_train(const char *arguments)
 {
-    if (train(arguments))
-        fail_msg("elmo-train %s: %s", arguments, printed);
+    must_train_in(dir.path, arguments);
 }
 
 static void write_text(const char *name, const char *content)
@@ -189,6 +202,176 @@ static void words_of_another_vocabulary_are_matched_by_their_bytes(void **state)
     open_checkpoint_done(&fresh);
 }
 
+/* ---- import ---- */
+
+static int run_convert(const char *arguments, const char *folder)
+{
+    char command[2048];
+    const char *program = getenv("ELMO_CONVERT");
+    assert_non_null(program);
+    snprintf(command, sizeof command, "cd '%s' && '%s' %s 2>&1", folder, program, arguments);
+    return system(command);
+}
+
+static void assert_same_file(const struct temp_dir *folder, const char *left, const char *right)
+{
+    size_t n_left, n_right;
+    AUTO(mem_free) char *left_path = temp_path(folder, left);
+    AUTO(mem_free) char *right_path = temp_path(folder, right);
+    AUTO(mem_free) unsigned char *a = read_whole_file(left_path, &n_left);
+    AUTO(mem_free) unsigned char *b = read_whole_file(right_path, &n_right);
+    assert_non_null(a);
+    assert_non_null(b);
+    assert_int_equal(n_left, n_right);
+    assert_memory_equal(a, b, n_left);
+}
+
+/* A random biLM as bilm-tf's files in a folder of its own; some have no projections. */
+static void bilm_case(struct convert_case *ret_case, uint64_t seed)
+{
+    struct rng rng = {seed};
+    convert_case_init(ret_case, &rng);
+}
+
+/* Has the case no LSTM projections, and a clip that needs one? The trainer says so, and no more. */
+static bool cannot_be_trained(const struct convert_case *c)
+{
+    const struct options *o = &c->model.options;
+    return !tensor_set_find(&c->model.weights, LSTM_PROJECTION) && o->proj_clip > 0 &&
+           o->proj_clip < 1;
+}
+
+static void import_writes_what_elmo_convert_does(void **state)
+{
+    (void)state;
+    static const char *const dtypes[] = {"", " --dtype f32", " --dtype bf16"};
+    for (uint64_t seed = 0; seed < 6; seed++) {
+        struct convert_case c;
+        bilm_case(&c, seed);
+        for (size_t k = 0; k < ARRAY_LEN(dtypes); k++) {
+            char arguments[512];
+            int n =
+                snprintf(arguments, sizeof arguments,
+                         "--options options.json --weights weights.hdf5 --name n --tokenizer %s%s",
+                         c.job.tokenizer, dtypes[k]);
+            if (c.sentiment)
+                snprintf(arguments + n, sizeof arguments - (size_t)n,
+                         " --sentiment sentiment.hdf5 --labels %s --pooling %s", c.job.labels,
+                         c.job.pooling);
+            char with_out[600];
+            snprintf(with_out, sizeof with_out, "%s --out by_convert", arguments);
+            assert_int_equal(run_convert(with_out, c.dir.path), 0);
+            snprintf(with_out, sizeof with_out, "import %s --out by_train", arguments);
+            must_train_in(c.dir.path, with_out);
+            assert_same_file(&c.dir, "by_convert", "by_train");
+        }
+        convert_case_done(&c);
+    }
+}
+
+static void what_is_imported_is_trained_on(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 12; seed++) {
+        struct convert_case c;
+        struct open_checkpoint run;
+        char arguments[1024];
+        bilm_case(&c, seed);
+        snprintf(arguments, sizeof arguments,
+                 "import --options options.json --weights weights.hdf5 --name n --tokenizer %s "
+                 "--out imported",
+                 c.job.tokenizer);
+        must_train_in(c.dir.path, arguments);
+        snprintf(
+            arguments, sizeof arguments,
+            "pretrain --corpus corpus.txt --heldout corpus.txt --vocab vocab.txt --batch-tokens "
+            "16 --samples 8 --tokens 64 --tokenizer %s --init '%s/imported' --out run-imported",
+            c.job.tokenizer, c.dir.path);
+        if (cannot_be_trained(&c)) {
+            assert_int_equal(train(arguments), 1);
+            assert_non_null(strstr(printed, "proj_clip"));
+            convert_case_done(&c);
+            continue;
+        }
+        must_train(arguments);
+        assert_non_null(strstr(printed, "0 of 20 words from no file, 20 at random values"));
+        assert_null(strstr(printed, "note"));
+        open_checkpoint_of(&run, "run-imported/checkpoint.safetensors");
+        assert_true(run.state.n_steps >= 3);
+        assert_int_equal(run.net.options.cell_dim, c.model.options.cell_dim);
+        open_checkpoint_done(&run);
+        must_train(
+            "export --checkpoint run-imported/checkpoint.safetensors --out after.safetensors "
+            "--name after");
+        convert_case_done(&c);
+    }
+}
+
+static void layers_of(struct outputs *ret_outputs, size_t *ret_dim, const char *path)
+{
+    static const struct elmo_token tokens[] = {{"The", 3}, {"river", 5}, {"was", 3}, {".", 1}};
+    struct elmo_sentence sentence = {.tokens = tokens, .n_tokens = ARRAY_LEN(tokens)};
+    struct elmo_model *model = NULL;
+    struct elmo_session *session = NULL;
+    assert_int_equal(elmo_model_open(&model, path, NULL), 0);
+    assert_int_equal(elmo_session_new(&session, model, NULL), 0);
+    outputs_attach(ret_outputs, &sentence, model, WANT_ELMO);
+    assert_int_equal(elmo_session_run(session, &sentence, 1, NULL), 0);
+    *ret_dim = ARRAY_LEN(tokens) * elmo_model_info(model)->layer_dim;
+    elmo_session_free(session);
+    elmo_model_free(model);
+}
+
+static void assert_same_vectors(const char *left, const char *right)
+{
+    struct outputs a, b;
+    struct difference difference = {0};
+    size_t n_left, n_right;
+    layers_of(&a, &n_left, left);
+    layers_of(&b, &n_right, right);
+    assert_int_equal(n_left, n_right);
+    difference_add_f32(&difference, a.elmo, b.elmo, n_left);
+    assert_true(difference.scaled < 1e-5);
+    outputs_done(&a);
+    outputs_done(&b);
+}
+
+/* Without steps, what comes out of the trainer computes what went in, projections or not. */
+static void an_imported_model_is_the_same_function_in_the_trainer(void **state)
+{
+    (void)state;
+    size_t n_no_cnn_proj = 0, n_no_lstm_proj = 0;
+    for (uint64_t seed = 0; seed < 24; seed++) {
+        struct convert_case c;
+        char arguments[1024];
+        bilm_case(&c, seed);
+        snprintf(arguments, sizeof arguments,
+                 "import --options options.json --weights weights.hdf5 --name n --tokenizer %s "
+                 "--out imported",
+                 c.job.tokenizer);
+        must_train_in(c.dir.path, arguments);
+        snprintf(arguments, sizeof arguments,
+                 START "--vocab vocab.txt --init '%s/imported' --out "
+                       "run-same --quiet",
+                 c.dir.path);
+        if (cannot_be_trained(&c)) {
+            convert_case_done(&c);
+            continue;
+        }
+        n_no_cnn_proj += !tensor_set_find(&c.model.weights, "CNN_proj/W_proj");
+        n_no_lstm_proj += !tensor_set_find(&c.model.weights, LSTM_PROJECTION);
+        must_train(arguments);
+        must_train("export --checkpoint run-same/checkpoint.safetensors --out same.safetensors "
+                   "--name same --dtype f32");
+        AUTO(mem_free) char *before = temp_path(&c.dir, "imported");
+        AUTO(mem_free) char *after = temp_path(&dir, "same.safetensors");
+        assert_same_vectors(before, after);
+        convert_case_done(&c);
+    }
+    assert_true(n_no_cnn_proj > 0);
+    assert_true(n_no_lstm_proj > 0);
+}
+
 static void what_is_missing_is_asked_for(void **state)
 {
     (void)state;
@@ -198,6 +381,11 @@ static void what_is_missing_is_asked_for(void **state)
         {"eval --model model.safetensors --corpus corpus.txt", "--softmax"},
         {"eval --softmax softmax.safetensors --corpus corpus.txt", "--model"},
         {"eval --checkpoint c --model m --softmax s --corpus corpus.txt", "either"},
+        {"import --options options.json --name n --tokenizer unicode --out o", "--weights"},
+        {"import --options options.json --weights w --name n --out o", "--tokenizer"},
+        {"import --options o --weights w --name n --tokenizer x --out o", "unicode or whitespace"},
+        {"import --options o --weights w --name n --tokenizer unicode --dtype f16 --out o", "f32"},
+        {"import --options o --weights w --name n --tokenizer unicode --pooling x --out o", "mean"},
         {START "--vocab vocab.txt --out run-no", "--options, --init or --resume"},
         {START "--options options.json --out run-no", "--vocab, --init-softmax or --resume"},
         {START "--options options.json --init-softmax softmax.safetensors --out run-no",
@@ -244,6 +432,9 @@ int main(void)
         cmocka_unit_test(a_softmax_of_another_bilm_is_noted),
         cmocka_unit_test(a_run_goes_on_from_shipped_files_alone),
         cmocka_unit_test(words_of_another_vocabulary_are_matched_by_their_bytes),
+        cmocka_unit_test(import_writes_what_elmo_convert_does),
+        cmocka_unit_test(what_is_imported_is_trained_on),
+        cmocka_unit_test(an_imported_model_is_the_same_function_in_the_trainer),
         cmocka_unit_test(what_is_missing_is_asked_for),
         cmocka_unit_test(files_that_do_not_fit_are_named),
     };

@@ -34,10 +34,15 @@ static size_t add_tensors(struct st_tensor *tensors, size_t n, const struct open
     return n;
 }
 
+static enum st_dtype dtype_of(const struct arguments *a)
+{
+    return a->dtype && !strcmp(a->dtype, "f32") ? ST_F32 : ST_BF16;
+}
+
 static int write_model(const struct open_checkpoint *c, const struct arguments *a,
                        const char *provenance, struct elmo_error *err)
 {
-    enum st_dtype dtype = strcmp(a->dtype, "bf16") ? ST_F32 : ST_BF16;
+    enum st_dtype dtype = dtype_of(a);
     AUTO(mem_free) struct st_tensor *tensors = calloc(c->net.specs.n_items, sizeof *tensors);
     if (!tensors)
         return elmo_fail_nomem(err);
@@ -75,7 +80,7 @@ static int write_softmax(const struct open_checkpoint *c, const struct arguments
         .dim = c->net.options.proj_dim,
         .w = w.softmax_w,
         .b = w.softmax_b,
-        .w_dtype = strcmp(a->dtype, "bf16") ? ST_F32 : ST_BF16,
+        .w_dtype = dtype_of(a),
     };
     return lm_softmax_write(a->softmax, &parts, err);
 }
@@ -87,7 +92,7 @@ int command_export(const struct arguments *a, struct elmo_error *err)
     struct elmo_model *model = NULL;
     if (!a->checkpoint || !a->out || !a->name)
         return elmo_fail(err, ELMO_E_INVALID, "--checkpoint, --out and --name are needed");
-    if (strcmp(a->dtype, "bf16") && strcmp(a->dtype, "f32"))
+    if (a->dtype && strcmp(a->dtype, "bf16") && strcmp(a->dtype, "f32"))
         return elmo_fail(err, ELMO_E_INVALID, "--dtype is bf16 or f32");
     int r = a->provenance ? text_file_read(&provenance, a->provenance, err) : 0;
     if (!r)

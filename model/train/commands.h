@@ -2,10 +2,15 @@
 /* The commands of elmo-train, one file each, and what the command line may say to them. */
 #include "pretrain.h"
 
+struct import_arguments { /* see convert/import.h */
+    const char *weights, *sentiment, *labels, *pooling, *tokenizer;
+};
+
 struct arguments { /* borrowed from argv */
     const char **corpus, **heldout;
     size_t n_corpus, n_heldout;
     const char *out, *checkpoint, *model, *softmax, *name, *dtype, *provenance;
+    struct import_arguments import;
     size_t vocab_size;
     struct pretrain_settings pretrain; /* its files are set by command_pretrain */
     bool help;
@@ -16,3 +21,4 @@ int command_vocab(const struct arguments *arguments, struct elmo_error *err);
 int command_pretrain(const struct arguments *arguments, struct elmo_error *err);
 int command_eval(const struct arguments *arguments, struct elmo_error *err);
 int command_export(const struct arguments *arguments, struct elmo_error *err);
+int command_import(const struct arguments *arguments, struct elmo_error *err);

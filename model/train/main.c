@@ -34,8 +34,14 @@ static const char usage[] =
     "                  [--provenance FILE.json] [--softmax softmax.safetensors]\n"
     "    The biLM of a checkpoint as a model file for elmod; its softmax as a file beside it.\n"
     "\n"
+    "elmo-train import --options options.json --weights weights.hdf5 --tokenizer unicode|whitespace\n"
+    "                  --name NAME --out model.safetensors [--sentiment head.hdf5] [--labels A,B]\n"
+    "                  [--pooling mean|max|mean_max] [--provenance FILE.json] [--dtype f32|bf16]\n"
+    "    What bilm-tf trained, as a model file to go on from: pretrain --init.\n"
+    "\n"
     "Corpora are text, one sentence or paragraph a line; .gz and .xz are read directly, - is standard\n"
-    "input. All commands: --tokenizer unicode|whitespace (default unicode), --quiet, --help.\n";
+    "input. vocab and pretrain: --tokenizer unicode|whitespace (default unicode). All commands:\n"
+    "--quiet, --help.\n";
 
 /* ---- Values ---- */
 
@@ -80,7 +86,7 @@ enum kind { FILES_CORPUS, FILES_HELDOUT, TEXT, SIZE, U64, DOUBLE, FLAG, TOKENIZE
 
 struct option_spec {
     const char *name;
-    const char *commands; /* the initials of those that take it: v, p, e, x */
+    const char *commands; /* the initials of those that take it: v, p, e, x, i */
     enum kind kind;
     size_t offset; /* in struct arguments */
 };
@@ -90,10 +96,10 @@ struct option_spec {
 static const struct option_spec specs[] = {
     {"corpus", "vpe", FILES_CORPUS, 0},
     {"heldout", "p", FILES_HELDOUT, 0},
-    {"out", "vpx", TEXT, AT(out)},
+    {"out", "vpxi", TEXT, AT(out)},
     {"size", "v", SIZE, AT(vocab_size)},
     {"vocab", "p", TEXT, AT(pretrain.vocab)},
-    {"options", "p", TEXT, AT(pretrain.options)},
+    {"options", "pi", TEXT, AT(pretrain.options)},
     {"init", "p", TEXT, AT(pretrain.init)},
     {"init-softmax", "p", TEXT, AT(pretrain.init_softmax)},
     {"resume", "p", FLAG, AT(pretrain.resume)},
@@ -111,12 +117,17 @@ static const struct option_spec specs[] = {
     {"checkpoint", "ex", TEXT, AT(checkpoint)},
     {"model", "e", TEXT, AT(model)},
     {"softmax", "ex", TEXT, AT(softmax)},
-    {"name", "x", TEXT, AT(name)},
-    {"dtype", "x", TEXT, AT(dtype)},
-    {"provenance", "x", TEXT, AT(provenance)},
+    {"name", "xi", TEXT, AT(name)},
+    {"dtype", "xi", TEXT, AT(dtype)},
+    {"provenance", "xi", TEXT, AT(provenance)},
+    {"weights", "i", TEXT, AT(import.weights)},
+    {"sentiment", "i", TEXT, AT(import.sentiment)},
+    {"labels", "i", TEXT, AT(import.labels)},
+    {"pooling", "i", TEXT, AT(import.pooling)},
+    {"tokenizer", "i", TEXT, AT(import.tokenizer)},
     {"tokenizer", "vp", TOKENIZER, AT(pretrain.tokenizer)},
-    {"quiet", "vpex", FLAG, AT(pretrain.quiet)},
-    {"help", "vpex", FLAG, AT(help)},
+    {"quiet", "vpexi", FLAG, AT(pretrain.quiet)},
+    {"help", "vpexi", FLAG, AT(help)},
 };
 
 static const struct option_spec *find_spec(const char *name, char command)
@@ -184,12 +195,11 @@ int main(int argc, char **argv)
         char initial;
         int (*run)(const struct arguments *, struct elmo_error *);
     } commands[] = {
-        {"vocab", 'v', command_vocab},
-        {"pretrain", 'p', command_pretrain},
-        {"eval", 'e', command_eval},
-        {"export", 'x', command_export},
+        {"vocab", 'v', command_vocab},   {"pretrain", 'p', command_pretrain},
+        {"eval", 'e', command_eval},     {"export", 'x', command_export},
+        {"import", 'i', command_import},
     };
-    struct arguments a = {.pretrain = pretrain_defaults(), .vocab_size = 30000, .dtype = "bf16"};
+    struct arguments a = {.pretrain = pretrain_defaults(), .vocab_size = 30000};
     struct elmo_error err = {0};
     if (argc < 2 || !strcmp(argv[1], "--help")) {
         fputs(usage, argc < 2 ? stderr : stdout);
