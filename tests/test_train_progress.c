@@ -80,8 +80,11 @@ static void what_is_not_known_is_left_out(void **state)
     s.loss = s.done_share = (double)NAN;
     progress_init(&p, out, 30);
     progress_update(&p, 0, &s);
+    s.epoch_share = (double)NAN;
+    s.phase = "evaluate";
+    progress_end(&p, 1, &s);
     fclose(out);
-    assert_string_equal(text, "train  step 3  epoch 1 25.0 %\n");
+    assert_string_equal(text, "train  step 3  epoch 1 25.0 %\nevaluate\n");
     free(text);
 }
 

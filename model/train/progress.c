@@ -95,11 +95,13 @@ static void compose(char line[LINE_BYTES], const struct progress *p, double now_
     append(line, s->phase);
     if (p->rewrites && isfinite(s->done_share))
         append_bar(line, s->done_share);
-    snprintf(part, sizeof part, "step %llu", (unsigned long long)s->step);
-    append(line, part);
-    snprintf(part, sizeof part, "epoch %llu %.1f %%", (unsigned long long)s->epoch,
-             100 * s->epoch_share);
-    append(line, part);
+    if (!isnan(s->epoch_share)) {
+        snprintf(part, sizeof part, "step %llu", (unsigned long long)s->step);
+        append(line, part);
+        snprintf(part, sizeof part, "epoch %llu %.1f %%", (unsigned long long)s->epoch,
+                 100 * s->epoch_share);
+        append(line, part);
+    }
     if (!isnan(s->loss)) {
         snprintf(part, sizeof part, "loss %.4f", s->loss);
         append(line, part);

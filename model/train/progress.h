@@ -10,7 +10,7 @@
 struct progress_state {
     const char *phase; /* "train", "held-out", ... */
     uint64_t step, epoch;
-    double epoch_share; /* 0..1 of this epoch's data done */
+    double epoch_share; /* 0..1 of this epoch's data done; NAN: no steps and epochs are told */
     double loss;        /* NAN: not known yet */
     uint64_t n_tokens;  /* done since the run began, resumed runs included */
     double done_share;  /* 0..1 of the whole run; NAN: it has no end */
