@@ -114,19 +114,21 @@ static int read_pooling(struct elmo_model *m, struct elmo_error *err)
                          "': expected \"mean\", \"max\" or \"mean_max\", found \"%.32s\"",
                          found);
     m->head_pooling = (enum elmo_pooling)k;
-    size_t pooled_dim = elmo_pooled_dim(m, m->head_pooling);
-    if (m->weights.head.input_dim != pooled_dim)
+    const struct head_shape *shape = &m->weights.head.shape;
+    size_t pooled_dim = head_pooled_dim(&m->options, shape->all_layers) *
+                        (m->head_pooling == ELMO_POOL_MEAN_MAX ? 2 : 1);
+    if (shape->input_dim != pooled_dim)
         return elmo_fail(err, ELMO_E_FORMAT,
                          "tensor '%s': expected %zu rows for pooling \"%s\", "
                          "found %zu",
-                         HEAD_DENSE_1_KERNEL, pooled_dim, names[k], m->weights.head.input_dim);
+                         HEAD_DENSE_1_KERNEL, pooled_dim, names[k], shape->input_dim);
     return 0;
 }
 
 static int read_labels(struct elmo_model *m, struct elmo_error *err)
 {
     const char *text = NULL;
-    size_t outputs = m->weights.head.output_dim, n_labels = outputs == 1 ? 2 : outputs;
+    size_t outputs = m->weights.head.shape.output_dim, n_labels = outputs == 1 ? 2 : outputs;
     int r = require(m, META_LABELS, &text, err);
     if (r)
         return r;

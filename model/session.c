@@ -39,7 +39,6 @@ struct batch {
     size_t n_sentences, n_positions, longest;
     uint64_t hash_seed;
     float *mixed;  /* [longest, 2P] */
-    float *pooled; /* [4P] */
     float *shares; /* [1 + L] */
 };
 
@@ -116,9 +115,8 @@ static int plan(struct batch *b, const struct elmo_sentence *sentences)
     const struct options *o = &b->model->options;
     b->work = ARENA_NEW(b->arena, struct work, b->n_sentences);
     b->mixed = ARENA_NEW(b->arena, float, b->longest * 2 * o->proj_dim);
-    b->pooled = ARENA_NEW(b->arena, float, 4 * o->proj_dim);
     b->shares = ARENA_NEW(b->arena, float, 1 + o->n_layers);
-    if (!b->work || !b->mixed || !b->pooled || !b->shares)
+    if (!b->work || !b->mixed || !b->shares)
         return ELMO_E_NOMEM;
     for (size_t k = 0; k < b->n_sentences; k++)
         if (plan_sentence(b, &b->work[k], &sentences[k]))
@@ -193,14 +191,9 @@ static int run_depth(struct batch *b, size_t depth)
 
 static int run_head(struct batch *b, const struct work *w)
 {
-    const struct elmo_model *m = b->model;
-    const struct head_weights *head = &m->weights.head;
-    const struct elmo_mix mix = {.weights = head->mix_weights, .gamma = head->mix_gamma};
-    size_t n = w->sentence->n_tokens, P = m->options.proj_dim;
-    mix_layers(b->mixed, (const float *const *)w->layers, m->options.n_layers, n, P, &mix,
-               b->shares);
-    pool_tokens(b->pooled, b->mixed, n, 2 * P, m->head_pooling);
-    return head_run(w->sentence->probabilities, b->pooled, head, b->arena);
+    const struct elmo_sentence *s = w->sentence;
+    const struct head_text text = {(const float *const *)w->layers, s->tokens, s->n_tokens};
+    return head_run(s->probabilities, b->model, &text, b->mixed, b->shares, b->arena);
 }
 
 static int finish_sentence(struct batch *b, const struct work *w)

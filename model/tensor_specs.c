@@ -59,19 +59,23 @@ static void add_lstm(struct tensor_specs *specs, const struct options *o, unsign
 static void add_head(struct tensor_specs *specs, const struct options *o,
                      const struct head_shape *head)
 {
-    add(specs, false, DIMS(1 + o->n_layers), HEAD_MIX_WEIGHTS);
-    add(specs, false, DIMS(1), HEAD_MIX_GAMMA);
+    if (!head->all_layers) {
+        add(specs, false, DIMS(1 + o->n_layers), HEAD_MIX_WEIGHTS);
+        add(specs, false, DIMS(1), HEAD_MIX_GAMMA);
+    }
     add(specs, false, DIMS(head->input_dim, head->hidden_dim), HEAD_DENSE_1_KERNEL);
     add(specs, false, DIMS(head->hidden_dim), HEAD_DENSE_1_BIAS);
     add(specs, false, DIMS(head->hidden_dim, head->output_dim), HEAD_DENSE_2_KERNEL);
     add(specs, false, DIMS(head->output_dim), HEAD_DENSE_2_BIAS);
+    if (head->n_ngram_rows)
+        add(specs, false, DIMS(head->n_ngram_rows, head->output_dim), HEAD_NGRAMS);
 }
 
 int tensor_specs_init(struct tensor_specs *ret_specs, const struct options *options,
                       const struct head_shape *head, struct elmo_error *err)
 {
     size_t most = 1 + 2 * options->n_char_filters + 4 * options->n_highway + 2 +
-                  2 * options->n_layers * 3 + 6;
+                  2 * options->n_layers * 3 + 7;
     struct tensor_specs specs = {calloc(most, sizeof *specs.items), 0};
     if (!specs.items)
         return elmo_fail_nomem(err);
@@ -83,6 +87,11 @@ int tensor_specs_init(struct tensor_specs *ret_specs, const struct options *opti
         add_head(&specs, options, head);
     *ret_specs = specs;
     return 0;
+}
+
+size_t head_pooled_dim(const struct options *options, bool all_layers)
+{
+    return (all_layers ? 1 + 2 * options->n_layers : 2) * options->proj_dim;
 }
 
 void tensor_specs_done(struct tensor_specs *specs)

@@ -25,14 +25,18 @@ struct tensor_specs {
 
 /* Sizes of the sentiment head; read from the shapes of its dense layers. */
 struct head_shape {
-    size_t input_dim; /* 2P, or 4P where it pools mean_max */
+    size_t input_dim; /* of what is pooled, twice that where it pools mean_max */
     size_t hidden_dim;
-    size_t output_dim; /* 1: sigmoid, two labels; n > 1: softmax, n labels */
+    size_t output_dim;   /* 1: sigmoid, two labels; n > 1: softmax, n labels */
+    bool all_layers;     /* pools all layers side by side, and has no mix */
+    size_t n_ngram_rows; /* of its table of n-grams; 0: it has none */
 };
 
 /* The biLM's tensors, and the head's where `head` is not NULL. tensor_specs_done frees them. */
 ELMO_MUST_USE int tensor_specs_init(struct tensor_specs *ret_specs, const struct options *options,
                                     const struct head_shape *head, struct elmo_error *err);
+/* Floats per token of what the head pools: 2P for the mix, P + L * 2P for all layers. */
+size_t head_pooled_dim(const struct options *options, bool all_layers);
 void tensor_specs_done(struct tensor_specs *specs);
 
 /* Is it stored as bf16 in a file of that dtype? Rounding biases and the few characters' vectors

@@ -7,6 +7,7 @@
 
 #include "error.h"
 #include "model_file.h"
+#include "ngrams.h"
 #include "tensor_specs.h"
 
 #define ALIGN_FLOATS 16 /* widened tensors start on a cache line */
@@ -193,11 +194,12 @@ static struct lstm_weights lstm_fields(const struct loader *loader, const struct
 static void head_fields(struct head_weights *head, const struct loader *loader)
 {
     head->mix_weights = value(loader, HEAD_MIX_WEIGHTS);
-    head->mix_gamma = *value(loader, HEAD_MIX_GAMMA);
+    head->mix_gamma = head->mix_weights ? *value(loader, HEAD_MIX_GAMMA) : 1;
     head->dense_1_kernel = value(loader, HEAD_DENSE_1_KERNEL);
     head->dense_1_bias = value(loader, HEAD_DENSE_1_BIAS);
     head->dense_2_kernel = value(loader, HEAD_DENSE_2_KERNEL);
     head->dense_2_bias = value(loader, HEAD_DENSE_2_BIAS);
+    head->ngrams = value(loader, HEAD_NGRAMS);
 }
 
 static int set_fields(struct weights *w, const struct loader *loader, const struct options *o,
@@ -229,34 +231,80 @@ static int set_fields(struct weights *w, const struct loader *loader, const stru
 }
 
 /* Sizes of the head from its own kernels; they must still fit the specs made from them. */
-static int find_head(struct head_weights *head, const struct options *o,
-                     const struct safetensors *file, struct elmo_error *err)
+static int head_sizes(struct head_shape *shape, const struct safetensors *file,
+                      struct elmo_error *err)
 {
     const struct st_tensor *first = safetensors_find(file, HEAD_DENSE_1_KERNEL);
     const struct st_tensor *second = safetensors_find(file, HEAD_DENSE_2_KERNEL);
-    head->present = first || second;
-    if (!head->present)
-        return 0;
     if (!first || !second || first->n_dims != 2 || second->n_dims != 2 || !first->n_bytes ||
         !second->n_bytes)
         return elmo_fail(
             err, ELMO_E_FORMAT,
             "sentiment head: '%s' and '%s' must both be there, each with two dimensions",
             HEAD_DENSE_1_KERNEL, HEAD_DENSE_2_KERNEL);
-    head->input_dim = first->dims[0];
-    head->hidden_dim = first->dims[1];
-    head->output_dim = second->dims[1];
-    if (head->input_dim != 2 * o->proj_dim && head->input_dim != 4 * o->proj_dim)
-        return elmo_fail(err, ELMO_E_FORMAT,
-                         "tensor '%s': expected %zu (or %zu for mean_max) rows, "
-                         "found %zu",
-                         HEAD_DENSE_1_KERNEL, 2 * o->proj_dim, 4 * o->proj_dim, head->input_dim);
-    if (head->hidden_dim > HEAD_MAX_DIM || head->output_dim > HEAD_MAX_DIM)
+    shape->input_dim = first->dims[0];
+    shape->hidden_dim = first->dims[1];
+    shape->output_dim = second->dims[1];
+    if (shape->hidden_dim > HEAD_MAX_DIM || shape->output_dim > HEAD_MAX_DIM)
         return elmo_fail(
             err, ELMO_E_FORMAT,
             "sentiment head: expected at most %u hidden and outputs, found %zu and %zu",
-            HEAD_MAX_DIM, head->hidden_dim, head->output_dim);
+            HEAD_MAX_DIM, shape->hidden_dim, shape->output_dim);
     return 0;
+}
+
+/* What the head pools: its input is that, or twice that for mean_max. */
+static int head_input(struct head_shape *shape, const struct options *o,
+                      const struct safetensors *file, struct elmo_error *err)
+{
+    const char *found = safetensors_metadata(file, META_HEAD_INPUT);
+    shape->all_layers = found && !strcmp(found, "layers");
+    if (found && strcmp(found, "layers") && strcmp(found, "mix"))
+        return elmo_fail(err, ELMO_E_FORMAT,
+                         "__metadata__ '" META_HEAD_INPUT
+                         "': expected \"mix\" or \"layers\", found \"%.32s\"",
+                         found);
+    size_t dim = head_pooled_dim(o, shape->all_layers);
+    if (shape->input_dim != dim && shape->input_dim != 2 * dim)
+        return elmo_fail(err, ELMO_E_FORMAT,
+                         "tensor '%s': expected %zu (or %zu for mean_max) rows, "
+                         "found %zu",
+                         HEAD_DENSE_1_KERNEL, dim, 2 * dim, shape->input_dim);
+    return 0;
+}
+
+static int head_ngrams(struct head_weights *head, const struct safetensors *file,
+                       struct elmo_error *err)
+{
+    const struct st_tensor *table = safetensors_find(file, HEAD_NGRAMS);
+    const char *order = safetensors_metadata(file, META_NGRAM_ORDER);
+    if (!table)
+        return 0;
+    if (table->n_dims != 2 || !table->n_bytes || table->dims[0] > HEAD_MAX_NGRAM_ROWS)
+        return elmo_fail(err, ELMO_E_FORMAT,
+                         "tensor '%s': expected two dimensions and 1 to %u rows", HEAD_NGRAMS,
+                         HEAD_MAX_NGRAM_ROWS);
+    if (!order || order[0] < '1' || order[0] > '0' + NGRAMS_MAX_ORDER || order[1])
+        return elmo_fail(err, ELMO_E_FORMAT,
+                         "__metadata__ '" META_NGRAM_ORDER
+                         "': expected \"1\" to \"%d\", found %s%.32s",
+                         NGRAMS_MAX_ORDER, order ? "" : "nothing", order ? order : "");
+    head->shape.n_ngram_rows = table->dims[0];
+    head->ngram_order = (size_t)(order[0] - '0');
+    return 0;
+}
+
+static int find_head(struct head_weights *head, const struct options *o,
+                     const struct safetensors *file, struct elmo_error *err)
+{
+    head->present =
+        safetensors_find(file, HEAD_DENSE_1_KERNEL) || safetensors_find(file, HEAD_DENSE_2_KERNEL);
+    if (!head->present)
+        return 0;
+    int r = head_sizes(&head->shape, file, err);
+    if (!r)
+        r = head_input(&head->shape, o, file, err);
+    return r ? r : head_ngrams(head, file, err);
 }
 
 int weights_init(struct weights *ret_weights, const struct options *o,
@@ -268,8 +316,8 @@ int weights_init(struct weights *ret_weights, const struct options *o,
     int r = find_head(&w->head, o, file, err);
     if (r)
         return r;
-    struct head_shape head = {w->head.input_dim, w->head.hidden_dim, w->head.output_dim};
-    if ((r = tensor_specs_init(&loader.specs, o, w->head.present ? &head : NULL, err)))
+    r = tensor_specs_init(&loader.specs, o, w->head.present ? &w->head.shape : NULL, err);
+    if (r)
         return r;
     loader.values = calloc(loader.specs.n_items, sizeof *loader.values);
     w->highway = calloc(o->n_highway + 1, sizeof *w->highway);

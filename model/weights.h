@@ -4,6 +4,7 @@
  * afterwards. */
 #include "options.h"
 #include "safetensors.h"
+#include "tensor_specs.h"
 
 struct conv_weights {
     const float *kernel; /* [width * D, n_filters] */
@@ -24,11 +25,13 @@ struct lstm_weights {
 
 struct head_weights {
     bool present;
-    size_t input_dim, hidden_dim, output_dim;
-    const float *mix_weights; /* [1 + L] logits */
+    struct head_shape shape;
+    const float *mix_weights; /* [1 + L] logits; NULL where all layers are pooled */
     float mix_gamma;
     const float *dense_1_kernel, *dense_1_bias; /* [input, hidden], [hidden] */
     const float *dense_2_kernel, *dense_2_bias; /* [hidden, output], [output] */
+    const float *ngrams;                        /* [n_ngram_rows, output], or NULL */
+    size_t ngram_order;
 };
 
 struct weights {

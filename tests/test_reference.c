@@ -145,9 +145,11 @@ static void answer_init(struct answer *a, const struct request *r)
     naive_run(&a->layers, &sample.naive, s->tokens, s->n_tokens, r->initial_state_f64);
     a->elmo = naive_mix(&sample.naive, &a->layers, s->mix);
     a->pooled = naive_pool(&sample.naive, a->elmo, s->n_tokens, s->pooling, s->l2_normalize);
+    const struct naive_head head = {sample.random.pooling, sample.random.head.all_layers,
+                                    sample.random.ngram_order};
     if (sample.random.has_head)
         a->probabilities =
-            naive_sentiment(&sample.naive, &a->layers, sample.random.pooling, &a->n_labels);
+            naive_sentiment(&sample.naive, &a->layers, s->tokens, &head, &a->n_labels);
 }
 
 static void answer_done(struct answer *a)
@@ -518,6 +520,8 @@ static unsigned missing_kinds(const struct random_model *m)
         m->has_head && m->head.output_dim == 1,
         m->has_head && m->head.output_dim > 2,
         m->has_head && m->pooling == ELMO_POOL_MEAN_MAX,
+        m->has_head && m->head.all_layers,
+        m->has_head && m->head.n_ngram_rows,
         !m->has_head,
     };
     unsigned bits = 0;

@@ -98,12 +98,33 @@ static bool is_head_dim(size_t n)
     return n >= 1 && n <= HEAD_MAX_DIM;
 }
 
+static int read_ngram_rows(const struct import *import, size_t n_outputs, size_t *ret_rows,
+                           struct elmo_error *err)
+{
+    const char *name = head_dataset(HEAD_NGRAMS);
+    struct hdf5_shape table = {0};
+    int r = hdf5_input_shape(import->sentiment, name, &table, err);
+    if (r)
+        return r;
+    char found[96];
+    if (table.n_dims != 2 || table.dims[1] != n_outputs || table.dims[0] < 1 ||
+        table.dims[0] > HEAD_MAX_NGRAM_ROWS)
+        return elmo_fail(err, ELMO_E_FORMAT,
+                         "'%.120s': dataset '%s': expected shape [rows, %zu], found %s",
+                         import->job->sentiment, name, n_outputs,
+                         st_shape_text(table.dims, table.n_dims, found, sizeof found));
+    *ret_rows = table.dims[0];
+    return 0;
+}
+
 /* The head's sizes are those of its two kernels. */
 static int read_head_shape(const struct import *import, struct head_shape *ret_head,
                            struct elmo_error *err)
 {
     const char *pooling = import->job->pooling;
-    size_t pooled = (pooling && !strcmp(pooling, "mean_max") ? 4 : 2) * import->options.proj_dim;
+    bool all_layers = import->job->head_input && !strcmp(import->job->head_input, "layers");
+    size_t pooled = head_pooled_dim(&import->options, all_layers) *
+                    (pooling && !strcmp(pooling, "mean_max") ? 2 : 1);
     const char *name_1 = head_dataset(HEAD_DENSE_1_KERNEL);
     const char *name_2 = head_dataset(HEAD_DENSE_2_KERNEL);
     struct hdf5_shape first = {0}, second = {0};
@@ -124,8 +145,10 @@ static int read_head_shape(const struct import *import, struct head_shape *ret_h
                          "'%.120s': dataset '%s': expected shape [%zu, outputs], found %s",
                          import->job->sentiment, name_2, first.dims[1],
                          st_shape_text(second.dims, second.n_dims, found, sizeof found));
-    *ret_head = (struct head_shape){first.dims[0], first.dims[1], second.dims[1]};
-    return 0;
+    *ret_head = (struct head_shape){first.dims[0], first.dims[1], second.dims[1], all_layers, 0};
+    return import->job->ngram_order
+               ? read_ngram_rows(import, second.dims[1], &ret_head->n_ngram_rows, err)
+               : 0;
 }
 
 static int find_specs(struct import *import, struct elmo_error *err)
@@ -227,7 +250,7 @@ static int note_all_unused(const struct import *import, struct elmo_error *err)
 static int write_file(const struct import *import, const char *path, struct elmo_error *err)
 {
     const struct import_job *job = import->job;
-    struct st_metadata metadata[8] = {
+    struct st_metadata metadata[10] = {
         {META_FORMAT_VERSION, MODEL_FORMAT_VERSION},
         {META_NAME, job->name},
         {META_TOKENIZER, job->tokenizer},
@@ -239,6 +262,10 @@ static int write_file(const struct import *import, const char *path, struct elmo
     if (import->sentiment) {
         metadata[n++] = (struct st_metadata){META_LABELS, import->labels_text};
         metadata[n++] = (struct st_metadata){META_POOLING, job->pooling ? job->pooling : "mean"};
+        if (job->head_input)
+            metadata[n++] = (struct st_metadata){META_HEAD_INPUT, job->head_input};
+        if (job->ngram_order)
+            metadata[n++] = (struct st_metadata){META_NGRAM_ORDER, job->ngram_order};
     }
     return safetensors_write(path, import->tensors, import->n_tensors, metadata, n, err);
 }

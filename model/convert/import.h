@@ -13,11 +13,13 @@ struct import_job { /* borrowed strings; paths unless said otherwise */
     const char *sentiment;  /* NULL: no head */
     const char *provenance; /* NULL: none */
     const char *out;
-    const char *name;      /* not a path */
-    const char *tokenizer; /* "unicode" or "whitespace" */
-    const char *labels;    /* comma-separated; NULL: "negative,positive" */
-    const char *pooling;   /* of the head; NULL: "mean" */
-    enum st_dtype dtype;   /* of matrices, ST_F32 or ST_BF16; all else stays float32 */
+    const char *name;        /* not a path */
+    const char *tokenizer;   /* "unicode" or "whitespace" */
+    const char *labels;      /* comma-separated; NULL: "negative,positive" */
+    const char *pooling;     /* of the head; NULL: "mean" */
+    const char *head_input;  /* "mix" or "layers"; NULL: "mix" */
+    const char *ngram_order; /* "1" to "4"; NULL: the head has no n-grams */
+    enum st_dtype dtype;     /* of matrices, ST_F32 or ST_BF16; all else stays float32 */
 };
 
 /* Notes (datasets that were converted or that nobody uses) go to `notes`; NULL: nowhere. Errors are

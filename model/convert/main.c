@@ -23,6 +23,8 @@ static const char help_text[] =
     "                      dense_1/bias, dense_2/kernel, dense_2/bias)\n"
     "  --labels A,B        names of the head's outputs, in order; default negative,positive\n"
     "  --pooling P         mean, max or mean_max: what the head was trained on; default mean\n"
+    "  --head-input I      mix or layers: what the head pools; default mix\n"
+    "  --ngram-order N     1 to 4: of the head's n-grams (ngrams/weights), where it has them\n"
     "  --tokenizer T       unicode or whitespace: how texts are split\n"
     "  --name NAME         what the model calls itself\n"
     "  --provenance FILE   JSON object: trained how, on what, measured how\n"
@@ -46,6 +48,8 @@ enum flag {
     FLAG_SENTIMENT,
     FLAG_LABELS,
     FLAG_POOLING,
+    FLAG_HEAD_INPUT,
+    FLAG_NGRAM_ORDER,
     FLAG_TOKENIZER,
     FLAG_NAME,
     FLAG_PROVENANCE,
@@ -67,6 +71,8 @@ static const struct option flags[] = {
     {"sentiment", required_argument, NULL, FLAG_SENTIMENT},
     {"labels", required_argument, NULL, FLAG_LABELS},
     {"pooling", required_argument, NULL, FLAG_POOLING},
+    {"head-input", required_argument, NULL, FLAG_HEAD_INPUT},
+    {"ngram-order", required_argument, NULL, FLAG_NGRAM_ORDER},
     {"tokenizer", required_argument, NULL, FLAG_TOKENIZER},
     {"name", required_argument, NULL, FLAG_NAME},
     {"provenance", required_argument, NULL, FLAG_PROVENANCE},
@@ -84,6 +90,7 @@ static const struct option flags[] = {
 static const unsigned import_needs =
     BIT(FLAG_OPTIONS) | BIT(FLAG_WEIGHTS) | BIT(FLAG_TOKENIZER) | BIT(FLAG_NAME) | BIT(FLAG_OUT);
 static const unsigned import_allows = BIT(FLAG_SENTIMENT) | BIT(FLAG_LABELS) | BIT(FLAG_POOLING) |
+                                      BIT(FLAG_HEAD_INPUT) | BIT(FLAG_NGRAM_ORDER) |
                                       BIT(FLAG_PROVENANCE) | BIT(FLAG_DTYPE);
 static const unsigned export_needs = BIT(FLAG_TO_HDF5) | BIT(FLAG_MODEL) | BIT(FLAG_OUT);
 static const unsigned export_allows = BIT(FLAG_SENTIMENT_OUT) | BIT(FLAG_OPTIONS_OUT);
@@ -127,7 +134,13 @@ static int check_words(const struct arguments *args)
     static const char *const tokenizers[] = {"unicode", "whitespace"};
     static const char *const dtypes[] = {"f32", "bf16"};
     static const char *const poolings[] = {"mean", "max", "mean_max"};
+    static const char *const head_inputs[] = {"mix", "layers"};
+    static const char *const ngram_orders[] = {"1", "2", "3", "4"};
     int r = check_word(args, FLAG_TOKENIZER, tokenizers, ARRAY_LEN(tokenizers));
+    if (!r)
+        r = check_word(args, FLAG_HEAD_INPUT, head_inputs, ARRAY_LEN(head_inputs));
+    if (!r)
+        r = check_word(args, FLAG_NGRAM_ORDER, ngram_orders, ARRAY_LEN(ngram_orders));
     if (!r)
         r = check_word(args, FLAG_DTYPE, dtypes, ARRAY_LEN(dtypes));
     return r ? r : check_word(args, FLAG_POOLING, poolings, ARRAY_LEN(poolings));
@@ -167,6 +180,8 @@ static int run_import(const struct arguments *args, struct elmo_error *err)
         .tokenizer = args->values[FLAG_TOKENIZER],
         .labels = args->values[FLAG_LABELS],
         .pooling = args->values[FLAG_POOLING],
+        .head_input = args->values[FLAG_HEAD_INPUT],
+        .ngram_order = args->values[FLAG_NGRAM_ORDER],
         .dtype = dtype && !strcmp(dtype, "bf16") ? ST_BF16 : ST_F32,
     };
     return import_run(&job, stderr, err);

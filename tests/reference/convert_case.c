@@ -30,6 +30,7 @@ void convert_case_init_with(struct convert_case *ret_case, struct random_model *
     must(!c->sentiment || !bilm_head_write(&c->model, c->sentiment, &err), c->sentiment, &err);
 
     static const char *const poolings[] = {"mean", "max", "mean_max"};
+    static const char *const orders[] = {"", "1", "2", "3", "4"};
     static const char *const labels[] = {"", "a,b", "a,b", "a,b,c", "a,b,c,d"};
     c->job = (struct import_job){
         .options = c->options,
@@ -40,6 +41,8 @@ void convert_case_init_with(struct convert_case *ret_case, struct random_model *
         .tokenizer = c->model.tokenizer,
         .labels = c->sentiment ? labels[c->model.head.output_dim] : NULL,
         .pooling = poolings[c->model.pooling],
+        .head_input = c->model.head.all_layers ? "layers" : NULL,
+        .ngram_order = c->model.ngram_order ? orders[c->model.ngram_order] : NULL,
         .dtype = ST_F32,
     };
 }

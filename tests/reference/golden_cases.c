@@ -174,7 +174,8 @@ static void expect_sentence(struct tensor_set *expected, const struct naive_mode
     add(expected, name, "final_state", out.final_state, 0, n_state);
     if (has_head) {
         size_t n_labels;
-        AUTO(mem_free) double *p = naive_sentiment(model, &out, head_pooling, &n_labels);
+        const struct naive_head head = {.pooling = head_pooling};
+        AUTO(mem_free) double *p = naive_sentiment(model, &out, s->tokens, &head, &n_labels);
         add(expected, name, "probabilities", p, 0, n_labels);
     }
     naive_sentence_done(&out);

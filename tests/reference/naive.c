@@ -390,7 +390,8 @@ double *naive_pool(const struct naive_model *model, const double *mixed, size_t 
     return pooled;
 }
 
-/* ---- Sentiment head: mix -> pool -> dense, relu -> dense -> sigmoid or softmax ---- */
+/* ---- Sentiment head: mix or all layers -> pool -> dense, relu -> dense, + n-grams -> sigmoid or
+ * softmax ---- */
 
 /* One logit z is P(second label) = sigmoid(z); several are a softmax. */
 static double *probabilities_of(const double *logits, size_t n_logits, size_t *ret_n_labels)
@@ -410,16 +411,79 @@ static double *probabilities_of(const double *logits, size_t n_logits, size_t *r
     return probabilities;
 }
 
+/* All layers side by side, the means of all of them first. Caller frees. */
+static double *pool_layers(const struct naive_model *model, const struct naive_sentence *sentence,
+                           enum elmo_pooling pooling)
+{
+    size_t P = model->options->proj_dim, L = model->options->n_layers, n = sentence->n_tokens;
+    double *pooled = zeros(2 * (1 + 2 * L) * P), *next = pooled;
+    for (int half = 0; half < 2; half++) {
+        bool max = half == 1;
+        if (pooling == (max ? ELMO_POOL_MEAN : ELMO_POOL_MAX))
+            continue;
+        for (size_t layer = 0; layer <= L; layer++) {
+            size_t dim = layer ? 2 * P : P;
+            (max ? max_over_tokens : mean_over_tokens)(next, sentence->layers[layer], n, dim);
+            next += dim;
+        }
+    }
+    return pooled;
+}
+
+static double *pool_of_head(const struct naive_model *model, const struct naive_sentence *sentence,
+                            const struct naive_head *head)
+{
+    if (head->all_layers)
+        return pool_layers(model, sentence, head->pooling);
+    const struct elmo_mix mix = {.weights = tensor_set_values(model->weights, HEAD_MIX_WEIGHTS),
+                                 .gamma = *tensor_set_values(model->weights, HEAD_MIX_GAMMA)};
+    AUTO(mem_free) double *mixed = naive_mix(model, sentence, &mix);
+    return naive_pool(model, mixed, sentence->n_tokens, head->pooling, false);
+}
+
+/* ngrams.h: FNV-1a of each token without its case, splitmix64 over the n-gram. */
+static uint64_t hash_ngram(const struct elmo_token *tokens, size_t order)
+{
+    uint64_t ngram = 0;
+    for (size_t t = 0; t < order; t++) {
+        uint64_t token = 14695981039346656037u;
+        for (size_t k = 0; k < tokens[t].n_bytes; k++) {
+            token ^=
+                (uint64_t)(unsigned char)(tokens[t].bytes[k] >= 'A' && tokens[t].bytes[k] <= 'Z'
+                                              ? tokens[t].bytes[k] + 32
+                                              : tokens[t].bytes[k]);
+            token *= 1099511628211u;
+        }
+        ngram = ngram * 1099511628211u + token;
+        ngram = (ngram ^ ngram >> 30) * 0xbf58476d1ce4e5b9u;
+        ngram = (ngram ^ ngram >> 27) * 0x94d049bb133111ebu;
+        ngram = ngram ^ ngram >> 31;
+    }
+    return ngram;
+}
+
+/* Each row of the table that any n-gram of the sentence has is added once. */
+static void add_ngrams(double *logits, const struct named_tensor *table,
+                       const struct elmo_token *tokens, size_t n_tokens, size_t max_order)
+{
+    size_t n_rows = table->dims[0], n_out = table->dims[1];
+    AUTO(mem_free) bool *seen = must_calloc(n_rows, sizeof *seen);
+    for (size_t first = 0; first < n_tokens; first++)
+        for (size_t order = 1; order <= max_order && first + order <= n_tokens; order++)
+            seen[hash_ngram(tokens + first, order) % n_rows] = true;
+    for (size_t row = 0; row < n_rows; row++)
+        for (size_t k = 0; k < n_out && seen[row]; k++)
+            logits[k] += (double)table->values[row * n_out + k];
+}
+
 double *naive_sentiment(const struct naive_model *model, const struct naive_sentence *sentence,
-                        enum elmo_pooling pooling, size_t *ret_n_labels)
+                        const struct elmo_token *tokens, const struct naive_head *head,
+                        size_t *ret_n_labels)
 {
     const struct tensor_set *w = model->weights;
     const struct named_tensor *kernel_1 = tensor_set_find(w, HEAD_DENSE_1_KERNEL);
     const struct named_tensor *kernel_2 = tensor_set_find(w, HEAD_DENSE_2_KERNEL);
-    const struct elmo_mix mix = {.weights = tensor_set_values(w, HEAD_MIX_WEIGHTS),
-                                 .gamma = *tensor_set_values(w, HEAD_MIX_GAMMA)};
-    AUTO(mem_free) double *mixed = naive_mix(model, sentence, &mix);
-    AUTO(mem_free) double *pooled = naive_pool(model, mixed, sentence->n_tokens, pooling, false);
+    AUTO(mem_free) double *pooled = pool_of_head(model, sentence, head);
     AUTO(mem_free)
     double *hidden = affine(pooled, kernel_1->dims[0], kernel_1->values,
                             tensor_set_values(w, HEAD_DENSE_1_BIAS), kernel_1->dims[1]);
@@ -428,5 +492,8 @@ double *naive_sentiment(const struct naive_model *model, const struct naive_sent
     AUTO(mem_free)
     double *logits = affine(hidden, kernel_2->dims[0], kernel_2->values,
                             tensor_set_values(w, HEAD_DENSE_2_BIAS), kernel_2->dims[1]);
+    if (head->ngram_order)
+        add_ngrams(logits, tensor_set_find(w, HEAD_NGRAMS), tokens, sentence->n_tokens,
+                   head->ngram_order);
     return probabilities_of(logits, kernel_2->dims[1], ret_n_labels);
 }

@@ -39,6 +39,14 @@ double *naive_mix(const struct naive_model *model, const struct naive_sentence *
 /* The mix over the tokens, [2P] or [4P]. Caller frees. */
 double *naive_pool(const struct naive_model *model, const double *mixed, size_t n_tokens,
                    enum elmo_pooling pooling, bool l2_normalize);
-/* The sentiment head's probabilities, [n_labels]; `pooling` is the head's. Caller frees. */
+struct naive_head { /* what the file's metadata says of the head */
+    enum elmo_pooling pooling;
+    bool all_layers;    /* pools all layers side by side instead of their mix */
+    size_t ngram_order; /* 0: no n-grams */
+};
+
+/* The sentiment head's probabilities, [n_labels]; `tokens` [n_tokens] are the sentence's. Caller
+ * frees. */
 double *naive_sentiment(const struct naive_model *model, const struct naive_sentence *sentence,
-                        enum elmo_pooling pooling, size_t *ret_n_labels);
+                        const struct elmo_token *tokens, const struct naive_head *head,
+                        size_t *ret_n_labels);

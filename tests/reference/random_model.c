@@ -111,6 +111,7 @@ void random_model_init_with(struct random_model *ret_model, struct rng *rng,
         .has_head = head,
         .head = head ? *head : (struct head_shape){0},
         .pooling = pooling,
+        .ngram_order = head && head->n_ngram_rows ? between(rng, 1, 4) : 0,
     };
     write_options_json(&m, rng);
     struct tensor_specs specs;
@@ -127,7 +128,9 @@ void random_model_init(struct random_model *ret_model, struct rng *rng)
 {
     struct options o = random_options(rng);
     enum elmo_pooling pooling = (enum elmo_pooling)rng_below(rng, 3);
-    struct head_shape head = {.input_dim = (pooling == ELMO_POOL_MEAN_MAX ? 4 : 2) * o.proj_dim};
+    struct head_shape head = {.all_layers = rng_chance(rng, 40)};
+    head.input_dim = head_pooled_dim(&o, head.all_layers) * (pooling == ELMO_POOL_MEAN_MAX ? 2 : 1);
+    head.n_ngram_rows = rng_chance(rng, 40) ? between(rng, 1, 50) : 0;
     head.hidden_dim = between(rng, 1, 8);
     head.output_dim = between(rng, 1, 4);
     bool has_head = rng_chance(rng, 70), optional_tensors = rng_chance(rng, 50);
@@ -144,7 +147,7 @@ void random_model_done(struct random_model *model)
 int random_model_write(const struct random_model *model, const char *path, struct elmo_error *err)
 {
     static const char *const poolings[] = {"mean", "max", "mean_max"};
-    char labels[256] = "";
+    char labels[256] = "", order[2] = {(char)('0' + model->ngram_order)};
     size_t n_labels = model->head.output_dim == 1 ? 2 : model->head.output_dim, used = 0;
     assert(n_labels < sizeof labels / sizeof "\"label_00\", ");
     for (size_t k = 0; k < n_labels; k++)
@@ -157,7 +160,9 @@ int random_model_write(const struct random_model *model, const char *path, struc
         {META_TOKENIZER, model->tokenizer},
         {META_LABELS, labels},
         {META_POOLING, poolings[model->pooling]},
+        {META_HEAD_INPUT, model->head.all_layers ? "layers" : "mix"},
+        {META_NGRAM_ORDER, order},
     };
-    size_t n_metadata = ARRAY_LEN(metadata) - (model->has_head ? 0 : 2);
+    size_t n_metadata = ARRAY_LEN(metadata) - (!model->has_head ? 4 : !model->ngram_order);
     return tensor_set_write(&model->weights, path, metadata, n_metadata, err);
 }

@@ -16,6 +16,7 @@ struct random_model { /* owned: random_model_done */
     bool has_head;
     struct head_shape head;    /* where has_head */
     enum elmo_pooling pooling; /* of the head */
+    size_t ngram_order;        /* of the head; 0: it has no n-grams */
     struct tensor_set weights;
 };
 

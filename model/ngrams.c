@@ -1,0 +1,65 @@
+#include "ngrams.h"
+
+#include <stdlib.h>
+
+#define FNV_BASIS 0xcbf29ce484222325u
+#define FNV_PRIME 0x100000001b3u
+
+/* FNV-1a over the token's bytes. */
+static uint64_t hash_token(const struct elmo_token *token)
+{
+    uint64_t h = FNV_BASIS;
+    for (size_t k = 0; k < token->n_bytes; k++) {
+        unsigned c = (unsigned char)token->bytes[k];
+        h = (h ^ (c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c)) * FNV_PRIME;
+    }
+    return h;
+}
+
+/* One more token to an n-gram's hash; the order of the tokens counts. splitmix64's mixer. */
+static uint64_t append(uint64_t h, uint64_t token)
+{
+    h = h * FNV_PRIME + token;
+    h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9u;
+    h = (h ^ h >> 27) * 0x94d049bb133111ebu;
+    return h ^ h >> 31;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static size_t sort_and_unite(uint32_t *rows, size_t n)
+{
+    size_t kept = 0;
+    if (n)
+        qsort(rows, n, sizeof *rows, by_value);
+    for (size_t k = 0; k < n; k++)
+        if (!kept || rows[kept - 1] != rows[k])
+            rows[kept++] = rows[k];
+    return kept;
+}
+
+int ngram_rows(uint32_t **ret_rows, size_t *ret_n, const struct elmo_token *tokens, size_t n_tokens,
+               size_t max_order, size_t n_rows, struct arena *arena)
+{
+    uint64_t *hashes = ARENA_NEW(arena, uint64_t, n_tokens);
+    uint32_t *rows = ARENA_NEW(arena, uint32_t, n_tokens * max_order);
+    size_t n = 0;
+    if (!hashes || !rows)
+        return ELMO_E_NOMEM;
+    for (size_t k = 0; k < n_tokens; k++)
+        hashes[k] = hash_token(&tokens[k]);
+    for (size_t first = 0; first < n_tokens; first++) {
+        uint64_t h = 0;
+        for (size_t order = 1; order <= max_order && order <= n_tokens - first; order++) {
+            h = append(h, hashes[first + order - 1]);
+            rows[n++] = (uint32_t)(h % n_rows);
+        }
+    }
+    *ret_n = sort_and_unite(rows, n);
+    *ret_rows = rows;
+    return 0;
+}
