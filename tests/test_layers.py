@@ -32,7 +32,7 @@ LIBRARY_USERS = {
     "hdf5.h": r"model/convert/.*",
     "cblas.h": r"model/[^/]*\.c|model/kernels/.*|model/train/real\.h",
     "nettle/.*": r"model/[^/]*\.c|model/train/(corpus|labelled)\.c",
-    "uni(?!std).*\\.h": r"model/[^/]*\.c|model/train/(labelled|vocab)\.c|server/[^/]*\.c",
+    "uni(?!std).*\\.h": r"model/[^/]*\.c|model/train/(labelled|senses|vocab)\.c|server/[^/]*\.c",
     "zlib.h|lzma.h": r"model/train/text_source\.c",
 }
 

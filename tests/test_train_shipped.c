@@ -372,6 +372,19 @@ static void an_imported_model_is_the_same_function_in_the_trainer(void **state)
     assert_true(n_no_lstm_proj > 0);
 }
 
+static void eval_prints_a_table_of_senses(void **state)
+{
+    (void)state;
+    write_text("senses.tsv", "word\tsense\tsentence\n"
+                             "end\tgoal\tto what end ?\nend\tgoal\tan end in itself\n"
+                             "end\tlast\tin the end .\nend\tlast\tthe bitter end\n");
+    must_train("eval --model model.safetensors --senses senses.tsv");
+    assert_non_null(strstr(printed, "word_emb"));
+    assert_non_null(
+        strstr(printed, "lstm_outputs2          elmo\nend                 4          33.3"));
+    assert_non_null(strstr(printed, "\nall                 4          33.3"));
+}
+
 static void what_is_missing_is_asked_for(void **state)
 {
     (void)state;
@@ -380,6 +393,7 @@ static void what_is_missing_is_asked_for(void **state)
     } cases[] = {
         {"eval --model model.safetensors --corpus corpus.txt", "--softmax"},
         {"eval --softmax softmax.safetensors --corpus corpus.txt", "--model"},
+        {"eval --senses senses.tsv", "--model"},
         {"eval --checkpoint c --model m --softmax s --corpus corpus.txt", "either"},
         {"import --options options.json --name n --tokenizer unicode --out o", "--weights"},
         {"import --options options.json --weights w --name n --out o", "--tokenizer"},
@@ -435,6 +449,7 @@ int main(void)
         cmocka_unit_test(import_writes_what_elmo_convert_does),
         cmocka_unit_test(what_is_imported_is_trained_on),
         cmocka_unit_test(an_imported_model_is_the_same_function_in_the_trainer),
+        cmocka_unit_test(eval_prints_a_table_of_senses),
         cmocka_unit_test(what_is_missing_is_asked_for),
         cmocka_unit_test(files_that_do_not_fit_are_named),
     };

@@ -49,6 +49,8 @@ int command_eval(const struct arguments *a, struct elmo_error *err)
     struct open_checkpoint c = {0};
     struct corpus corpus = {0};
     struct bilm_score score = {0};
+    if (a->senses)
+        return command_eval_senses(a, err);
     if (!a->n_corpus || !a->checkpoint == !(a->model && a->softmax))
         return elmo_fail(err, ELMO_E_INVALID,
                          "--corpus and either --checkpoint or --model with --softmax are needed");

@@ -9,7 +9,7 @@ struct import_arguments { /* see convert/import.h */
 struct arguments { /* borrowed from argv */
     const char **corpus, **heldout;
     size_t n_corpus, n_heldout;
-    const char *out, *checkpoint, *model, *softmax, *name, *dtype, *provenance;
+    const char *out, *checkpoint, *model, *softmax, *senses, *name, *dtype, *provenance;
     struct import_arguments import;
     size_t vocab_size;
     struct pretrain_settings pretrain; /* its files are set by command_pretrain */
@@ -20,5 +20,6 @@ struct arguments { /* borrowed from argv */
 int command_vocab(const struct arguments *arguments, struct elmo_error *err);
 int command_pretrain(const struct arguments *arguments, struct elmo_error *err);
 int command_eval(const struct arguments *arguments, struct elmo_error *err);
+int command_eval_senses(const struct arguments *arguments, struct elmo_error *err);
 int command_export(const struct arguments *arguments, struct elmo_error *err);
 int command_import(const struct arguments *arguments, struct elmo_error *err);

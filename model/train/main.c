@@ -30,6 +30,9 @@ static const char usage[] =
     "                [--threads N]\n"
     "    Perplexities of a text with the full softmax.\n"
     "\n"
+    "elmo-train eval --model MODEL --senses FILE.tsv\n"
+    "    Do vectors tell the senses of words apart? Rows are WORD <TAB> SENSE <TAB> SENTENCE.\n"
+    "\n"
     "elmo-train export --checkpoint FILE --out model.safetensors --name NAME [--dtype bf16|f32]\n"
     "                  [--provenance FILE.json] [--softmax softmax.safetensors]\n"
     "    The biLM of a checkpoint as a model file for elmod; its softmax as a file beside it.\n"
@@ -117,6 +120,7 @@ static const struct option_spec specs[] = {
     {"checkpoint", "ex", TEXT, AT(checkpoint)},
     {"model", "e", TEXT, AT(model)},
     {"softmax", "ex", TEXT, AT(softmax)},
+    {"senses", "e", TEXT, AT(senses)},
     {"name", "xi", TEXT, AT(name)},
     {"dtype", "xi", TEXT, AT(dtype)},
     {"provenance", "xi", TEXT, AT(provenance)},
