@@ -245,7 +245,7 @@ static void import_writes_what_elmo_convert_does(void **state)
 {
     (void)state;
     static const char *const dtypes[] = {"", " --dtype f32", " --dtype bf16"};
-    for (uint64_t seed = 0; seed < 6; seed++) {
+    for (uint64_t seed = 0; seed < 12; seed++) {
         struct convert_case c;
         bilm_case(&c, seed);
         for (size_t k = 0; k < ARRAY_LEN(dtypes); k++) {
@@ -255,9 +255,15 @@ static void import_writes_what_elmo_convert_does(void **state)
                          "--options options.json --weights weights.hdf5 --name n --tokenizer %s%s",
                          c.job.tokenizer, dtypes[k]);
             if (c.sentiment)
-                snprintf(arguments + n, sizeof arguments - (size_t)n,
-                         " --sentiment sentiment.hdf5 --labels %s --pooling %s", c.job.labels,
-                         c.job.pooling);
+                n += snprintf(arguments + n, sizeof arguments - (size_t)n,
+                              " --sentiment sentiment.hdf5 --labels %s --pooling %s", c.job.labels,
+                              c.job.pooling);
+            if (c.job.head_input)
+                n += snprintf(arguments + n, sizeof arguments - (size_t)n, " --head-input %s",
+                              c.job.head_input);
+            if (c.job.ngram_order)
+                snprintf(arguments + n, sizeof arguments - (size_t)n, " --ngram-order %s",
+                         c.job.ngram_order);
             char with_out[600];
             snprintf(with_out, sizeof with_out, "%s --out by_convert", arguments);
             assert_int_equal(run_convert(with_out, c.dir.path), 0);
@@ -397,9 +403,13 @@ static void what_is_missing_is_asked_for(void **state)
         {"eval --checkpoint c --model m --softmax s --corpus corpus.txt", "either"},
         {"import --options options.json --name n --tokenizer unicode --out o", "--weights"},
         {"import --options options.json --weights w --name n --out o", "--tokenizer"},
-        {"import --options o --weights w --name n --tokenizer x --out o", "unicode or whitespace"},
-        {"import --options o --weights w --name n --tokenizer unicode --dtype f16 --out o", "f32"},
-        {"import --options o --weights w --name n --tokenizer unicode --pooling x --out o", "mean"},
+        {"import --options o --weights w --name n --tokenizer x --out o", "--tokenizer"},
+        {"import --options o --weights w --name n --tokenizer unicode --dtype f16 --out o",
+         "--dtype"},
+        {"import --options o --weights w --name n --tokenizer unicode --pooling x --out o",
+         "--pooling"},
+        {"import --options o --weights w --name n --tokenizer unicode --ngram-order 5 --out o",
+         "--ngram-order"},
         {START "--vocab vocab.txt --out run-no", "--options, --init or --resume"},
         {START "--options options.json --out run-no", "--vocab, --init-softmax or --resume"},
         {START "--options options.json --init-softmax softmax.safetensors --out run-no",

@@ -3,7 +3,7 @@
 #include "pretrain.h"
 
 struct import_arguments { /* see convert/import.h */
-    const char *weights, *sentiment, *labels, *pooling, *tokenizer;
+    const char *weights, *sentiment, *labels, *pooling, *head_input, *ngram_order, *tokenizer;
 };
 
 struct arguments { /* borrowed from argv */

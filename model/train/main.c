@@ -39,7 +39,8 @@ static const char usage[] =
     "\n"
     "elmo-train import --options options.json --weights weights.hdf5 --tokenizer unicode|whitespace\n"
     "                  --name NAME --out model.safetensors [--sentiment head.hdf5] [--labels A,B]\n"
-    "                  [--pooling mean|max|mean_max] [--provenance FILE.json] [--dtype f32|bf16]\n"
+    "                  [--pooling mean|max|mean_max] [--head-input mix|layers] [--ngram-order N]\n"
+    "                  [--provenance FILE.json] [--dtype f32|bf16]\n"
     "    What bilm-tf trained, as a model file to go on from: pretrain --init.\n"
     "\n"
     "Corpora are text, one sentence or paragraph a line; .gz and .xz are read directly, - is standard\n"
@@ -128,6 +129,8 @@ static const struct option_spec specs[] = {
     {"sentiment", "i", TEXT, AT(import.sentiment)},
     {"labels", "i", TEXT, AT(import.labels)},
     {"pooling", "i", TEXT, AT(import.pooling)},
+    {"head-input", "i", TEXT, AT(import.head_input)},
+    {"ngram-order", "i", TEXT, AT(import.ngram_order)},
     {"tokenizer", "i", TEXT, AT(import.tokenizer)},
     {"tokenizer", "vp", TOKENIZER, AT(pretrain.tokenizer)},
     {"quiet", "vpexi", FLAG, AT(pretrain.quiet)},
