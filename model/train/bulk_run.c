@@ -97,7 +97,7 @@ static int run_batch(struct bulk_state *s, struct elmo_session *session, size_t 
     }
     if (!r)
         r = elmo_session_run(session, sentences, n, err);
-    for (size_t k = 0; k < n_ready; k++)
+    for (size_t k = 0; bulk->finish && k < n_ready; k++)
         bulk->finish(bulk->arg, s->texts[begin + k].item, &sentences[k], !r);
     return r;
 }

@@ -16,7 +16,8 @@ struct bulk_run {
     /* Sets the outputs that are wanted: sentence->tokens and n_tokens are there. false: out of
      * memory. Both are called from several threads, at the same time for different items. */
     bool (*prepare)(void *arg, size_t item, struct elmo_sentence *sentence);
-    /* Takes the results, and frees what prepare made; also called when the run failed. */
+    /* Takes the results, and frees what prepare made; also called when the run failed. May be NULL.
+     */
     void (*finish)(void *arg, size_t item, struct elmo_sentence *sentence, bool ok);
     void *arg;
     struct progress *progress; /* may be NULL */

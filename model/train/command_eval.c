@@ -51,9 +51,13 @@ int command_eval(const struct arguments *a, struct elmo_error *err)
     struct bilm_score score = {0};
     if (a->senses)
         return command_eval_senses(a, err);
+    if (a->data)
+        return command_eval_data(a, err);
     if (!a->n_corpus || !a->checkpoint == !(a->model && a->softmax))
-        return elmo_fail(err, ELMO_E_INVALID,
-                         "--corpus and either --checkpoint or --model with --softmax are needed");
+        return elmo_fail(
+            err, ELMO_E_INVALID,
+            "needed are --corpus and either --checkpoint or --model with --softmax; or "
+            "--model with --data or --senses");
     kernels_init();
     int r = open_weights(&c, a, err);
     if (r)

@@ -11,6 +11,8 @@ struct arguments { /* borrowed from argv */
     size_t n_corpus, n_heldout;
     const char *out, *checkpoint, *model, *softmax, *senses, *name, *dtype, *provenance;
     struct import_arguments import;
+    const char *data;        /* labelled texts: see labelled.h */
+    size_t max_words, limit; /* of each text, of the texts; 0: all */
     size_t vocab_size;
     struct pretrain_settings pretrain; /* its files are set by command_pretrain */
     bool help;
@@ -21,5 +23,6 @@ int command_vocab(const struct arguments *arguments, struct elmo_error *err);
 int command_pretrain(const struct arguments *arguments, struct elmo_error *err);
 int command_eval(const struct arguments *arguments, struct elmo_error *err);
 int command_eval_senses(const struct arguments *arguments, struct elmo_error *err);
+int command_eval_data(const struct arguments *arguments, struct elmo_error *err);
 int command_export(const struct arguments *arguments, struct elmo_error *err);
 int command_import(const struct arguments *arguments, struct elmo_error *err);

@@ -33,6 +33,11 @@ static const char usage[] =
     "elmo-train eval --model MODEL --senses FILE.tsv\n"
     "    Do vectors tell the senses of words apart? Rows are WORD <TAB> SENSE <TAB> SENTENCE.\n"
     "\n"
+    "elmo-train eval --model MODEL --data DATA [--words N] [--limit N [--seed N]] [--threads N]\n"
+    "    What its sentiment head says of labelled texts: accuracy, precision, recall, F1, ROC-AUC,\n"
+    "    log loss, calibration error, confusion matrix. --words cuts each text behind N words,\n"
+    "    --limit takes N texts at random.\n"
+    "\n"
     "elmo-train export --checkpoint FILE --out model.safetensors --name NAME [--dtype bf16|f32]\n"
     "                  [--provenance FILE.json] [--softmax softmax.safetensors]\n"
     "    The biLM of a checkpoint as a model file for elmod; its softmax as a file beside it.\n"
@@ -43,6 +48,8 @@ static const char usage[] =
     "                  [--provenance FILE.json] [--dtype f32|bf16]\n"
     "    What bilm-tf trained, as a model file to go on from: pretrain --init.\n"
     "\n"
+    "DATA is a folder with pos/ and neg/ as in aclImdb (eval: or one with such a folder test), a .tsv\n"
+    "file of TEXT <TAB> LABEL lines, or a .jsonl file of {\"text\": ..., \"label\": ...} lines.\n"
     "Corpora are text, one sentence or paragraph a line; .gz and .xz are read directly, - is standard\n"
     "input. vocab and pretrain: --tokenizer unicode|whitespace (default unicode). All commands:\n"
     "--quiet, --help.\n";
@@ -115,13 +122,16 @@ static const struct option_spec specs[] = {
     {"dropout", "p", DOUBLE, AT(pretrain.dropout)},
     {"learning-rate", "p", DOUBLE, AT(pretrain.learning_rate)},
     {"max-norm", "p", DOUBLE, AT(pretrain.max_norm)},
-    {"seed", "p", U64, AT(pretrain.seed)},
+    {"seed", "pe", U64, AT(pretrain.seed)},
     {"checkpoint-minutes", "p", DOUBLE, AT(pretrain.checkpoint_minutes)},
     {"eval-tokens", "p", U64, AT(pretrain.eval_tokens)},
     {"checkpoint", "ex", TEXT, AT(checkpoint)},
     {"model", "e", TEXT, AT(model)},
     {"softmax", "ex", TEXT, AT(softmax)},
     {"senses", "e", TEXT, AT(senses)},
+    {"data", "e", TEXT, AT(data)},
+    {"words", "e", SIZE, AT(max_words)},
+    {"limit", "e", SIZE, AT(limit)},
     {"name", "xi", TEXT, AT(name)},
     {"dtype", "xi", TEXT, AT(dtype)},
     {"provenance", "xi", TEXT, AT(provenance)},
