@@ -148,7 +148,7 @@ static void open_checkpoint_of(struct open_checkpoint *ret, const char *name)
     assert_int_equal(open_checkpoint_init(ret, path, NULL), 0);
 }
 
-/* No step is taken before the checkpoint when all tokens are done: a learning rate of 0 is that. */
+/* Steps at learning rate 0: the checkpoint holds what the run started from. */
 #define START                                                                          \
     "pretrain --corpus corpus.txt --heldout corpus.txt --batch-tokens 16 --samples 8 " \
     "--tokens 16 --learning-rate 0 "
@@ -400,6 +400,8 @@ static void what_is_missing_is_asked_for(void **state)
         {"eval --model model.safetensors --corpus corpus.txt", "--softmax"},
         {"eval --softmax softmax.safetensors --corpus corpus.txt", "--model"},
         {"eval --senses senses.tsv", "--model"},
+        {"export --checkpoint run/checkpoint.safetensors --name n --out o --softmax o",
+         "--softmax"},
         {"eval --checkpoint c --model m --softmax s --corpus corpus.txt", "either"},
         {"import --options options.json --name n --tokenizer unicode --out o", "--weights"},
         {"import --options options.json --weights w --name n --out o", "--tokenizer"},

@@ -94,6 +94,8 @@ int command_export(const struct arguments *a, struct elmo_error *err)
         return elmo_fail(err, ELMO_E_INVALID, "--checkpoint, --out and --name are needed");
     if (a->dtype && strcmp(a->dtype, "bf16") && strcmp(a->dtype, "f32"))
         return elmo_fail(err, ELMO_E_INVALID, "--dtype is bf16 or f32");
+    if (a->softmax && !strcmp(a->softmax, a->out))
+        return elmo_fail(err, ELMO_E_INVALID, "--out and --softmax are two files");
     int r = a->provenance ? text_file_read(&provenance, a->provenance, err) : 0;
     if (!r)
         r = open_checkpoint_init(&c, a->checkpoint, err);
