@@ -378,6 +378,27 @@ static void each_long_line_is_counted_once(void **state)
     free(path);
 }
 
+static void pieces_say_whether_their_line_goes_on(void **state)
+{
+    (void)state;
+    static const char text[] = "one\na line of more than sixteen bytes\ntwo\n";
+    static const bool goes_on[] = {false, true, true, false, false};
+    struct text_source *source;
+    char *line;
+    size_t n_bytes;
+    char *path = train_write(folder.path, "pieces", text, strlen(text), TRAIN_PLAIN);
+    assert_int_equal(text_source_open(&source, path, 16, NULL), 0);
+    for (size_t k = 0; k < ARRAY_LEN(goes_on); k++) {
+        assert_int_equal(text_source_next(source, &line, &n_bytes, NULL), 0);
+        assert_non_null(line);
+        assert_int_equal(text_source_goes_on(source), goes_on[k]);
+    }
+    assert_int_equal(text_source_next(source, &line, &n_bytes, NULL), 0);
+    assert_null(line);
+    text_source_free(source);
+    free(path);
+}
+
 static void bytes_that_are_no_text_are_cut_too(void **state)
 {
     (void)state;
@@ -429,6 +450,7 @@ int main(void)
         cmocka_unit_test(a_long_line_is_cut_at_white_space),
         cmocka_unit_test(a_long_word_is_cut_between_code_points),
         cmocka_unit_test(each_long_line_is_counted_once),
+        cmocka_unit_test(pieces_say_whether_their_line_goes_on),
         cmocka_unit_test(bytes_that_are_no_text_are_cut_too),
         cmocka_unit_test(failing_memory_is_reported),
     };
