@@ -11,6 +11,7 @@
 
 #include "defs.h"
 #include "kernels/kernels.h"
+#include "kernels/packed_gemm.h"
 
 #define STATED_ERROR 3e-7
 
@@ -114,6 +115,74 @@ static void linear_matches_double_for_all_row_counts(void **state)
     }
 }
 
+/* x [B, IN] @ w [IN, OUT] of rows that are alone and in company, on both sides of a panel's and of
+ * a block's end. */
+enum { PACKED_B = 19, PACKED_IN = 700, PACKED_OUT = 75 };
+
+static float *packed_of(const float *w, size_t n_in, size_t n_out, bool transposed)
+{
+    float *packed =
+        aligned_alloc(64, (packed_gemm_floats(n_in, n_out) * sizeof(float) + 63) & ~63u);
+    assert_non_null(packed);
+    (transposed ? packed_gemm_pack_transposed : packed_gemm_pack)(packed, w, n_in, n_out);
+    return packed;
+}
+
+static void check_packed(size_t n_in, size_t n_out, bool transposed)
+{
+    static float x[PACKED_B * PACKED_IN], w[PACKED_IN * PACKED_OUT], y[PACKED_B * PACKED_OUT];
+    uint64_t seed = n_in + n_out;
+    for (size_t k = 0; k < ARRAY_LEN(x); k++)
+        x[k] = next_random(&seed);
+    for (size_t k = 0; k < ARRAY_LEN(w); k++)
+        w[k] = next_random(&seed);
+    float *packed = packed_of(w, n_in, n_out, transposed);
+    packed_gemm(y, x, PACKED_B, packed, n_in, n_out, false);
+    packed_gemm(y, x, PACKED_B, packed, n_in, n_out, true);
+    for (size_t b = 0; b < PACKED_B; b++)
+        for (size_t n = 0; n < n_out; n++) {
+            double exact = 0;
+            for (size_t k = 0; k < n_in; k++)
+                exact += 2 * (double)x[b * n_in + k] *
+                         (double)(transposed ? w[n * n_in + k] : w[k * n_out + n]);
+            assert_true(fabs((double)y[b * n_out + n] - exact) < 5e-5);
+        }
+    free(packed);
+}
+
+static void packed_products_match_double_for_all_sizes(void **state)
+{
+    (void)state;
+    static const size_t n_ins[] = {1, 255, 256, 257, PACKED_IN},
+                        n_outs[] = {1, 7, 16, 31, 32, 33, 64, PACKED_OUT};
+    for (size_t i = 0; i < ARRAY_LEN(n_ins); i++)
+        for (size_t o = 0; o < ARRAY_LEN(n_outs); o++) {
+            check_packed(n_ins[i], n_outs[o], false);
+            check_packed(n_ins[i], n_outs[o], true);
+        }
+}
+
+static void packed_rows_have_the_same_bits_in_any_company(void **state)
+{
+    (void)state;
+    static float x[PACKED_B * PACKED_IN], w[PACKED_IN * PACKED_OUT], alone[PACKED_OUT],
+        together[PACKED_B * PACKED_OUT];
+    uint64_t seed = 4;
+    for (size_t k = 0; k < ARRAY_LEN(x); k++)
+        x[k] = next_random(&seed);
+    for (size_t k = 0; k < ARRAY_LEN(w); k++)
+        w[k] = next_random(&seed);
+    float *packed = packed_of(w, PACKED_IN, PACKED_OUT, false);
+    for (size_t B = 1; B <= PACKED_B; B++) {
+        packed_gemm(together, x, B, packed, PACKED_IN, PACKED_OUT, false);
+        for (size_t b = 0; b < B; b++) {
+            packed_gemm(alone, x + b * PACKED_IN, 1, packed, PACKED_IN, PACKED_OUT, false);
+            assert_memory_equal(alone, together + b * PACKED_OUT, sizeof alone);
+        }
+    }
+    free(packed);
+}
+
 static void lstm_cells_follow_the_equations(void **state)
 {
     (void)state;
@@ -158,6 +227,8 @@ int main(void)
         cmocka_unit_test(nan_stays_nan),
         cmocka_unit_test(clip_and_relu_cut_where_they_should),
         cmocka_unit_test(linear_matches_double_for_all_row_counts),
+        cmocka_unit_test(packed_products_match_double_for_all_sizes),
+        cmocka_unit_test(packed_rows_have_the_same_bits_in_any_company),
         cmocka_unit_test(lstm_cells_follow_the_equations),
         cmocka_unit_test(highway_gates_the_transformed_branch),
     };
