@@ -2,31 +2,7 @@
 
 #include <string.h>
 
-/* ---- Dropout ---- */
-
-/* x *= keep, where keep is 0 with probability `dropout` and 1 / (1 - dropout) else. */
-static bool drop(real *x, real **ret_keep, size_t n, real dropout, struct rng *rng,
-                 struct arena *arena)
-{
-    *ret_keep = NULL;
-    if (!(dropout > 0))
-        return true;
-    real *keep = ARENA_NEW(arena, real, n);
-    if (!keep)
-        return false;
-    for (size_t k = 0; k < n; k++) {
-        keep[k] = rng_uniform(rng) < (double)dropout ? 0 : 1 / (1 - dropout);
-        x[k] *= keep[k];
-    }
-    *ret_keep = keep;
-    return true;
-}
-
-static void drop_backward(real *dx, const real *keep, size_t n)
-{
-    for (size_t k = 0; keep && k < n; k++)
-        dx[k] *= keep[k];
-}
+#include "loops.h"
 
 /* ---- Forward ---- */
 
@@ -62,46 +38,68 @@ static bool tape_init(struct lstm_layer_tape *tape, size_t T, size_t B, size_t P
     return true;
 }
 
-/* gates [4C] from pre-activations to activations; the new c, its tanh, and m. */
-static void cell_forward(real *restrict gates, const real *restrict c_before, real *restrict c,
-                         real *restrict tanh_c, real *restrict m, size_t C, real clip)
+/* What a time step multiplies by, packed; [n_in, n_out] is what each of them is. */
+struct step_weights {
+    real *recurrent, *projection; /* forward [P, 4C], [C, P]; backward [4C, P], [P, C] */
+};
+
+/* The step weights of the pass forward, or of that back. False: out of memory. */
+static bool pack_step_weights(struct step_weights *ret, const struct net_lstm *w, bool forward,
+                              size_t P, size_t C, struct arena *arena)
 {
-    real *i = gates, *j = gates + C, *f = gates + 2 * C, *o = gates + 3 * C;
-    for (size_t k = 0; k < C; k++) {
-        i[k] = real_sigmoid(i[k]);
-        j[k] = real_tanh(j[k]);
-        f[k] = real_sigmoid(f[k] + 1);
-        o[k] = real_sigmoid(o[k]);
-        c[k] = clipped(f[k] * c_before[k] + i[k] * j[k], clip);
-        tanh_c[k] = real_tanh(c[k]);
-        m[k] = o[k] * tanh_c[k];
+    const real *recurrent = w->w + P * 4 * C;
+    size_t n_recurrent = forward ? real_packed_size(P, 4 * C) : real_packed_size(4 * C, P),
+           n_projection = forward ? real_packed_size(C, P) : real_packed_size(P, C);
+    ret->recurrent = ARENA_NEW(arena, real, n_recurrent);
+    ret->projection = ARENA_NEW(arena, real, n_projection);
+    if (!ret->recurrent || !ret->projection)
+        return false;
+    if (forward) {
+        real_pack(ret->recurrent, recurrent, P, 4 * C);
+        real_pack(ret->projection, w->w_proj, C, P);
+    } else {
+        real_pack_transposed(ret->recurrent, recurrent, 4 * C, P);
+        real_pack_transposed(ret->projection, w->w_proj, P, C);
     }
+    return true;
 }
 
-static void layer_forward(const struct lstm_layer_tape *l, size_t T, size_t B,
-                          const struct options *o, const struct net_lstm *w)
+static bool layer_forward(const struct lstm_layer_tape *l, size_t T, size_t B,
+                          const struct options *o, const struct net_lstm *w, struct arena *arena)
 {
+    const struct loops *loops = loops_best();
+    struct step_weights step;
     size_t P = o->proj_dim, C = o->cell_dim;
+    if (!pack_step_weights(&step, w, true, P, C, arena))
+        return false;
     for (size_t row = 0; row < T * B; row++)
         memcpy(l->gates + row * 4 * C, w->b, 4 * C * sizeof(real));
     real_linear(l->gates, l->x, w->w, T * B, P, 4 * C, 1);
     for (size_t t = 0; t < T; t++) {
         real *gates = l->gates + t * B * 4 * C, *h = l->h + (t + 1) * B * P;
-        real_linear(gates, l->h + t * B * P, w->w + P * 4 * C, B, P, 4 * C, 1);
+        real_packed_linear(gates, l->h + t * B * P, step.recurrent, B, P, 4 * C, true);
         for (size_t b = 0; b < B; b++) {
             size_t before = (t * B + b) * C, after = before + B * C;
-            cell_forward(gates + b * 4 * C, l->c + before, l->c + after, l->tanh_c + before,
-                         l->m + before, C, (real)o->cell_clip);
+            loops->cell_forward(gates + b * 4 * C, l->c + before, l->c + after, l->tanh_c + before,
+                                l->m + before, C, (real)o->cell_clip);
         }
-        real_linear(h, l->m + t * B * C, w->w_proj, B, C, P, 0);
+        real_packed_linear(h, l->m + t * B * C, step.projection, B, C, P, false);
         for (size_t k = 0; k < B * P; k++)
             h[k] = clipped(h[k], (real)o->proj_clip);
     }
+    return true;
 }
 
 static bool has_residual(const struct options *o, size_t layer)
 {
     return layer > 0 && o->skip_connections;
+}
+
+/* Dropout of n numbers of the tape, if there is any. */
+static void drop(real *x, size_t n, const struct lstm_tape *tape, uint64_t key)
+{
+    if (tape->dropout > 0)
+        loops_best()->drop(x, n, tape->dropout, key);
 }
 
 bool lstm_forward(real *output, struct lstm_tape *tape, const real *input, size_t T, size_t B,
@@ -111,42 +109,27 @@ bool lstm_forward(real *output, struct lstm_tape *tape, const real *input, size_
     size_t P = o->proj_dim, n = T * B * P;
     tape->T = T;
     tape->B = B;
+    tape->dropout = dropout;
     memcpy(output, input, n * sizeof(real));
     for (size_t layer = 0; layer < o->n_layers; layer++) {
         struct lstm_layer_tape *l = &tape->layers[layer];
         if (!tape_init(l, T, B, P, o->cell_dim, arena))
             return false;
         memcpy(l->x, output, n * sizeof(real));
-        if (!drop(l->x, &l->keep, n, dropout, rng, arena))
+        l->drop_key = dropout > 0 ? rng_next(rng) : 0;
+        drop(l->x, n, tape, l->drop_key);
+        if (!layer_forward(l, T, B, o, &w[layer], arena))
             return false;
-        layer_forward(l, T, B, o, &w[layer]);
         memcpy(output, l->h + B * P, n * sizeof(real));
         for (size_t k = 0; k < n && has_residual(o, layer); k++)
             output[k] += l->x[k];
     }
-    return drop(output, &tape->keep, n, dropout, rng, arena);
+    tape->drop_key = dropout > 0 ? rng_next(rng) : 0;
+    drop(output, n, tape, tape->drop_key);
+    return true;
 }
 
 /* ---- Backward ---- */
-
-/* gates [4C] become their pre-activations' gradients; dc is carried from step to step. */
-static void cell_backward(real *restrict gates, const real *restrict dm,
-                          const real *restrict c_before, const real *restrict c,
-                          const real *restrict tanh_c, real *restrict dc, size_t C, real clip)
-{
-    real *i = gates, *j = gates + C, *f = gates + 2 * C, *o = gates + 3 * C;
-    for (size_t k = 0; k < C; k++) {
-        real d = dc[k] + dm[k] * o[k] * (1 - tanh_c[k] * tanh_c[k]);
-        if (was_clipped(c[k], clip))
-            d = 0;
-        dc[k] = d * f[k];
-        o[k] = dm[k] * tanh_c[k] * o[k] * (1 - o[k]);
-        f[k] = d * c_before[k] * f[k] * (1 - f[k]);
-        real di = d * j[k] * i[k] * (1 - i[k]);
-        j[k] = d * i[k] * (1 - j[k] * j[k]);
-        i[k] = di;
-    }
-}
 
 struct backward_scratch {
     real *dh;       /* [T * B, P] of the projection's result, before its clip */
@@ -157,8 +140,9 @@ struct backward_scratch {
 /* dh [T * B, P] is the gradient of the layer's h; the gates become their gradients. */
 static void layer_backward_through_time(const struct backward_scratch *s,
                                         const struct lstm_layer_tape *l, size_t T, size_t B,
-                                        const struct options *o, const struct net_lstm *w)
+                                        const struct options *o, const struct step_weights *step)
 {
+    const struct loops *loops = loops_best();
     size_t P = o->proj_dim, C = o->cell_dim;
     memset(s->dh_carry, 0, B * P * sizeof(real));
     memset(s->dc, 0, B * C * sizeof(real));
@@ -167,13 +151,13 @@ static void layer_backward_through_time(const struct backward_scratch *s,
         const real *h = l->h + (t + 1) * B * P;
         for (size_t k = 0; k < B * P; k++)
             dh[k] = was_clipped(h[k], (real)o->proj_clip) ? 0 : dh[k] + s->dh_carry[k];
-        real_linear_dx(s->dm, dh, w->w_proj, B, C, P, 0);
+        real_packed_linear(s->dm, dh, step->projection, B, P, C, false);
         for (size_t b = 0; b < B; b++) {
             size_t before = (t * B + b) * C, after = before + B * C;
-            cell_backward(gates + b * 4 * C, s->dm + b * C, l->c + before, l->c + after,
-                          l->tanh_c + before, s->dc + b * C, C, (real)o->cell_clip);
+            loops->cell_backward(gates + b * 4 * C, s->dm + b * C, l->c + before, l->c + after,
+                                 l->tanh_c + before, s->dc + b * C, C, (real)o->cell_clip);
         }
-        real_linear_dx(s->dh_carry, gates, w->w + P * 4 * C, B, P, 4 * C, 0);
+        real_packed_linear(s->dh_carry, gates, step->recurrent, B, 4 * C, P, false);
     }
 }
 
@@ -205,14 +189,17 @@ bool lstm_backward(real *doutput, const struct lstm_tape *tape, const struct opt
     };
     if (!s.dh || !s.dh_carry || !s.dm || !s.dc)
         return false;
-    drop_backward(doutput, tape->keep, n);
+    drop(doutput, n, tape, tape->drop_key);
     for (size_t layer = o->n_layers; layer-- > 0;) {
         const struct lstm_layer_tape *l = &tape->layers[layer];
+        struct step_weights step;
+        if (!pack_step_weights(&step, &w[layer], false, P, C, arena))
+            return false;
         memcpy(s.dh, doutput, n * sizeof(real));
-        layer_backward_through_time(&s, l, T, B, o, &w[layer]);
+        layer_backward_through_time(&s, l, T, B, o, &step);
         layer_weight_gradients(doutput, &s, l, T * B, has_residual(o, layer), o, &w[layer],
                                &g[layer]);
-        drop_backward(doutput, l->keep, n);
+        drop(doutput, n, tape, l->drop_key);
     }
     return true;
 }

@@ -7,19 +7,20 @@
 #include "rng.h"
 
 struct lstm_layer_tape {
-    real *x;      /* [T * B, P] input, dropout applied */
-    real *gates;  /* [T * B, 4C] sigmoid(i), tanh(j), sigmoid(f + 1), sigmoid(o) */
-    real *c;      /* [(1 + T) * B, C] cells, clipped; the first B rows are zero */
-    real *tanh_c; /* [T * B, C] */
-    real *m;      /* [T * B, C] sigmoid(o) * tanh(c) */
-    real *h;      /* [(1 + T) * B, P] outputs, clipped; the first B rows are zero */
-    real *keep;   /* [T * B, P] dropout's factors; NULL: no dropout */
+    real *x;           /* [T * B, P] input, dropout applied */
+    real *gates;       /* [T * B, 4C] sigmoid(i), tanh(j), sigmoid(f + 1), sigmoid(o) */
+    real *c;           /* [(1 + T) * B, C] cells, clipped; the first B rows are zero */
+    real *tanh_c;      /* [T * B, C] */
+    real *m;           /* [T * B, C] sigmoid(o) * tanh(c) */
+    real *h;           /* [(1 + T) * B, P] outputs, clipped; the first B rows are zero */
+    uint64_t drop_key; /* of the dropout of x */
 };
 
 struct lstm_tape {
     size_t T, B;
     struct lstm_layer_tape layers[OPTIONS_MAX_LAYERS];
-    real *keep; /* [T * B, P] dropout of the top layer's output; NULL: no dropout */
+    real dropout;
+    uint64_t drop_key; /* of the dropout of the top layer's output */
 };
 
 /* output [T * B, P] of the top layer from input [T * B, P]. dropout: the share that is zeroed, 0

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "error.h"
+#include "loops.h"
 
 #define BETA_1   0.9
 #define BETA_2   0.999
@@ -40,44 +41,29 @@ struct step {
     const real *gradients;
     const struct bilm_result *result;
     double squares[MAX_TEAM]; /* per member: of its share of the gradient */
-    real scale;               /* what clipping leaves of the gradient */
-    real rate;                /* learning rate with Adam's bias corrections */
-    real epsilon;
+    struct adam_step adam;
 };
-
-static double sum_of_squares(const real *x, size_t begin, size_t end)
-{
-    double sum = 0;
-    for (size_t k = begin; k < end; k++)
-        sum += (double)x[k] * (double)x[k];
-    return sum;
-}
 
 static void measure_share(void *arg, size_t index, size_t size)
 {
     struct step *s = arg;
+    const struct loops *loops = loops_best();
     const struct net *net = s->optimizer->net;
     const struct bilm_result *r = s->result;
-    size_t begin, end;
+    size_t begin, end, P = net->options.proj_dim;
     team_share(net->n_dense, index, size, &begin, &end);
-    s->squares[index] = sum_of_squares(s->gradients, begin, end);
+    double squares = loops->sum_of_squares(s->gradients + begin, end - begin);
     team_share(r->n_softmax_rows, index, size, &begin, &end);
-    size_t P = net->options.proj_dim;
-    s->squares[index] += sum_of_squares(r->softmax_dw, begin * P, end * P);
-    s->squares[index] += sum_of_squares(r->softmax_db, begin, end);
+    squares += loops->sum_of_squares(r->softmax_dw + begin * P, (end - begin) * P);
+    squares += loops->sum_of_squares(r->softmax_db + begin, end - begin);
+    s->squares[index] = squares;
 }
 
 /* Adam on n values that lie together. */
-static void adam(const struct step *s, size_t at, const real *restrict gradients, size_t n)
+static void update(const struct step *s, size_t at, const real *gradients, size_t n)
 {
-    real *restrict w = s->values + at, *restrict first = s->optimizer->first + at,
-                   *restrict second = s->optimizer->second + at;
-    for (size_t k = 0; k < n; k++) {
-        real g = gradients[k] * s->scale;
-        first[k] = (real)BETA_1 * first[k] + (real)(1 - BETA_1) * g;
-        second[k] = (real)BETA_2 * second[k] + (real)(1 - BETA_2) * g * g;
-        w[k] -= s->rate * first[k] / ((real)sqrt(second[k]) + s->epsilon);
-    }
+    loops_best()->adam(s->values + at, s->optimizer->first + at, s->optimizer->second + at,
+                       gradients, n, &s->adam);
 }
 
 static void update_share(void *arg, size_t index, size_t size)
@@ -87,12 +73,12 @@ static void update_share(void *arg, size_t index, size_t size)
     const struct bilm_result *r = s->result;
     size_t begin, end, P = net->options.proj_dim;
     team_share(net->n_dense, index, size, &begin, &end);
-    adam(s, begin, s->gradients + begin, end - begin);
+    update(s, begin, s->gradients + begin, end - begin);
     size_t bias = net->n_dense + net->n_vocab * P; /* softmax/W, then softmax/b */
     team_share(r->n_softmax_rows, index, size, &begin, &end);
     for (size_t row = begin; row < end; row++) {
-        adam(s, net->n_dense + r->softmax_ids[row] * P, r->softmax_dw + row * P, P);
-        adam(s, bias + r->softmax_ids[row], r->softmax_db + row, 1);
+        update(s, net->n_dense + r->softmax_ids[row] * P, r->softmax_dw + row * P, P);
+        update(s, bias + r->softmax_ids[row], r->softmax_db + row, 1);
     }
 }
 
@@ -112,9 +98,13 @@ double optimizer_step(struct optimizer *o, real *values, const real *dense_gradi
     /* w -= rate * (first / c1) / (sqrt(second / c2) + epsilon), the corrections folded into the
      * rate */
     double c1 = 1 - pow(BETA_1, (double)o->n_steps), c2 = 1 - pow(BETA_2, (double)o->n_steps);
-    s.scale = (real)(norm > settings->max_norm ? settings->max_norm / norm : 1);
-    s.rate = (real)(settings->learning_rate * sqrt(c2) / c1);
-    s.epsilon = (real)(EPSILON * sqrt(c2));
+    s.adam = (struct adam_step){
+        .scale = (real)(norm > settings->max_norm ? settings->max_norm / norm : 1),
+        .rate = (real)(settings->learning_rate * sqrt(c2) / c1),
+        .beta_1 = (real)BETA_1,
+        .beta_2 = (real)BETA_2,
+        .epsilon = (real)(EPSILON * sqrt(c2)),
+    };
     team_run(o->team, update_share, &s);
     return norm;
 }

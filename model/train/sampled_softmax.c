@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "loops.h"
+
 /* Rows of logits worked on at once: [CHUNK_ROWS, S] stays in cache. */
 #define CHUNK_ROWS 128
 
@@ -52,35 +54,26 @@ bool candidates_init(struct candidates *ret_candidates, size_t n_samples, const 
     struct candidates c = {
         .n_samples = n_samples,
         .ids = ARENA_NEW(arena, uint32_t, most),
-        .log_count = ARENA_NEW(arena, real, most),
         .row_of = ARENA_NEW(arena, uint32_t, V),
     };
-    if (!c.ids || !c.log_count || !c.row_of)
+    if (!c.ids || !c.row_of)
         return false;
     memset(c.row_of, 0xff, V * sizeof *c.row_of);
     double n_draws = draw_samples(&c, n_samples, V, rng);
     add_targets(&c, targets, n_targets);
     c.w = ARENA_NEW(arena, real, c.n_rows * P);
-    c.b = ARENA_NEW(arena, real, c.n_rows);
-    if (!c.w || !c.b)
+    c.offsets = ARENA_NEW(arena, real, c.n_rows);
+    if (!c.w || !c.offsets)
         return false;
     for (size_t r = 0; r < c.n_rows; r++) {
         /* P(id is among the samples) = 1 - (1 - p)^draws */
         double p = log_uniform_probability(c.ids[r], V);
-        c.log_count[r] = (real)log(-expm1(n_draws * log1p(-p)));
+        double log_count = log(-expm1(n_draws * log1p(-p)));
         memcpy(c.w + r * P, w->softmax_w + c.ids[r] * P, P * sizeof(real));
-        c.b[r] = w->softmax_b[c.ids[r]];
+        c.offsets[r] = w->softmax_b[c.ids[r]] - (real)log_count;
     }
     *ret_candidates = c;
     return true;
-}
-
-static real dot(const real *restrict a, const real *restrict b, size_t n)
-{
-    real sum = 0;
-    for (size_t k = 0; k < n; k++)
-        sum += a[k] * b[k];
-    return sum;
 }
 
 /* logits [S] of one row become d loss / d logits; *ret_dtarget that of the target's. Returns the
@@ -88,20 +81,9 @@ static real dot(const real *restrict a, const real *restrict b, size_t n)
 static double softmax_row(real *logits, real target_logit, uint32_t target_row, real scale,
                           const struct candidates *c, real *ret_dtarget)
 {
-    const real hidden = (real)-1e30;
-    real greatest = target_logit, sum = 0;
-    for (size_t s = 0; s < c->n_samples; s++) {
-        logits[s] += c->b[s] - c->log_count[s];
-        if (s == target_row)
-            logits[s] = hidden;
-        greatest = logits[s] > greatest ? logits[s] : greatest;
-    }
-    for (size_t s = 0; s < c->n_samples; s++) {
-        logits[s] = s == target_row ? 0 : real_exp(logits[s] - greatest);
-        sum += logits[s];
-    }
-    real target = real_exp(target_logit - greatest);
-    sum += target;
+    real greatest, target = target_logit;
+    real sum = loops_best()->exponentials(logits, &target, &greatest, c->offsets, c->n_samples,
+                                          target_row);
     for (size_t s = 0; s < c->n_samples; s++)
         logits[s] *= scale / sum;
     *ret_dtarget = scale * (target / sum - 1);
@@ -116,12 +98,13 @@ struct chunk_scratch {
 static double chunk_loss(struct chunk_scratch *s, const real *x, const uint32_t *targets, size_t n,
                          real scale, const struct candidates *c, size_t P)
 {
+    const struct loops *loops = loops_best();
     double loss = 0;
     real_gemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)c->n_samples, (int)P, 1, x,
               (int)P, c->w, (int)P, 0, s->logits, (int)c->n_samples);
     for (size_t k = 0; k < n; k++) {
         uint32_t row = c->row_of[targets[k]];
-        real logit = dot(x + k * P, c->w + row * P, P) + c->b[row] - c->log_count[row];
+        real logit = loops->dot(x + k * P, c->w + row * P, P) + c->offsets[row];
         loss += softmax_row(s->logits + k * c->n_samples, logit, row, scale, c, &s->dtarget[k]);
     }
     return loss;

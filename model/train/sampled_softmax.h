@@ -16,8 +16,8 @@ struct candidates {
     size_t n_samples; /* S */
     size_t n_rows;    /* R >= S */
     uint32_t *ids;    /* [R] vocabulary ids, distinct */
-    real *log_count;  /* [R] log of the expected count in the sample */
-    real *w, *b;      /* [R, P], [R] copied out of the softmax */
+    real *w;          /* [R, P] copied out of the softmax */
+    real *offsets;    /* [R] bias less the log of the expected count in the sample */
     uint32_t *row_of; /* [V] id -> row, valid for ids above */
 };
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "char_ids.h"
+#include "loops.h"
 
 /* Words whose convolution windows are worked on at once, so that the products stay in cache. */
 #define CHUNK_WORDS 64
@@ -150,11 +151,7 @@ static void highway_forward(const struct token_tape *tape, size_t k, size_t F,
     add_bias(gate, w->b_carry, n, F);
     real_linear(transform, y, w->w_transform, n, F, F, 0);
     add_bias(transform, w->b_transform, n, F);
-    for (size_t i = 0; i < n * F; i++) {
-        gate[i] = real_sigmoid(gate[i]);
-        transform[i] = transform[i] > 0 ? transform[i] : 0;
-        next[i] = gate[i] * transform[i] + (1 - gate[i]) * y[i];
-    }
+    loops_best()->highway_forward(next, gate, transform, y, n * F);
 }
 
 /* dy [n_words, F] from the gradient of the highway's output to that of its input, in place. */
@@ -165,11 +162,7 @@ static void highway_backward(real *dy, real *dgate, real *dtransform, const stru
     size_t n = tape->n_words, at = k * n * F;
     const real *y = tape->features + at, *gate = tape->gates + at,
                *transform = tape->transforms + at;
-    for (size_t i = 0; i < n * F; i++) {
-        dgate[i] = dy[i] * (transform[i] - y[i]) * gate[i] * (1 - gate[i]);
-        dtransform[i] = transform[i] > 0 ? dy[i] * gate[i] : 0;
-        dy[i] *= 1 - gate[i];
-    }
+    loops_best()->highway_backward(dy, dgate, dtransform, y, gate, transform, n * F);
     real_linear_dw(g->w_carry, y, dgate, n, F, F);
     real_linear_dw(g->w_transform, y, dtransform, n, F, F);
     add_bias_gradient(g->b_carry, dgate, n, F);

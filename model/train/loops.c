@@ -1,0 +1,211 @@
+#include "loops.h"
+
+#include "kernels/isa.h"
+
+/* Written so that a compiler turns every loop into vector code: no calls, no branches, pointers
+ * that share no memory. A sum is kept in LANES parts: its order is then fixed and vectors can add
+ * it. */
+#define LANES 32
+
+/* ---- LSTM cells ---- */
+
+static inline real limit_of(real clip)
+{
+    return clip > 0 ? clip : (real)3e38;
+}
+
+static void cell_forward(real *gates, const real *restrict c_before, real *restrict c,
+                         real *restrict tanh_c, real *restrict m, size_t C, real clip)
+{
+    real *restrict i = gates, *restrict j = gates + C, *restrict f = gates + 2 * C,
+                   *restrict o = gates + 3 * C;
+    const real limit = limit_of(clip);
+    for (size_t k = 0; k < C; k++) {
+        real in = real_sigmoid(i[k]), value = real_tanh(j[k]), keep = real_sigmoid(f[k] + 1),
+             out = real_sigmoid(o[k]);
+        real cell = keep * c_before[k] + in * value;
+        cell = cell > limit ? limit : cell;
+        cell = cell < -limit ? -limit : cell;
+        real squashed = real_tanh(cell);
+        i[k] = in;
+        j[k] = value;
+        f[k] = keep;
+        o[k] = out;
+        c[k] = cell;
+        tanh_c[k] = squashed;
+        m[k] = out * squashed;
+    }
+}
+
+/* A gradient stops where a clip has cut: a value on the rim was cut. */
+static void cell_backward(real *gates, const real *restrict dm, const real *restrict c_before,
+                          const real *restrict c, const real *restrict tanh_c, real *restrict dc,
+                          size_t C, real clip)
+{
+    real *restrict i = gates, *restrict j = gates + C, *restrict f = gates + 2 * C,
+                   *restrict o = gates + 3 * C;
+    const real limit = limit_of(clip);
+    for (size_t k = 0; k < C; k++) {
+        real in = i[k], value = j[k], keep = f[k], out = o[k], t = tanh_c[k],
+             magnitude = c[k] < 0 ? -c[k] : c[k];
+        real d = dc[k] + dm[k] * out * (1 - t * t);
+        d = magnitude >= limit ? 0 : d;
+        dc[k] = d * keep;
+        o[k] = dm[k] * t * out * (1 - out);
+        f[k] = d * c_before[k] * keep * (1 - keep);
+        j[k] = d * in * (1 - value * value);
+        i[k] = d * value * in * (1 - in);
+    }
+}
+
+/* ---- Dropout ---- */
+
+/* The k-th of the key's random numbers: two rounds of MurmurHash3's finaliser (Appleby, public
+ * domain), which needs 32-bit arithmetic only. */
+static inline uint32_t mixed(uint32_t x)
+{
+    x = (x ^ x >> 16) * 0x85ebca6bu;
+    x = (x ^ x >> 13) * 0xc2b2ae35u;
+    return x ^ x >> 16;
+}
+
+static void drop(real *x, size_t n, real dropout, uint64_t key)
+{
+    const uint32_t low = (uint32_t)key, high = (uint32_t)(key >> 32);
+    const int32_t threshold = (int32_t)((double)dropout * 0x1p31);
+    const real kept = 1 / (1 - dropout);
+    for (size_t k = 0; k < n; k++) {
+        int32_t random = (int32_t)(mixed(mixed((uint32_t)k ^ low) + high) >> 1); /* 31 bits */
+        x[k] *= random < threshold ? 0 : kept;
+    }
+}
+
+/* ---- Softmax ---- */
+
+static real greatest_of(const real *x, size_t n, real greatest)
+{
+    real lanes[LANES];
+    size_t whole = n - n % LANES;
+    for (size_t i = 0; i < LANES; i++)
+        lanes[i] = greatest;
+    for (size_t k = 0; k < whole; k += LANES)
+        for (size_t i = 0; i < LANES; i++)
+            lanes[i] = x[k + i] > lanes[i] ? x[k + i] : lanes[i];
+    for (size_t k = whole; k < n; k++)
+        greatest = x[k] > greatest ? x[k] : greatest;
+    for (size_t i = 0; i < LANES; i++)
+        greatest = lanes[i] > greatest ? lanes[i] : greatest;
+    return greatest;
+}
+
+static real sum_of(const real *x, size_t n)
+{
+    real lanes[LANES] = {0}, sum = 0;
+    size_t whole = n - n % LANES;
+    for (size_t k = 0; k < whole; k += LANES)
+        for (size_t i = 0; i < LANES; i++)
+            lanes[i] += x[k + i];
+    for (size_t k = whole; k < n; k++)
+        sum += x[k];
+    for (size_t i = 0; i < LANES; i++)
+        sum += lanes[i];
+    return sum;
+}
+
+static real exponentials(real *restrict logits, real *target, real *ret_greatest,
+                         const real *restrict offsets, size_t n, size_t hidden)
+{
+    for (size_t k = 0; k < n; k++)
+        logits[k] += offsets[k];
+    if (hidden < n)
+        logits[hidden] = (real)-1e30;
+    const real greatest = greatest_of(logits, n, *target);
+    for (size_t k = 0; k < n; k++)
+        logits[k] = real_exp(logits[k] - greatest);
+    if (hidden < n)
+        logits[hidden] = 0;
+    *target = real_exp(*target - greatest);
+    *ret_greatest = greatest;
+    return sum_of(logits, n) + *target;
+}
+
+/* ---- Highways ---- */
+
+static void highway_forward(real *restrict next, real *restrict gate, real *restrict transform,
+                            const real *restrict y, size_t n)
+{
+    for (size_t k = 0; k < n; k++) {
+        real g = real_sigmoid(gate[k]), t = transform[k] > 0 ? transform[k] : 0;
+        gate[k] = g;
+        transform[k] = t;
+        next[k] = g * t + (1 - g) * y[k];
+    }
+}
+
+static void highway_backward(real *restrict dy, real *restrict dgate, real *restrict dtransform,
+                             const real *restrict y, const real *restrict gate,
+                             const real *restrict transform, size_t n)
+{
+    for (size_t k = 0; k < n; k++) {
+        real g = gate[k], t = transform[k], d = dy[k];
+        dgate[k] = d * (t - y[k]) * g * (1 - g);
+        dtransform[k] = t > 0 ? d * g : 0;
+        dy[k] = d * (1 - g);
+    }
+}
+
+/* ---- Sums and Adam ---- */
+
+static real dot(const real *restrict a, const real *restrict b, size_t n)
+{
+    real lanes[LANES] = {0}, sum = 0;
+    size_t whole = n - n % LANES;
+    for (size_t k = 0; k < whole; k += LANES)
+        for (size_t i = 0; i < LANES; i++)
+            lanes[i] += a[k + i] * b[k + i];
+    for (size_t k = whole; k < n; k++)
+        sum += a[k] * b[k];
+    for (size_t i = 0; i < LANES; i++)
+        sum += lanes[i];
+    return sum;
+}
+
+static double sum_of_squares(const real *x, size_t n)
+{
+    double lanes[LANES] = {0}, sum = 0;
+    size_t whole = n - n % LANES;
+    for (size_t k = 0; k < whole; k += LANES)
+        for (size_t i = 0; i < LANES; i++)
+            lanes[i] += (double)x[k + i] * (double)x[k + i];
+    for (size_t k = whole; k < n; k++)
+        sum += (double)x[k] * (double)x[k];
+    for (size_t i = 0; i < LANES; i++)
+        sum += lanes[i];
+    return sum;
+}
+
+static void adam(real *restrict w, real *restrict first, real *restrict second,
+                 const real *restrict gradients, size_t n, const struct adam_step *step)
+{
+    const struct adam_step s = *step;
+    for (size_t k = 0; k < n; k++) {
+        real g = gradients[k] * s.scale;
+        real mean = s.beta_1 * first[k] + (1 - s.beta_1) * g,
+             variance = s.beta_2 * second[k] + (1 - s.beta_2) * g * g;
+        first[k] = mean;
+        second[k] = variance;
+        w[k] -= s.rate * mean / (real_sqrt(variance) + s.epsilon);
+    }
+}
+
+const struct loops ISA_NAME(loops) = {
+    .cell_forward = cell_forward,
+    .cell_backward = cell_backward,
+    .drop = drop,
+    .exponentials = exponentials,
+    .highway_forward = highway_forward,
+    .highway_backward = highway_backward,
+    .dot = dot,
+    .sum_of_squares = sum_of_squares,
+    .adam = adam,
+};
