@@ -5,17 +5,16 @@
  *     bench_model [--model FILE] [--threads N] [--sentences FILE] [--limit N] [--rounds N]
  *
  * Prints the median of the rounds and, in brackets, the slowest and the fastest. */
-#include <cblas.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "defs.h"
 #include "model.h"
+#include "sgemm_rate.h"
 
 #define MAX_THREADS   64
 #define MAX_SENTENCES 4096
@@ -37,19 +36,6 @@ struct thread {
     struct elmo_session *session;
     pthread_t id;
 };
-
-static double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static void *run_batches(void *arg)
 {
@@ -82,53 +68,6 @@ static double run_round(struct bench *b)
 }
 
 /* ---- The bound ---- */
-
-struct gemm {
-    float *a, *b, *c;
-    pthread_t id;
-};
-
-enum { GEMM_M = 512, GEMM_N = 2048, GEMM_K = 1024, GEMM_REPEATS = 8 };
-
-static void *run_gemm(void *arg)
-{
-    struct gemm *g = arg;
-    for (int k = 0; k < GEMM_REPEATS; k++)
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, GEMM_M, GEMM_N, GEMM_K, 1, g->a,
-                    GEMM_K, g->b, GEMM_N, 0, g->c, GEMM_N);
-    return NULL;
-}
-
-/* Multiply-adds per second of a large sgemm in each of n_threads threads at once; median of 5. */
-static double sgemm_rate(unsigned n_threads)
-{
-    static struct gemm gemms[MAX_THREADS];
-    double rates[5];
-    for (unsigned k = 0; k < n_threads; k++) {
-        gemms[k].a = calloc(GEMM_M * GEMM_K, sizeof(float));
-        gemms[k].b = calloc(GEMM_K * GEMM_N, sizeof(float));
-        gemms[k].c = calloc(GEMM_M * GEMM_N, sizeof(float));
-        if (!gemms[k].a || !gemms[k].b || !gemms[k].c)
-            abort();
-    }
-    for (size_t round = 0; round < ARRAY_LEN(rates); round++) {
-        double begin = seconds_now();
-        for (unsigned k = 0; k < n_threads; k++)
-            if (pthread_create(&gemms[k].id, NULL, run_gemm, &gemms[k]))
-                abort();
-        for (unsigned k = 0; k < n_threads; k++)
-            pthread_join(gemms[k].id, NULL);
-        rates[round] =
-            (double)n_threads * GEMM_REPEATS * GEMM_M * GEMM_N * GEMM_K / (seconds_now() - begin);
-    }
-    qsort(rates, ARRAY_LEN(rates), sizeof *rates, ascending);
-    for (unsigned k = 0; k < n_threads; k++) {
-        free(gemms[k].a);
-        free(gemms[k].b);
-        free(gemms[k].c);
-    }
-    return rates[ARRAY_LEN(rates) / 2];
-}
 
 /* Multiply-adds of the LSTMs for one position, both directions. */
 static double lstm_madds(const struct options *o)

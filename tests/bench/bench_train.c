@@ -1,0 +1,282 @@
+/* Speed of pretraining: steps of the trainer on made-up text (train_batches.h) beside this
+ * machine's own sgemm rate, both measured in turn in the same run, as the machine's speed wanders.
+ *
+ *     bench_train [--cells C] [--threads N] [--batch-tokens N] [--samples S] [--vocab V]
+ *                 [--dropout X] [--blocks N] [--print-batches yes]
+ *
+ * A block is every batch once. Prints the median of the blocks' tokens per second, the share of the
+ * sgemm rate that the necessary operations make (necessary_flops), and where the time went: the
+ * functions of model/train are wrapped by the linker and their time is added up over the threads.
+ */
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "char_ids.h"
+#include "kernels/kernels.h"
+#include "lstm_train.h"
+#include "optimizer.h"
+#include "sampled_softmax.h"
+#include "sgemm_rate.h"
+#include "token_train.h"
+#include "train_batches.h"
+
+#define MAX_BLOCKS 99
+
+/* ---- Time by phase ---- */
+
+enum phase {
+    PHASE_TOKEN_FORWARD,
+    PHASE_LSTM_FORWARD,
+    PHASE_SOFTMAX,
+    PHASE_LSTM_BACKWARD,
+    PHASE_TOKEN_BACKWARD,
+    PHASE_SAMPLES,
+    PHASE_ADAM,
+    N_PHASES
+};
+
+static const char *const phase_names[N_PHASES] = {
+    "token encoder, forward", "LSTMs, forward",          "sampled softmax, both ways",
+    "LSTMs, backward",        "token encoder, backward", "drawing samples",
+    "norm and Adam",
+};
+static _Atomic uint64_t phase_ns[N_PHASES]; /* over all threads */
+
+static void phase_add(enum phase phase, double begin)
+{
+    phase_ns[phase] += (uint64_t)(1e9 * (seconds_now() - begin));
+}
+
+/* What the linker's --wrap puts in the place of a function, and the function. */
+#define WRAPPED(type, name, parameters, arguments, phase) \
+    type __real_##name parameters;                        \
+    type __wrap_##name parameters;                        \
+    type __wrap_##name parameters                         \
+    {                                                     \
+        double begin = seconds_now();                     \
+        type result = __real_##name arguments;            \
+        phase_add(phase, begin);                          \
+        return result;                                    \
+    }
+
+WRAPPED(bool, token_forward,
+        (real * vectors, struct token_tape *tape, const struct elmo_token *const *words, size_t n,
+         const struct net *net, const struct net_tensors *w, struct arena *arena),
+        (vectors, tape, words, n, net, w, arena), PHASE_TOKEN_FORWARD)
+WRAPPED(bool, token_backward,
+        (const real *dvectors, const struct token_tape *tape, const struct net *net,
+         const struct net_tensors *w, const struct net_tensors *g, struct arena *arena),
+        (dvectors, tape, net, w, g, arena), PHASE_TOKEN_BACKWARD)
+WRAPPED(bool, lstm_forward,
+        (real * y, struct lstm_tape *tape, const real *x, size_t T, size_t B, real dropout,
+         struct rng *rng, const struct options *o, const struct net_lstm *w, struct arena *arena),
+        (y, tape, x, T, B, dropout, rng, o, w, arena), PHASE_LSTM_FORWARD)
+WRAPPED(bool, lstm_backward,
+        (real * dy, const struct lstm_tape *tape, const struct options *o, const struct net_lstm *w,
+         const struct net_lstm *g, struct arena *arena),
+        (dy, tape, o, w, g, arena), PHASE_LSTM_BACKWARD)
+WRAPPED(bool, sampled_softmax,
+        (double *loss, real *dx, real *dw, real *db, const real *x, const uint32_t *targets,
+         size_t n, real scale, const struct candidates *c, size_t P, struct arena *arena),
+        (loss, dx, dw, db, x, targets, n, scale, c, P, arena), PHASE_SOFTMAX)
+WRAPPED(bool, candidates_init,
+        (struct candidates * c, size_t n_samples, const uint32_t *targets, size_t n_targets,
+         const struct net *net, const struct net_tensors *w, struct rng *rng, struct arena *arena),
+        (c, n_samples, targets, n_targets, net, w, rng, arena), PHASE_SAMPLES)
+
+/* ---- What a step has to compute ---- */
+
+/* Floating-point operations that training on a batch needs at least, a multiply-add being two: for
+ * each weight and each of its inputs one in the forward pass, and two in the backward pass
+ * (gradient of the input, gradient of the weight). LSTMs: 2 directions x L layers x (2P x 4C + C x
+ * P) weights, for each prediction; softmax: 2 directions x (S + 1) x P, for each prediction; token
+ * encoder: highways of 2F x F and projection of F x P, for each distinct word; convolutions:
+ *   forward for each window, backward for the winning one.
+ * Everything else (gates, exponentials, Adam) is not counted. */
+static double necessary_flops(const struct bilm_batch *batch, const struct options *o, size_t S)
+{
+    double P = (double)o->proj_dim, C = (double)o->cell_dim, F = (double)o->filter_dim,
+           n_predictions = (double)(batch->n_sentences * batch->n_steps), windows = 0, winners = 0;
+    double lstm = 2 * (double)o->n_layers * (2 * P * 4 * C + C * P),
+           softmax = 2 * (double)(S + 1) * P, highway = (double)o->n_highway * 2 * F * F + F * P;
+    for (size_t k = 0; k < o->n_char_filters; k++) {
+        const struct char_filter *f = &o->char_filters[k];
+        double weights = (double)(f->width * o->char_dim * f->n_filters);
+        for (size_t w = 0; w < batch->n_words; w++) {
+            size_t n_chars = batch->words[w]->n_bytes + 2, last = o->max_chars - f->width;
+            windows += weights * (double)((n_chars < last ? n_chars : last) + 1);
+        }
+        winners += weights * (double)batch->n_words;
+    }
+    return 6 * n_predictions * (lstm + softmax) + 6 * (double)batch->n_words * highway +
+           2 * windows + 4 * winners;
+}
+
+/* ---- The run ---- */
+
+struct bench {
+    struct options options;
+    struct train_batches text;
+    struct net net;
+    struct team *team;
+    struct bilm_loss *loss;
+    struct optimizer optimizer;
+    struct bilm_settings settings;
+    real *values, *gradients;
+};
+
+static const struct options architecture = {
+    .char_dim = 16,
+    .max_chars = 50,
+    .n_char_filters = 6,
+    .char_filters = {{1, 32}, {2, 32}, {3, 64}, {4, 128}, {5, 256}, {6, 512}},
+    .filter_dim = 1024,
+    .n_highway = 1,
+    .activation = ACT_RELU,
+    .n_layers = 2,
+    .proj_dim = 512,
+    .cell_clip = 3,
+    .proj_clip = 3,
+    .skip_connections = true,
+};
+
+static bool bench_init(struct bench *b, size_t threads)
+{
+    if (net_init(&b->net, &b->options, b->text.n_vocab, NULL) ||
+        team_new(&b->team, threads, NULL) || bilm_loss_new(&b->loss, &b->net, b->team, NULL) ||
+        optimizer_init(&b->optimizer, &b->net, b->team, NULL))
+        return false;
+    b->values = calloc(net_size(&b->net), sizeof(real));
+    b->gradients = calloc(b->net.n_dense, sizeof(real));
+    if (!b->values || !b->gradients)
+        return false;
+    net_randomize(&b->net, b->values, 1);
+    return true;
+}
+
+static void bench_done(struct bench *b)
+{
+    bilm_loss_free(b->loss);
+    optimizer_done(&b->optimizer);
+    team_free(b->team);
+    net_done(&b->net);
+    train_batches_done(&b->text);
+    free(b->values);
+    free(b->gradients);
+}
+
+/* Every batch once; returns seconds. */
+static double run_block(struct bench *b)
+{
+    const struct optimizer_settings step = {1e-3, 1};
+    double begin = seconds_now();
+    for (size_t k = 0; k < b->text.n_batches; k++) {
+        struct bilm_result result;
+        b->settings.step_seed++;
+        if (bilm_loss_run(b->loss, &result, b->gradients, b->values, &b->text.batches[k],
+                          &b->settings, NULL))
+            abort();
+        double adam = seconds_now();
+        optimizer_step(&b->optimizer, b->values, b->gradients, &result, &step);
+        phase_ns[PHASE_ADAM] +=
+            (uint64_t)(1e9 * (double)team_size(b->team) * (seconds_now() - adam));
+    }
+    return seconds_now() - begin;
+}
+
+static double median(double *values, size_t n)
+{
+    qsort(values, n, sizeof *values, ascending);
+    return values[n / 2];
+}
+
+static void report(struct bench *b, size_t n_blocks)
+{
+    double rates[MAX_BLOCKS], gemms[MAX_BLOCKS], shares[MAX_BLOCKS],
+        tokens = 0, words = 0, flops = 0, seconds = 0, listed = 0;
+    unsigned n_threads = (unsigned)team_size(b->team);
+    for (size_t k = 0; k < b->text.n_batches; k++) {
+        const struct bilm_batch *batch = &b->text.batches[k];
+        tokens += (double)(batch->n_sentences * batch->n_steps);
+        words += (double)batch->n_words;
+        flops += necessary_flops(batch, &b->options, b->settings.n_samples);
+    }
+    printf("cells %zu, %.1f M parameters + softmax of %zu words; %zu batches of %.0f tokens, %.0f "
+           "distinct words; %zu samples, dropout %g, %u thread(s)\n",
+           b->options.cell_dim, (double)b->net.n_dense / 1e6, b->net.n_vocab, b->text.n_batches,
+           tokens / (double)b->text.n_batches, words / (double)b->text.n_batches,
+           b->settings.n_samples, b->settings.dropout, n_threads);
+    run_block(b); /* warm-up */
+    memset((void *)phase_ns, 0, sizeof phase_ns);
+    for (size_t k = 0; k < n_blocks; k++) {
+        gemms[k] = 2 * sgemm_rate(n_threads);
+        double block = run_block(b);
+        seconds += block;
+        rates[k] = tokens / block;
+        shares[k] = flops / block / gemms[k];
+    }
+    double rate = median(rates, n_blocks), gemm = median(gemms, n_blocks);
+    printf("sgemm: %.1f GFLOP/s on one thread, %.1f on %u\n", 2 * sgemm_rate(1) / 1e9, gemm / 1e9,
+           n_threads);
+    printf("necessary: %.1f MFLOP a token\n", flops / tokens / 1e6);
+    printf("%.0f tokens/s (%.0f .. %.0f), %.1f GFLOP/s: %.1f %% of the sgemm rate\n", rate,
+           rates[0], rates[n_blocks - 1], rate * flops / tokens / 1e9,
+           100 * median(shares, n_blocks));
+    for (int k = 0; k < N_PHASES; k++) {
+        /* Only the caller draws samples, and the others wait. */
+        double threads = k == PHASE_SAMPLES ? 1 : (double)n_threads,
+               share = (double)phase_ns[k] / 1e9 / threads / seconds;
+        listed += share;
+        printf("  %5.1f %%  %s\n", 100 * share, phase_names[k]);
+    }
+    printf("  %5.1f %%  the rest: gathering, adding up, waiting for each other\n",
+           100 * (1 - listed));
+}
+
+static const char *option(int argc, char **argv, const char *name, const char *fallback)
+{
+    for (int k = 1; k + 1 < argc; k += 2)
+        if (!strcmp(argv[k], name))
+            return argv[k + 1];
+    return fallback;
+}
+
+static size_t number(int argc, char **argv, const char *name, const char *fallback)
+{
+    long n = atol(option(argc, argv, name, fallback));
+    if (n < 1 || n > 1L << 24) {
+        fprintf(stderr, "bench_train: %s must be a number from 1\n", name);
+        exit(2);
+    }
+    return (size_t)n;
+}
+
+int main(int argc, char **argv)
+{
+    static struct bench b;
+    size_t n_blocks = number(argc, argv, "--blocks", "5"),
+           threads = number(argc, argv, "--threads", "2");
+    if (n_blocks > MAX_BLOCKS || threads > 64) {
+        fprintf(stderr, "bench_train: at most %d blocks and 64 threads\n", MAX_BLOCKS);
+        return 2;
+    }
+    b.options = architecture;
+    b.options.cell_dim = number(argc, argv, "--cells", "256");
+    b.settings.n_samples = number(argc, argv, "--samples", "2048");
+    b.settings.dropout = atof(option(argc, argv, "--dropout", "0"));
+    train_batches_init(&b.text, number(argc, argv, "--vocab", "30000"),
+                       number(argc, argv, "--batch-tokens", "1024"));
+    if (strcmp(option(argc, argv, "--print-batches", "no"), "no")) {
+        train_batches_print(&b.text);
+        train_batches_done(&b.text);
+        return 0;
+    }
+    kernels_init();
+    if (!bench_init(&b, threads))
+        return 1;
+    report(&b, n_blocks);
+    bench_done(&b);
+    return 0;
+}
