@@ -1,0 +1,46 @@
+#pragma once
+/* The n-grams' part of the sentiment head: a linear classifier over the distinct n-grams of a text,
+ * the features scaled by naive Bayes' log-count ratios (NB-LR: Wang and Manning 2012, "Baselines
+ * and bigrams"). The scale is folded into the weights, so that what is served is one number per row
+ * and label. Deterministic for the same seed. One thread. */
+#include "labelled.h"
+#include "model.h"
+
+struct ngram_settings {
+    size_t max_order, n_rows;
+    size_t n_epochs;
+    double learning_rate, decay; /* of AdaGrad; of the scaled weights */
+    uint64_t seed;
+};
+
+struct ngram_settings ngram_defaults(void);
+
+/* The n-grams of many texts: rows[begin[k] .. begin[k + 1]) are text k's. */
+struct ngram_texts {
+    uint32_t *rows;
+    size_t *begin; /* [n_texts + 1] */
+    size_t n_texts;
+};
+
+/* Owned: ngram_texts_done. The model gives the tokeniser. */
+ELMO_MUST_USE int ngram_texts_init(struct ngram_texts *ret_texts, const struct elmo_model *model,
+                                   const struct labelled_text *items, size_t n_items,
+                                   size_t max_order, size_t n_rows, struct elmo_error *err);
+void ngram_texts_done(struct ngram_texts *texts); /* {0} is fine */
+
+struct ngram_model {
+    float *weights; /* [n_rows, n_outputs], owned */
+    float *bias;    /* [n_outputs], owned */
+    size_t n_rows, n_outputs;
+};
+
+/* Learns the first n_train texts. n_outputs 1: a sigmoid for two labels; else a softmax. */
+ELMO_MUST_USE int ngram_model_init(struct ngram_model *ret_model, const struct ngram_texts *texts,
+                                   const struct labelled_text *items, size_t n_train,
+                                   size_t n_outputs, const struct ngram_settings *settings,
+                                   struct elmo_error *err);
+void ngram_model_done(struct ngram_model *model); /* {0} is fine */
+
+/* logits [n_outputs] of one text. */
+void ngram_model_logits(double *logits, const struct ngram_model *model,
+                        const struct ngram_texts *texts, size_t text);
