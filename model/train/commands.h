@@ -6,11 +6,19 @@ struct import_arguments { /* see convert/import.h */
     const char *weights, *sentiment, *labels, *pooling, *head_input, *ngram_order, *tokenizer;
 };
 
+struct sentiment_arguments { /* see sentiment.h; 0, NULL or NAN: as the head has it */
+    const char *head;
+    bool finetune, no_ngrams;
+    size_t epochs, ngram_order;
+    double learning_rate, dev_share;
+};
+
 struct arguments { /* borrowed from argv */
     const char **corpus, **heldout;
     size_t n_corpus, n_heldout;
     const char *out, *checkpoint, *model, *softmax, *senses, *name, *dtype, *provenance;
     struct import_arguments import;
+    struct sentiment_arguments sentiment;
     const char *data;        /* labelled texts: see labelled.h */
     size_t max_words, limit; /* of each text, of the texts; 0: all */
     size_t vocab_size;
@@ -25,4 +33,5 @@ int command_eval(const struct arguments *arguments, struct elmo_error *err);
 int command_eval_senses(const struct arguments *arguments, struct elmo_error *err);
 int command_eval_data(const struct arguments *arguments, struct elmo_error *err);
 int command_export(const struct arguments *arguments, struct elmo_error *err);
+int command_sentiment(const struct arguments *arguments, struct elmo_error *err);
 int command_import(const struct arguments *arguments, struct elmo_error *err);

@@ -26,6 +26,14 @@ static const char usage[] =
     "    Trains a biLM. DIR gets checkpoint.safetensors, curve.csv and curve.svg. --options may be\n"
     "    left out with --init or --resume, --vocab with --init-softmax or --resume.\n"
     "\n"
+    "elmo-train sentiment --model MODEL --data DATA --out MODEL2 [--head notebook|best]\n"
+    "                     [--finetune] [--words N] [--limit N] [--epochs N] [--learning-rate X]\n"
+    "                     [--dev-share X] [--ngram-order N | --no-ngrams] [--threads N] [--seed N]\n"
+    "                     [--name NAME]\n"
+    "    A classifier on the model's biLM. notebook: the first 150 words, scalar mix, mean, dense 256,\n"
+    "    one epoch. best (default): whole texts, means and maxima of all layers, dense 256, n-grams\n"
+    "    beside it. --finetune tunes the biLM too. --dev-share of the texts (default 0.1) choose.\n"
+    "\n"
     "elmo-train eval (--checkpoint FILE | --model MODEL --softmax SOFTMAX) --corpus FILE...\n"
     "                [--threads N]\n"
     "    Perplexities of a text with the full softmax.\n"
@@ -107,7 +115,7 @@ struct option_spec {
 static const struct option_spec specs[] = {
     {"corpus", "vpe", FILES_CORPUS, 0},
     {"heldout", "p", FILES_HELDOUT, 0},
-    {"out", "vpxi", TEXT, AT(out)},
+    {"out", "vpxis", TEXT, AT(out)},
     {"size", "v", SIZE, AT(vocab_size)},
     {"vocab", "p", TEXT, AT(pretrain.vocab)},
     {"options", "pi", TEXT, AT(pretrain.options)},
@@ -116,23 +124,30 @@ static const struct option_spec specs[] = {
     {"resume", "p", FLAG, AT(pretrain.resume)},
     {"hours", "p", DOUBLE, AT(pretrain.hours)},
     {"tokens", "p", U64, AT(pretrain.tokens)},
-    {"threads", "pe", SIZE, AT(pretrain.threads)},
+    {"threads", "pes", SIZE, AT(pretrain.threads)},
     {"batch-tokens", "p", SIZE, AT(pretrain.batch_tokens)},
     {"samples", "p", SIZE, AT(pretrain.n_samples)},
     {"dropout", "p", DOUBLE, AT(pretrain.dropout)},
     {"learning-rate", "p", DOUBLE, AT(pretrain.learning_rate)},
     {"max-norm", "p", DOUBLE, AT(pretrain.max_norm)},
-    {"seed", "pe", U64, AT(pretrain.seed)},
+    {"seed", "pes", U64, AT(pretrain.seed)},
     {"checkpoint-minutes", "p", DOUBLE, AT(pretrain.checkpoint_minutes)},
     {"eval-tokens", "p", U64, AT(pretrain.eval_tokens)},
     {"checkpoint", "ex", TEXT, AT(checkpoint)},
-    {"model", "e", TEXT, AT(model)},
+    {"model", "es", TEXT, AT(model)},
     {"softmax", "ex", TEXT, AT(softmax)},
     {"senses", "e", TEXT, AT(senses)},
-    {"data", "e", TEXT, AT(data)},
-    {"words", "e", SIZE, AT(max_words)},
-    {"limit", "e", SIZE, AT(limit)},
-    {"name", "xi", TEXT, AT(name)},
+    {"data", "es", TEXT, AT(data)},
+    {"words", "es", SIZE, AT(max_words)},
+    {"limit", "es", SIZE, AT(limit)},
+    {"head", "s", TEXT, AT(sentiment.head)},
+    {"finetune", "s", FLAG, AT(sentiment.finetune)},
+    {"epochs", "s", SIZE, AT(sentiment.epochs)},
+    {"learning-rate", "s", DOUBLE, AT(sentiment.learning_rate)},
+    {"dev-share", "s", DOUBLE, AT(sentiment.dev_share)},
+    {"ngram-order", "s", SIZE, AT(sentiment.ngram_order)},
+    {"no-ngrams", "s", FLAG, AT(sentiment.no_ngrams)},
+    {"name", "xis", TEXT, AT(name)},
     {"dtype", "xi", TEXT, AT(dtype)},
     {"provenance", "xi", TEXT, AT(provenance)},
     {"weights", "i", TEXT, AT(import.weights)},
@@ -143,8 +158,8 @@ static const struct option_spec specs[] = {
     {"ngram-order", "i", TEXT, AT(import.ngram_order)},
     {"tokenizer", "i", TEXT, AT(import.tokenizer)},
     {"tokenizer", "vp", TOKENIZER, AT(pretrain.tokenizer)},
-    {"quiet", "vpexi", FLAG, AT(pretrain.quiet)},
-    {"help", "vpexi", FLAG, AT(help)},
+    {"quiet", "vpexis", FLAG, AT(pretrain.quiet)},
+    {"help", "vpexis", FLAG, AT(help)},
 };
 
 static const struct option_spec *find_spec(const char *name, char command)
@@ -214,9 +229,10 @@ int main(int argc, char **argv)
     } commands[] = {
         {"vocab", 'v', command_vocab},   {"pretrain", 'p', command_pretrain},
         {"eval", 'e', command_eval},     {"export", 'x', command_export},
-        {"import", 'i', command_import},
+        {"import", 'i', command_import}, {"sentiment", 's', command_sentiment},
     };
-    struct arguments a = {.pretrain = pretrain_defaults(), .vocab_size = 30000};
+    struct arguments a = {
+        .pretrain = pretrain_defaults(), .vocab_size = 30000, .sentiment = {.dev_share = NAN}};
     struct elmo_error err = {0};
     if (argc < 2 || !strcmp(argv[1], "--help")) {
         fputs(usage, argc < 2 ? stderr : stdout);

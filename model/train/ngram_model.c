@@ -11,12 +11,8 @@
 
 struct ngram_settings ngram_defaults(void)
 {
-    return (struct ngram_settings){.max_order = 2,
-                                   .n_rows = (size_t)1 << 21,
-                                   .n_epochs = 12,
-                                   .learning_rate = 0.05,
-                                   .decay = 1e-5,
-                                   .seed = 1};
+    return (struct ngram_settings){
+        .max_order = 2, .n_rows = (size_t)1 << 21, .n_epochs = 6, .learning_rate = 0.05, .seed = 1};
 }
 
 /* ---- Texts ---- */
@@ -157,7 +153,7 @@ static void learn_text(struct learner *l, const struct ngram_texts *t, size_t te
     for (size_t i = t->begin[text]; i < t->begin[text + 1]; i++)
         for (size_t out = 0; out < n; out++) {
             size_t at = t->rows[i] * n + out;
-            float g = (float)d[out] * l->scales[at] + (float)l->settings->decay * m->weights[at];
+            float g = (float)d[out] * l->scales[at];
             l->squares[at] += g * g;
             m->weights[at] -= (float)l->settings->learning_rate * g / sqrtf(l->squares[at] + 1e-8f);
         }

@@ -9,7 +9,7 @@
 struct ngram_settings {
     size_t max_order, n_rows;
     size_t n_epochs;
-    double learning_rate, decay; /* of AdaGrad; of the scaled weights */
+    double learning_rate; /* of AdaGrad */
     uint64_t seed;
 };
 

@@ -4,7 +4,7 @@
 #include "mix.h"
 
 struct extraction {
-    struct features *features;
+    struct text_features *features;
     const struct elmo_model_info *info;
 };
 
@@ -52,13 +52,13 @@ static void finish(void *arg, size_t item, struct elmo_sentence *s, bool ok)
     }
 }
 
-int features_init(struct features *ret_features, const struct elmo_model *model,
-                  const struct labelled_text *items, size_t n_items, struct team *team,
-                  struct progress *progress, struct elmo_error *err)
+int text_features_init(struct text_features *ret_features, const struct elmo_model *model,
+                       const struct labelled_text *items, size_t n_items, struct team *team,
+                       struct progress *progress, struct elmo_error *err)
 {
     const struct elmo_model_info *info = elmo_model_info(model);
-    struct features f = {.n_rows = n_items,
-                         .half = info->token_dim + info->n_layers * info->layer_dim};
+    struct text_features f = {.n_rows = n_items,
+                              .half = info->token_dim + info->n_layers * info->layer_dim};
     f.dim = 2 * f.half;
     f.rows = calloc(n_items, f.dim * sizeof *f.rows);
     if (!f.rows)
@@ -77,14 +77,14 @@ int features_init(struct features *ret_features, const struct elmo_model *model,
     };
     int r = bulk_run(&bulk, NULL, err);
     if (r)
-        features_done(&f);
+        text_features_done(&f);
     else
         *ret_features = f;
     return r;
 }
 
-void features_done(struct features *features)
+void text_features_done(struct text_features *features)
 {
     free(features->rows);
-    *features = (struct features){0};
+    *features = (struct text_features){0};
 }

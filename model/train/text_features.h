@@ -5,15 +5,16 @@
  * "layers" and the pooling "mean_max" reads (model_file.h). */
 #include "bulk_run.h"
 
-struct features {
+struct text_features {
     float *rows; /* [n_rows, dim], owned */
     size_t n_rows, dim;
     size_t half; /* dim / 2: the means; head_pooled_dim of all layers */
 };
 
 /* Of the items, in their order. `progress` may be NULL. */
-ELMO_MUST_USE int features_init(struct features *ret_features, const struct elmo_model *model,
-                                const struct labelled_text *items, size_t n_items,
-                                struct team *team, struct progress *progress,
-                                struct elmo_error *err);
-void features_done(struct features *features); /* {0} is fine */
+ELMO_MUST_USE int text_features_init(struct text_features *ret_features,
+                                     const struct elmo_model *model,
+                                     const struct labelled_text *items, size_t n_items,
+                                     struct team *team, struct progress *progress,
+                                     struct elmo_error *err);
+void text_features_done(struct text_features *features); /* {0} is fine */
