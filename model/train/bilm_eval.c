@@ -85,7 +85,8 @@ static bool score_direction(struct bilm_eval *e, unsigned direction)
     uint32_t *targets = ARENA_NEW(arena, uint32_t, n);
     if (!x || !y || !logits || !targets)
         return false;
-    bilm_gather(x, targets, e->vectors, e->batch, direction, P);
+    bilm_gather_inputs(x, e->vectors, e->batch, direction, P);
+    bilm_gather_targets(targets, e->batch, direction);
     if (!lstm_forward(y, &tape, x, T, B, 0, NULL, o, e->weights.lstm[direction], arena))
         return false;
     e->nats[direction] = full_softmax(y, targets, n, logits, e->net, &e->weights);

@@ -10,6 +10,12 @@ static inline uint32_t bilm_word_at(const struct bilm_batch *batch, unsigned dir
     return batch->positions[b * (T + 1) + (direction ? T - t : t)];
 }
 
-/* x [T * B, P] and targets [T * B], time-major, from the words' vectors [n_words, P]. */
-void bilm_gather(real *x, uint32_t *targets, const real *vectors, const struct bilm_batch *batch,
-                 unsigned direction, size_t P);
+/* x [T * B, P], time-major, from the words' vectors [n_words, P]; and the other way: dvectors +=
+ * dx.
+ */
+void bilm_gather_inputs(real *x, const real *vectors, const struct bilm_batch *batch,
+                        unsigned direction, size_t P);
+void bilm_scatter_gradients(real *dvectors, const real *dx, const struct bilm_batch *batch,
+                            unsigned direction, size_t P);
+/* targets [T * B] of the same rows: what the softmax calls the word behind each. */
+void bilm_gather_targets(uint32_t *targets, const struct bilm_batch *batch, unsigned direction);

@@ -177,8 +177,9 @@ static void layer_weight_gradients(real *dx, const struct backward_scratch *s,
     real_linear_dx(dx, l->gates, w->w, rows, P, 4 * C, keep_dx);
 }
 
-bool lstm_backward(real *doutput, const struct lstm_tape *tape, const struct options *o,
-                   const struct net_lstm *w, const struct net_lstm *g, struct arena *arena)
+bool lstm_backward(real *doutput, const real *const *dlayers, const struct lstm_tape *tape,
+                   const struct options *o, const struct net_lstm *w, const struct net_lstm *g,
+                   struct arena *arena)
 {
     size_t T = tape->T, B = tape->B, P = o->proj_dim, C = o->cell_dim, n = T * B * P;
     struct backward_scratch s = {
@@ -200,6 +201,8 @@ bool lstm_backward(real *doutput, const struct lstm_tape *tape, const struct opt
         layer_weight_gradients(doutput, &s, l, T * B, has_residual(o, layer), o, &w[layer],
                                &g[layer]);
         drop(doutput, n, tape, l->drop_key);
+        for (size_t k = 0; k < n && dlayers && layer; k++)
+            doutput[k] += dlayers[layer - 1][k];
     }
     return true;
 }

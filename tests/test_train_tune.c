@@ -1,0 +1,172 @@
+/* The classifier's loss through the whole model, against central differences in double: pooling
+ * (means, and maxima with their routing), every layer's gradient joining that from above, biLSTMs,
+ * token encoder, head. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tune_loss.h"
+
+#ifndef TRAIN_DOUBLE
+#error "this test needs the trainer in double"
+#endif
+
+#define STEP       1e-6
+#define TOLERANCE  1e-6 /* relative; below FLOOR absolute times FLOOR */
+#define FLOOR      1e-3
+#define PER_TENSOR 30
+
+static const struct options options = {
+    .char_dim = 3,
+    .max_chars = 9,
+    .n_char_filters = 2,
+    .char_filters = {{1, 3}, {2, 4}},
+    .filter_dim = 7,
+    .n_highway = 1,
+    .activation = ACT_TANH,
+    .n_layers = 2,
+    .cell_dim = 6,
+    .proj_dim = 4,
+    .cell_clip = 3,
+    .proj_clip = 3,
+    .skip_connections = true,
+};
+
+static const struct elmo_token vocabulary[] = {{"<S>", 3},        {"</S>", 4},      {"a", 1},
+                                               {"film", 4},       {"wonderful", 9}, {"of", 2},
+                                               {"caf\xc3\xa9", 5}};
+static const struct elmo_token *words[ARRAY_LEN(vocabulary)];
+
+struct fixture {
+    struct net net;
+    struct team *team;
+    struct tune_loss *loss;
+    struct head_net head;
+    real *values, *gradients, *head_values, *head_gradients;
+    struct bilm_batch texts;
+    struct tune_settings settings;
+};
+
+static double run(struct fixture *f, bool backward)
+{
+    static const uint32_t labels[] = {1, 0, 1};
+    const struct tune_batch batch = {&f->texts, labels};
+    real logits[3];
+    double loss;
+    assert_int_equal(tune_loss_run(f->loss, &loss, logits, backward ? f->gradients : NULL,
+                                   backward ? f->head_gradients : NULL, f->values, &f->head,
+                                   f->head_values, &batch, &f->settings, NULL),
+                     0);
+    return loss;
+}
+
+static void compare(struct fixture *f, real *x, real gradient, const char *name)
+{
+    real before = *x;
+    *x = before + STEP;
+    double above = run(f, false);
+    *x = before - STEP;
+    double expected = (above - run(f, false)) / (2 * STEP);
+    *x = before;
+    if (fabs(gradient - expected) > TOLERANCE * fmax(fabs(expected), FLOOR))
+        fail_msg("%s: %.12g, expected %.12g", name, gradient, expected);
+}
+
+static void fixture_init(struct fixture *f, bool all_layers, bool max, size_t n_team)
+{
+    static const uint32_t positions[] = {0, 2, 3, 4, 1, 0, 5, 2, 2, 1, 0, 6, 4, 3, 1};
+    struct rng rng = {9};
+    *f = (struct fixture){
+        .texts = {.n_sentences = 3,
+                  .n_steps = 4,
+                  .positions = positions,
+                  .words = words,
+                  .n_words = ARRAY_LEN(vocabulary)},
+        .settings = {.step_seed = 4},
+        .head = head_net_make(&options, all_layers, max, 5, 1),
+    };
+    for (size_t k = 0; k < ARRAY_LEN(vocabulary); k++)
+        words[k] = &vocabulary[k];
+    assert_int_equal(net_init(&f->net, &options, 3, NULL), 0);
+    assert_int_equal(team_new(&f->team, n_team, NULL), 0);
+    assert_int_equal(tune_loss_new(&f->loss, &f->net, f->team, NULL), 0);
+    size_t n_head = head_net_size(&f->head);
+    f->values = calloc(net_size(&f->net), sizeof(real));
+    f->gradients = calloc(net_size(&f->net), sizeof(real));
+    f->head_values = calloc(n_head, sizeof(real));
+    f->head_gradients = calloc(n_head, sizeof(real));
+    assert_true(f->values && f->gradients && f->head_values && f->head_gradients);
+    net_randomize(&f->net, f->values, 1);
+    head_net_randomize(&f->head, f->head_values, 2);
+    for (size_t k = 0; k < net_size(&f->net); k++)
+        f->values[k] += 0.2 * (2 * rng_uniform(&rng) - 1);
+    for (size_t k = 0; k < n_head; k++)
+        f->head_values[k] += 0.2 * (2 * rng_uniform(&rng) - 1);
+}
+
+static void fixture_done(struct fixture *f)
+{
+    tune_loss_free(f->loss);
+    team_free(f->team);
+    net_done(&f->net);
+    free(f->values);
+    free(f->gradients);
+    free(f->head_values);
+    free(f->head_gradients);
+}
+
+static void check(bool all_layers, bool max, size_t n_team)
+{
+    struct fixture f;
+    fixture_init(&f, all_layers, max, n_team);
+    run(&f, true);
+    for (size_t t = 0; f.net.offsets[t] < f.net.n_dense; t++) {
+        size_t begin = f.net.offsets[t], n = f.net.offsets[t + 1] - begin;
+        size_t stride = n / PER_TENSOR + 1, n_nonzero = 0;
+        for (size_t k = 0; k < n; k += stride) {
+            compare(&f, &f.values[begin + k], f.gradients[begin + k], f.net.specs.items[t].name);
+            n_nonzero += f.gradients[begin + k] != 0;
+        }
+        assert_true(n_nonzero);
+    }
+    for (size_t k = 0; k < head_net_size(&f.head); k++)
+        compare(&f, &f.head_values[k], f.head_gradients[k], "head");
+    fixture_done(&f);
+}
+
+static void gradients_are_those_of_central_differences(void **state)
+{
+    (void)state;
+    check(false, false, 1); /* scalar mix */
+    check(true, false, 1);  /* all layers, means */
+    check(true, true, 2);   /* and maxima */
+}
+
+static void dropout_hangs_on_the_seed_alone(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f, true, true, 2);
+    f.settings.dropout = 0.3;
+    f.settings.head_dropout = 0.3;
+    double once = run(&f, true), again = run(&f, true);
+    assert_true(once == again);
+    f.settings.step_seed++;
+    assert_true(run(&f, true) != once);
+    fixture_done(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients_are_those_of_central_differences),
+        cmocka_unit_test(dropout_hangs_on_the_seed_alone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
