@@ -21,6 +21,7 @@ int command_sentiment(const struct arguments *a, struct elmo_error *err)
     s.out = a->out;
     s.name = a->name;
     s.finetune = given->finetune;
+    s.finetune_epochs = given->finetune_epochs;
     s.limit = a->limit;
     s.threads = a->pretrain.threads;
     s.seed = a->pretrain.seed;

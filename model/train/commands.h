@@ -9,7 +9,7 @@ struct import_arguments { /* see convert/import.h */
 struct sentiment_arguments { /* see sentiment.h; 0, NULL or NAN: as the head has it */
     const char *head;
     bool finetune, no_ngrams;
-    size_t epochs, ngram_order;
+    size_t epochs, finetune_epochs, ngram_order;
     double learning_rate, dev_share;
 };
 

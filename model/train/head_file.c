@@ -9,8 +9,9 @@
 #include "model_file.h"
 #include "safetensors.h"
 
-#define N_HEAD_TENSORS 7
-#define N_METADATA     9
+#define N_HEAD_TENSORS  7
+#define N_METADATA      9
+#define N_HEAD_METADATA 4 /* the last ones */
 
 /* What is being put together; parts_done frees. */
 struct parts {
@@ -43,7 +44,7 @@ static int open_source(struct parts *p, struct elmo_error *err)
         r = safetensors_parse(&p->source, p->mapping.bytes, p->mapping.n_bytes, err);
     if (r)
         return r;
-    size_t n_ngrams = head->shape.n_ngram_rows * head->shape.output_dim;
+    size_t n_ngrams = head ? head->shape.n_ngram_rows * head->shape.output_dim : 0;
     p->tensors = calloc(safetensors_n_tensors(p->source) + N_HEAD_TENSORS, sizeof *p->tensors);
     p->tuned = job->values ? calloc(job->net->n_dense, sizeof *p->tuned) : NULL;
     p->ngrams = n_ngrams ? calloc(n_ngrams, sizeof *p->ngrams) : NULL;
@@ -117,9 +118,9 @@ static void add_head(struct parts *p, size_t n_layers)
 
 static void add_ngrams(struct parts *p)
 {
-    const struct head_shape *s = &p->job->head->shape;
     if (!p->ngrams)
         return;
+    const struct head_shape *s = &p->job->head->shape;
     add(p, HEAD_NGRAMS, p->ngrams, s->n_ngram_rows, s->output_dim);
     struct st_tensor *t = &p->tensors[p->n_tensors - 1];
     st_round_to_bf16(p->ngrams, s->n_ngram_rows * s->output_dim);
@@ -130,7 +131,7 @@ static void add_ngrams(struct parts *p)
 static int labels_text(struct parts *p, struct elmo_error *err)
 {
     json_auto_t *array = json_array();
-    for (size_t k = 0; array && k < p->job->head->n_labels; k++)
+    for (size_t k = 0; array && p->job->head && k < p->job->head->n_labels; k++)
         if (json_array_append_new(array, json_string(p->job->head->labels[k])))
             return elmo_fail_nomem(err);
     p->labels = array ? json_dumps(array, JSON_COMPACT) : NULL;
@@ -141,7 +142,8 @@ static int write_parts(struct parts *p, struct elmo_error *err)
 {
     const struct head_file *job = p->job;
     const struct trained_head *head = job->head;
-    char order[2] = {(char)('0' + head->ngram_order)};
+    char order[2] = {(char)('0' + (head ? head->ngram_order : 0))};
+    size_t n = head ? N_METADATA - (p->ngrams ? 0 : 1) : N_METADATA - N_HEAD_METADATA;
     const char *name = job->name ? job->name : safetensors_metadata(p->source, META_NAME);
     const struct st_metadata metadata[N_METADATA] = {
         {META_FORMAT_VERSION, MODEL_FORMAT_VERSION},
@@ -150,12 +152,11 @@ static int write_parts(struct parts *p, struct elmo_error *err)
         {META_OPTIONS, safetensors_metadata(p->source, META_OPTIONS)},
         {META_PROVENANCE, job->provenance},
         {META_LABELS, p->labels},
-        {META_POOLING, head->pooling},
-        {META_HEAD_INPUT, head->shape.all_layers ? "layers" : "mix"},
+        {META_POOLING, head ? head->pooling : ""},
+        {META_HEAD_INPUT, head && head->shape.all_layers ? "layers" : "mix"},
         {META_NGRAM_ORDER, order},
     };
-    return safetensors_write(job->out, p->tensors, p->n_tensors, metadata,
-                             N_METADATA - (p->ngrams ? 0 : 1), err);
+    return safetensors_write(job->out, p->tensors, p->n_tensors, metadata, n, err);
 }
 
 int head_file_write(const struct head_file *file, struct elmo_error *err)
@@ -171,7 +172,8 @@ int head_file_write(const struct head_file *file, struct elmo_error *err)
     if (!r)
         r = add_bilm(&p, true, err);
     if (!r) { /* float32 first: it stays aligned */
-        add_head(&p, options.n_layers);
+        if (file->head)
+            add_head(&p, options.n_layers);
         r = add_bilm(&p, false, err);
     }
     if (!r) {

@@ -18,7 +18,7 @@ struct trained_head { /* borrowed */
 };
 
 /* net and values: the biLM's new tensors, NULL: those of the model. name: NULL: the model's.
- * provenance: JSON object text. */
+ * provenance: JSON object text. head: NULL: none. */
 struct head_file {
     const char *model, *out; /* paths; may be the same */
     const char *name, *provenance;

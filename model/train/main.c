@@ -27,7 +27,8 @@ static const char usage[] =
     "    left out with --init or --resume, --vocab with --init-softmax or --resume.\n"
     "\n"
     "elmo-train sentiment --model MODEL --data DATA --out MODEL2 [--head notebook|best]\n"
-    "                     [--finetune] [--words N] [--limit N] [--epochs N] [--learning-rate X]\n"
+    "                     [--finetune [--finetune-epochs N]] [--words N] [--limit N] [--epochs N]\n"
+    "                     [--learning-rate X]\n"
     "                     [--dev-share X] [--ngram-order N | --no-ngrams] [--threads N] [--seed N]\n"
     "                     [--name NAME]\n"
     "    A classifier on the model's biLM. notebook: the first 150 words, scalar mix, mean, dense 256,\n"
@@ -143,6 +144,7 @@ static const struct option_spec specs[] = {
     {"head", "s", TEXT, AT(sentiment.head)},
     {"finetune", "s", FLAG, AT(sentiment.finetune)},
     {"epochs", "s", SIZE, AT(sentiment.epochs)},
+    {"finetune-epochs", "s", SIZE, AT(sentiment.finetune_epochs)},
     {"learning-rate", "s", DOUBLE, AT(sentiment.learning_rate)},
     {"dev-share", "s", DOUBLE, AT(sentiment.dev_share)},
     {"ngram-order", "s", SIZE, AT(sentiment.ngram_order)},

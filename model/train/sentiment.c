@@ -9,6 +9,7 @@
 #include "calibration.h"
 #include "classification.h"
 #include "error.h"
+#include "finetune.h"
 #include "head_file.h"
 #include "head_fit.h"
 #include "kernels/kernels.h"
@@ -41,12 +42,16 @@ struct job {
     struct ngram_texts ngram_texts;
     struct ngram_model ngrams;
     struct calibration calibration;
+    struct net tuned_net;
+    real *tuned; /* [net_size(tuned_net)] the biLM's new tensors; NULL: it stays as it is */
     char *provenance;
 };
 
 static void job_done(struct job *j)
 {
     free(j->provenance);
+    free(j->tuned);
+    net_done(&j->tuned_net);
     calibration_done(&j->calibration);
     ngram_model_done(&j->ngrams);
     ngram_texts_done(&j->ngram_texts);
@@ -187,6 +192,69 @@ static int fit_frozen(struct job *j, struct elmo_error *err)
              : head_logits(j->deep_logits, &j->net, j->values, &texts, j->n_train, j->n_dev, err);
 }
 
+/* ---- Fine-tuning ---- */
+
+/* A model file of the tuned biLM alone, at `out`: what is measured next is what will be served. */
+static int write_tuned(const struct job *j, struct elmo_error *err)
+{
+    const struct head_file file = {
+        .model = j->settings->model,
+        .out = j->settings->out,
+        .provenance = elmo_model_info(j->model)->provenance,
+        .net = &j->tuned_net,
+        .values = j->tuned,
+    };
+    return head_file_write(&file, err);
+}
+
+/* The development texts' logits anew, from the file. */
+static int score_tuned(struct job *j, struct elmo_error *err)
+{
+    struct elmo_model *tuned = NULL;
+    struct text_features f = {0};
+    struct head_net net = j->net;
+    const struct labelled_text *dev = j->set.items + j->n_train;
+    int r = elmo_model_open(&tuned, j->settings->out, err);
+    if (!r)
+        r = text_features_init(&f, tuned, dev, j->n_dev, j->team, &j->progress, err);
+    progress_clear(&j->progress);
+    net.centre = j->whitening.centre;
+    net.whitener = j->whitening.matrix;
+    const struct head_fit_texts texts = {f.rows, f.dim, dev, 0, j->n_dev};
+    if (!r)
+        r = head_logits(j->deep_logits, &net, j->values, &texts, 0, j->n_dev, err);
+    text_features_done(&f);
+    elmo_model_free(tuned);
+    return r;
+}
+
+static int tune(struct job *j, struct elmo_error *err)
+{
+    const struct sentiment_settings *s = j->settings;
+    struct finetune_settings how = finetune_defaults();
+    struct head_net net = j->net;
+    net.centre = j->whitening.centre;
+    net.whitener = j->whitening.matrix;
+    const struct finetune job = {
+        .model = j->model,
+        .path = s->model,
+        .items = j->set.items,
+        .n_train = j->n_train,
+        .n_dev = j->n_dev,
+        .team = j->team,
+        .head = &net,
+        .progress = &j->progress,
+        .out = j->out,
+    };
+    how.seed = s->seed;
+    if (s->finetune_epochs)
+        how.n_epochs = s->finetune_epochs;
+    int r = finetune_run(&j->tuned_net, &j->tuned, j->values, &job, &how, err);
+    if (!r)
+        r = write_tuned(j, err);
+    return r || !j->n_dev ? r : score_tuned(j, err);
+}
+
 /* ---- The n-grams' part, and both together ---- */
 
 static int fit_ngrams(struct job *j, struct elmo_error *err)
@@ -268,6 +336,8 @@ static int describe(struct job *j, struct elmo_error *err)
                   "ngram_order", (json_int_t)s->ngram_order, "epochs", (json_int_t)s->epochs);
     if (head && j->n_dev && json_object_set_new(head, "accuracy_dev", json_real(dev.accuracy)))
         head = NULL;
+    if (head && json_object_set_new(head, "fine_tuned", json_boolean(j->tuned)))
+        head = NULL;
     if (!all || json_object_set_new(all, "sentiment", head))
         return elmo_fail_nomem(err);
     j->provenance = json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(6));
@@ -299,6 +369,8 @@ static int write_file(struct job *j, struct elmo_error *err)
         .out = s->out,
         .name = s->name,
         .provenance = j->provenance,
+        .net = j->tuned ? &j->tuned_net : NULL,
+        .values = j->tuned,
         .head = &head,
     };
     return head_file_write(&file, err);
@@ -310,6 +382,8 @@ int sentiment_run(const struct sentiment_settings *settings, struct elmo_error *
     int r = load(&j, err);
     if (!r)
         r = fit_frozen(&j, err);
+    if (!r && settings->finetune)
+        r = tune(&j, err);
     if (!r && settings->ngram_order)
         r = fit_ngrams(&j, err);
     if (!r)

@@ -19,13 +19,14 @@ struct sentiment_settings { /* borrowed strings */
     const char *model, *data, *out;
     const char *name; /* of the new model; NULL: as the old one's */
     enum sentiment_head head;
-    bool finetune;
-    size_t words;         /* cut each text behind so many; 0: whole */
-    size_t limit;         /* take so many texts; 0: all */
-    size_t epochs;        /* 0: as the head has it */
-    size_t ngram_order;   /* of "best"; 0: no n-grams */
-    double dev_share;     /* 0: none, then nothing is chosen by it */
-    double learning_rate; /* 0: as the head has it */
+    bool finetune;          /* the biLM is trained too (finetune.h) */
+    size_t finetune_epochs; /* 0: the default */
+    size_t words;           /* cut each text behind so many; 0: whole */
+    size_t limit;           /* take so many texts; 0: all */
+    size_t epochs;          /* 0: as the head has it */
+    size_t ngram_order;     /* of "best"; 0: no n-grams */
+    double dev_share;       /* 0: none, then nothing is chosen by it */
+    double learning_rate;   /* 0: as the head has it */
     size_t threads;
     uint64_t seed;
     bool quiet;

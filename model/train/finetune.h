@@ -1,0 +1,39 @@
+#pragma once
+/* Fine-tuning: the biLM and the head on it trained together on labelled texts (Howard and Ruder
+ * 2018, "Universal language model fine-tuning", arXiv:1801.06146: a slanted triangle of learning
+ * rates, a lower one for what is pretrained). Keeps the epoch that was best on the development
+ * texts. The same seed and threads give the same weights. */
+#include <stdio.h>
+
+#include "head_net.h"
+#include "labelled.h"
+#include "net.h"
+#include "progress.h"
+#include "team.h"
+
+struct finetune_settings {
+    size_t n_epochs, batch_tokens;
+    double learning_rate;      /* of the biLM, at its height */
+    double head_learning_rate; /* of the head */
+    double dropout, head_dropout;
+    uint64_t seed;
+};
+
+struct finetune_settings finetune_defaults(void);
+
+struct finetune {                   /* borrowed */
+    const struct elmo_model *model; /* its tokeniser, and `path` its weights */
+    const char *path;
+    const struct labelled_text *items; /* [n_train + n_dev] */
+    size_t n_train, n_dev;
+    struct team *team;
+    const struct head_net *head;
+    struct progress *progress;
+    FILE *out; /* a line per epoch; NULL: quiet */
+};
+
+/* head_values [head_net_size()]: start and result. *ret_net and *ret_values [net_size()], the
+ * biLM's new tensors, are the caller's: net_done, free. */
+ELMO_MUST_USE int finetune_run(struct net *ret_net, real **ret_values, real *head_values,
+                               const struct finetune *job, const struct finetune_settings *settings,
+                               struct elmo_error *err);
