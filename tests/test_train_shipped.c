@@ -126,10 +126,12 @@ static void shipped_files_measure_as_their_checkpoint_does(void **state)
                "rounded-softmax.safetensors --name tiny --dtype bf16");
     must_train("eval --model rounded.safetensors --softmax rounded-softmax.safetensors --corpus "
                "corpus.txt");
+    size_t n_other = 0;
     for (size_t k = 0; k < ARRAY_LEN(names); k++) {
-        assert_true(figure(names[k]) != expected[k]);
+        n_other += figure(names[k]) != expected[k]; /* as printed, one may be the same by chance */
         assert_true(fabs(figure(names[k]) - expected[k]) < expected[k] * 0.02);
     }
+    assert_true(n_other);
 }
 
 static void a_softmax_of_another_bilm_is_noted(void **state)
