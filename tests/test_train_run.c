@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "checkpoint_open.h"
 #include "commands.h"
@@ -217,6 +218,85 @@ static void what_is_exported_is_served(void **state)
     remove_run(out_b);
 }
 
+/* A member of the exported model's provenance: `group` of the whole, `key` of that. */
+static const json_t *member(const json_t *all, const char *group, const char *key)
+{
+    const json_t *found = json_object_get(json_object_get(all, group), key);
+    if (!found)
+        fail_msg("the provenance has no %s in %s", key, group);
+    return found;
+}
+
+static void an_exported_model_says_how_it_was_trained(void **state)
+{
+    (void)state;
+    struct elmo_model *model;
+    struct elmo_error err = {0};
+    AUTO(mem_free) char *path = temp_path(&dir, "told.safetensors");
+    AUTO(mem_free) char *extra = temp_path(&dir, "extra.json");
+    struct pretrain_settings s = settings_for(out_b, 400);
+    s.seed = 7;
+    assert_int_equal(pretrain_run(&s, NULL), 0);
+    s.resume = true;
+    s.tokens = 500;
+    s.learning_rate = 0.002;
+    assert_int_equal(pretrain_run(&s, NULL), 0);
+    assert_int_equal(text_file_write(extra, "{\"corpus\": \"five sentences\"}", NULL), 0);
+    const struct arguments a = {
+        .checkpoint = checkpoint_path(out_b), .out = path, .name = "tiny", .provenance = extra};
+    assert_int_equal(command_export(&a, &err), 0);
+    struct open_checkpoint c;
+    assert_int_equal(open_checkpoint_init(&c, checkpoint_path(out_b), NULL), 0);
+    assert_int_equal(elmo_model_open(&model, path, &err), 0);
+    json_t *all = json_loads(elmo_model_info(model)->provenance, 0, NULL);
+    static const char p[] = "pretraining";
+    assert_string_equal(json_string_value(json_object_get(all, "corpus")), "five sentences");
+    assert_int_equal(json_integer_value(member(all, p, "seed")), 7);
+    assert_int_equal(json_integer_value(member(all, p, "steps")), c.state.n_steps);
+    assert_int_equal(json_integer_value(member(all, p, "tokens")), c.state.n_tokens);
+    assert_true(json_real_value(member(all, p, "seconds")) > 0);
+    assert_string_equal(json_string_value(member(all, p, "corpus_sha256")), c.state.corpus_sha256);
+    assert_string_equal(json_string_value(member(all, p, "heldout_sha256")),
+                        c.state.heldout_sha256);
+    assert_true(json_string_length(member(all, p, "commit")) > 0);
+    const json_t *settings = member(all, p, "settings");
+    assert_int_equal(json_integer_value(json_object_get(settings, "batch_tokens")), 16);
+    assert_true(json_real_value(json_object_get(settings, "learning_rate")) == 0.002);
+    const json_t *perplexity = member(all, p, "perplexity_heldout");
+    assert_int_equal(json_integer_value(json_object_get(perplexity, "at_step")), c.state.n_steps);
+    assert_true(json_real_value(json_object_get(perplexity, "joint")) > 1);
+    json_decref(all);
+    elmo_model_free(model);
+    assert_string_equal(c.state.init_sha256, "");
+    open_checkpoint_done(&c);
+    remove_run(out_b);
+    s = settings_for(out_b, 100);
+    s.init = path;
+    assert_int_equal(pretrain_run(&s, NULL), 0);
+    assert_int_equal(open_checkpoint_init(&c, checkpoint_path(out_b), NULL), 0);
+    assert_int_equal(strlen(c.state.init_sha256), 64); /* what it began with is told too */
+    open_checkpoint_done(&c);
+    remove_run(out_b);
+}
+
+static void a_provenance_that_is_no_object_is_refused(void **state)
+{
+    (void)state;
+    struct elmo_error err = {0};
+    AUTO(mem_free) char *path = temp_path(&dir, "untold.safetensors");
+    AUTO(mem_free) char *extra = temp_path(&dir, "extra.json");
+    struct stat st;
+    const struct pretrain_settings s = settings_for(out_b, 100);
+    assert_int_equal(pretrain_run(&s, NULL), 0);
+    assert_int_equal(text_file_write(extra, "[1]", NULL), 0);
+    const struct arguments a = {
+        .checkpoint = checkpoint_path(out_b), .out = path, .name = "tiny", .provenance = extra};
+    assert_int_equal(command_export(&a, &err), ELMO_E_FORMAT);
+    assert_non_null(strstr(err.message, "JSON object"));
+    assert_int_equal(stat(path, &st), -1);
+    remove_run(out_b);
+}
+
 /* What command_eval prints; free() it. */
 static void eval_output(const struct arguments *a, char **ret_text)
 {
@@ -312,6 +392,8 @@ int main(void)
         cmocka_unit_test(kill_9_leaves_a_checkpoint_that_goes_on),
         cmocka_unit_test(sigterm_ends_with_a_checkpoint),
         cmocka_unit_test(what_is_exported_is_served),
+        cmocka_unit_test(an_exported_model_says_how_it_was_trained),
+        cmocka_unit_test(a_provenance_that_is_no_object_is_refused),
         cmocka_unit_test(eval_prints_the_perplexities_of_a_text),
         cmocka_unit_test(wrong_inputs_are_named),
         cmocka_unit_test(a_loss_that_is_not_finite_keeps_the_checkpoint),

@@ -34,19 +34,45 @@ static size_t parts_of(const struct checkpoint *c, struct part parts[static 3])
 static char *state_text(const struct checkpoint *c)
 {
     const struct train_state *s = c->state;
+    const struct train_settings *how = &s->settings;
     json_auto_t *json = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:s}", "n_steps", (json_int_t)s->n_steps,
-        "n_tokens", (json_int_t)s->n_tokens, "epoch", (json_int_t)s->epoch, "next_batch",
-        (json_int_t)s->next_batch, "seed", (json_int_t)s->seed, "optimizer_steps",
-        (json_int_t)(c->optimizer ? c->optimizer->n_steps : 0), "seconds", s->seconds,
-        "corpus_sha256", s->corpus_sha256, "heldout_sha256", s->heldout_sha256);
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:s, s:s, s:{s:I, s:I, s:I, s:f, s:f, s:f, s:I}}",
+        "n_steps", (json_int_t)s->n_steps, "n_tokens", (json_int_t)s->n_tokens, "epoch",
+        (json_int_t)s->epoch, "next_batch", (json_int_t)s->next_batch, "seed", (json_int_t)s->seed,
+        "optimizer_steps", (json_int_t)(c->optimizer ? c->optimizer->n_steps : 0), "seconds",
+        s->seconds, "corpus_sha256", s->corpus_sha256, "heldout_sha256", s->heldout_sha256,
+        "init_sha256", s->init_sha256, "settings", "batch_tokens", (json_int_t)how->batch_tokens,
+        "n_samples", (json_int_t)how->n_samples, "threads", (json_int_t)how->threads, "dropout",
+        how->dropout, "learning_rate", how->learning_rate, "max_norm", how->max_norm, "tokens",
+        (json_int_t)how->tokens);
     return json ? json_dumps(json, JSON_COMPACT) : NULL;
+}
+
+/* Files that older trainers wrote have neither of these. */
+static int read_optional(struct train_state *s, json_t *json)
+{
+    json_int_t batch_tokens = 0, n_samples = 0, threads = 0, tokens = 0;
+    const char *init = "";
+    struct train_settings how = {0};
+    if (json_unpack(json, "{s?s, s?{s:I, s:I, s:I, s:F, s:F, s:F, s:I}}", "init_sha256", &init,
+                    "settings", "batch_tokens", &batch_tokens, "n_samples", &n_samples, "threads",
+                    &threads, "dropout", &how.dropout, "learning_rate", &how.learning_rate,
+                    "max_norm", &how.max_norm, "tokens", &tokens))
+        return -1;
+    how.batch_tokens = (uint64_t)batch_tokens;
+    how.n_samples = (uint64_t)n_samples;
+    how.threads = (uint64_t)threads;
+    how.tokens = (uint64_t)tokens;
+    s->settings = how;
+    snprintf(s->init_sha256, sizeof s->init_sha256, "%s", init);
+    return 0;
 }
 
 static int read_state(const struct checkpoint *c, const char *text, struct elmo_error *err)
 {
     json_int_t n_steps, n_tokens, epoch, next_batch, seed, optimizer_steps;
     const char *corpus, *heldout;
+    struct train_state optional = {0};
     double seconds;
     json_auto_t *json = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
     if (!json ||
@@ -54,7 +80,8 @@ static int read_state(const struct checkpoint *c, const char *text, struct elmo_
                     "n_tokens", &n_tokens, "epoch", &epoch, "next_batch", &next_batch, "seed",
                     &seed, "optimizer_steps", &optimizer_steps, "seconds", &seconds,
                     "corpus_sha256", &corpus, "heldout_sha256", &heldout) ||
-        n_steps < 0 || n_tokens < 0 || epoch < 0 || next_batch < 0 || optimizer_steps < 0)
+        n_steps < 0 || n_tokens < 0 || epoch < 0 || next_batch < 0 || optimizer_steps < 0 ||
+        read_optional(&optional, json))
         return elmo_fail(err, ELMO_E_FORMAT,
                          "__metadata__ '" META_STATE "' is missing or wrong: not a checkpoint");
     *c->state = (struct train_state){
@@ -64,7 +91,9 @@ static int read_state(const struct checkpoint *c, const char *text, struct elmo_
         .next_batch = (uint64_t)next_batch,
         .seed = (uint64_t)seed,
         .seconds = seconds,
+        .settings = optional.settings,
     };
+    memcpy(c->state->init_sha256, optional.init_sha256, sizeof optional.init_sha256);
     snprintf(c->state->corpus_sha256, sizeof c->state->corpus_sha256, "%s", corpus);
     snprintf(c->state->heldout_sha256, sizeof c->state->heldout_sha256, "%s", heldout);
     if (c->optimizer)

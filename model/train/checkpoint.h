@@ -4,6 +4,12 @@
  */
 #include "optimizer.h"
 
+struct train_settings { /* of the session that wrote it; batch_tokens 0: not known */
+    uint64_t batch_tokens, n_samples, threads;
+    double dropout, learning_rate, max_norm;
+    uint64_t tokens; /* where the whole run is to end; 0: nowhere */
+};
+
 struct train_state {
     uint64_t n_steps, n_tokens; /* since the start; a token is one prediction per direction */
     uint64_t epoch, next_batch; /* the batch to come */
@@ -11,6 +17,8 @@ struct train_state {
     double seconds;         /* of training, over all sessions */
     char corpus_sha256[65]; /* resuming on another corpus is refused */
     char heldout_sha256[65];
+    char init_sha256[65]; /* bilm_digest() of the model it began with; "": random weights */
+    struct train_settings settings;
 };
 
 struct checkpoint { /* borrowed */

@@ -7,6 +7,7 @@
 #include "lm_softmax.h"
 #include "mapped_file.h"
 #include "model_file.h"
+#include "provenance.h"
 #include "safetensors.h"
 #include "text_file.h"
 
@@ -39,19 +40,33 @@ static enum st_dtype dtype_of(const struct arguments *a)
     return a->dtype && !strcmp(a->dtype, "f32") ? ST_F32 : ST_BF16;
 }
 
+static int describe(char **ret_json, const struct open_checkpoint *c, const struct arguments *a,
+                    struct elmo_error *err)
+{
+    AUTO(mem_free) char *extra = NULL;
+    int r = a->provenance ? text_file_read(&extra, a->provenance, err) : 0;
+    return r ? r : provenance_of_checkpoint(ret_json, a->checkpoint, c, extra, err);
+}
+
 static int write_model(const struct open_checkpoint *c, const struct arguments *a,
-                       const char *provenance, struct elmo_error *err)
+                       struct elmo_error *err)
 {
     enum st_dtype dtype = dtype_of(a);
+    AUTO(mem_free) char *provenance = NULL;
+    int r = describe(&provenance, c, a, err);
+    if (r)
+        return r;
     AUTO(mem_free) struct st_tensor *tensors = calloc(c->net.specs.n_items, sizeof *tensors);
     if (!tensors)
         return elmo_fail_nomem(err);
     size_t n = add_tensors(tensors, 0, c, false, dtype); /* float32 first: they stay aligned */
     n = add_tensors(tensors, n, c, true, dtype);
     const struct st_metadata metadata[] = {
-        {META_FORMAT_VERSION, MODEL_FORMAT_VERSION},       {META_NAME, a->name},
-        {META_TOKENIZER, tokenizer_name(c->tokenizer)},    {META_OPTIONS, c->options_json},
-        {META_PROVENANCE, provenance ? provenance : "{}"},
+        {META_FORMAT_VERSION, MODEL_FORMAT_VERSION},
+        {META_NAME, a->name},
+        {META_TOKENIZER, tokenizer_name(c->tokenizer)},
+        {META_OPTIONS, c->options_json},
+        {META_PROVENANCE, provenance},
     };
     return safetensors_write(a->out, tensors, n, metadata, ARRAY_LEN(metadata), err);
 }
@@ -88,7 +103,6 @@ static int write_softmax(const struct open_checkpoint *c, const struct arguments
 int command_export(const struct arguments *a, struct elmo_error *err)
 {
     struct open_checkpoint c = {0};
-    AUTO(mem_free) char *provenance = NULL;
     struct elmo_model *model = NULL;
     if (!a->checkpoint || !a->out || !a->name)
         return elmo_fail(err, ELMO_E_INVALID, "--checkpoint, --out and --name are needed");
@@ -96,11 +110,9 @@ int command_export(const struct arguments *a, struct elmo_error *err)
         return elmo_fail(err, ELMO_E_INVALID, "--dtype is bf16 or f32");
     if (a->softmax && !strcmp(a->softmax, a->out))
         return elmo_fail(err, ELMO_E_INVALID, "--out and --softmax are two files");
-    int r = a->provenance ? text_file_read(&provenance, a->provenance, err) : 0;
+    int r = open_checkpoint_init(&c, a->checkpoint, err);
     if (!r)
-        r = open_checkpoint_init(&c, a->checkpoint, err);
-    if (!r)
-        r = write_model(&c, a, provenance, err);
+        r = write_model(&c, a, err);
     if (!r && a->softmax)
         r = write_softmax(&c, a, err);
     open_checkpoint_done(&c);

@@ -164,12 +164,45 @@ static int resume(struct run *r, struct elmo_error *err)
     return 0;
 }
 
+static struct train_settings settings_of(const struct pretrain_settings *s)
+{
+    return (struct train_settings){
+        .batch_tokens = s->batch_tokens,
+        .n_samples = s->n_samples,
+        .threads = s->threads,
+        .dropout = s->dropout,
+        .learning_rate = s->learning_rate,
+        .max_norm = s->max_norm,
+        .tokens = s->tokens,
+    };
+}
+
+static bool same_settings(const struct train_settings *a, const struct train_settings *b)
+{
+    return a->batch_tokens == b->batch_tokens && a->n_samples == b->n_samples &&
+           a->threads == b->threads && a->dropout == b->dropout &&
+           a->learning_rate == b->learning_rate && a->max_norm == b->max_norm &&
+           a->tokens == b->tokens;
+}
+
+/* Other settings may be just what is wanted; a run that never stopped would not have them. */
+static void take_settings(struct run *r)
+{
+    const struct train_settings before = r->state.settings;
+    r->state.settings = settings_of(r->settings);
+    if (r->settings->resume && before.batch_tokens && !r->settings->quiet &&
+        !same_settings(&before, &r->state.settings))
+        fprintf(stderr, "note: goes on with other settings than the checkpoint was trained with\n");
+}
+
 /* The weights of --init and --init-softmax over the random ones. */
 static int copy_start(struct run *r, struct elmo_error *err)
 {
     const struct pretrain_settings *s = r->settings;
     size_t n_found = 0;
-    int e = warm_copy_bilm(r->values, &r->net, &r->from, err);
+    int e = bilm_digest(r->state.init_sha256, r->from.model, err);
+    if (!e)
+        e = warm_copy_bilm(r->values, &r->net, &r->from, err);
     if (!e && r->from.has_softmax)
         e = warm_copy_softmax(r->values, &r->net, &r->vocab, &r->from, &n_found, err);
     if (e || s->quiet)
@@ -238,6 +271,8 @@ static int run_init(struct run *r, const struct pretrain_settings *settings, str
         e = make_net(r, err);
     if (!e)
         e = start_weights(r, err);
+    if (!e)
+        take_settings(r);
     warm_files_done(&r->from);
     if (!e)
         e = start_batches(r, err);
