@@ -136,15 +136,15 @@ static void heads_as_the_format_has_them_are_loaded(void **state)
 {
     (void)state;
     static const struct head_case cases[] = {
-        {NULL, NULL, NULL, ON_MIX(1), .says = {0}},
-        {"mix", NULL, "mean", ON_MIX(1), .says = {0}},
-        {"mix", NULL, "mean_max", {2 * MIX, HIDDEN, 2}, .says = {0}},
-        {"mix", "2", "max", ON_MIX(1, .n_ngram_rows = 50), .says = {0}},
-        {"layers", NULL, NULL, ON_LAYERS(1, true), .says = {0}},
-        {"layers", NULL, "mean_max", {2 * LAYERS, HIDDEN, 1, true}, .says = {0}},
-        {"layers", "1", "max", ON_LAYERS(3, true, 1), .says = {0}},
-        {"layers", "4", "mean_max", {2 * LAYERS, HIDDEN, 3, true, 50}, .says = {0}},
-        {"mix", "2", "mean", ON_MIX(1), .says = {0}}, /* an order, and no n-grams */
+        {NULL, NULL, NULL, ON_MIX(1)},
+        {"mix", NULL, "mean", ON_MIX(1)},
+        {"mix", NULL, "mean_max", {2 * MIX, HIDDEN, 2}},
+        {"mix", "2", "max", ON_MIX(1, .n_ngram_rows = 50)},
+        {"layers", NULL, NULL, ON_LAYERS(1, true)},
+        {"layers", NULL, "mean_max", {2 * LAYERS, HIDDEN, 1, true}},
+        {"layers", "1", "max", ON_LAYERS(3, true, 1)},
+        {"layers", "4", "mean_max", {2 * LAYERS, HIDDEN, 3, true, 50}},
+        {"mix", "2", "mean", ON_MIX(1)}, /* an order, and no n-grams */
     };
     for (size_t k = 0; k < ARRAY_LEN(cases); k++) {
         const struct head_case *c = &cases[k];
