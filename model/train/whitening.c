@@ -7,6 +7,7 @@
 #include "error.h"
 
 #define CHUNK_ROWS 256
+#define CONSTANT   1e-5 /* of the mean: a smaller deviation is float32's rounding */
 
 /* LAPACK, which OpenBLAS holds; Debian's package has no header for it. Column-major: a lower
  * triangle of theirs is an upper one of ours. The last argument is the length of each string. */
@@ -39,15 +40,31 @@ static bool covariances(double *covariance, const double *mean, const float *x, 
     return true;
 }
 
-/* A covariance becomes the whitening matrix (upper triangle); ret_sd [dim]. */
-static bool invert(double *a, double *ret_sd, size_t dim, double ridge)
+/* ret_sd [dim]: 0 where a column is constant but for its rounding. false: not finite. */
+static bool deviations(double *ret_sd, const double *covariance, const double *mean, size_t dim)
+{
+    for (size_t d = 0; d < dim; d++) {
+        double sd = sqrt(covariance[d * dim + d]);
+        if (!isfinite(sd))
+            return false;
+        ret_sd[d] = sd > CONSTANT * fabs(mean[d]) ? sd : 0;
+    }
+    return true;
+}
+
+static double correlation(double covariance, double sd_a, double sd_b)
+{
+    return sd_a > 0 && sd_b > 0 ? covariance / (sd_a * sd_b) : 0;
+}
+
+/* A covariance becomes the whitening matrix (upper triangle), its rows still to be divided by sd.
+ */
+static bool invert(double *a, const double *sd, size_t dim, double ridge)
 {
     int n = (int)dim, info = 0;
-    for (size_t d = 0; d < dim; d++)
-        ret_sd[d] = sqrt(a[d * dim + d]) + 1e-9;
     for (size_t i = 0; i < dim; i++)
         for (size_t j = i; j < dim; j++)
-            a[i * dim + j] = a[i * dim + j] / (ret_sd[i] * ret_sd[j]) + (i == j ? ridge : 0);
+            a[i * dim + j] = correlation(a[i * dim + j], sd[i], sd[j]) + (i == j ? ridge : 0);
     /* Row-major upper U with R = U^T U is their column-major lower L = U^T: R = L L^T. Its inverse
      * is lower to them, and read by us the upper triangular inverse(L)^T. */
     dpotrf_("L", &n, a, &n, &info, 1);
@@ -56,11 +73,12 @@ static bool invert(double *a, double *ret_sd, size_t dim, double ridge)
     return !info;
 }
 
+/* The row of a constant column is 0. */
 static void fill(struct whitening *w, const double *mean, const double *sd, const double *inverse)
 {
     for (size_t i = 0; i < w->dim; i++) {
         w->centre[i] = (real)mean[i];
-        for (size_t j = i; j < w->dim; j++)
+        for (size_t j = i; j < w->dim && sd[i] > 0; j++)
             w->matrix[i * w->dim + j] = (real)(inverse[i * w->dim + j] / sd[i]);
     }
 }
@@ -82,7 +100,8 @@ int whitening_init(struct whitening *ret_whitening, const float *x, size_t n, si
         if (!covariances(a, mean, x, n, stride, dim))
             r = elmo_fail_nomem(err);
     }
-    if (!r && !invert(a, sd, dim, ridge))
+    /* LAPACK passes NaN on without a word. */
+    if (!r && (!deviations(sd, a, mean, dim) || !invert(a, sd, dim, ridge)))
         r = elmo_fail(err, ELMO_E_NUMERIC,
                       "the features of the texts are not finite: they cannot be whitened");
     if (r) {

@@ -2,7 +2,8 @@
 /* Pooled features of a biLM are strongly correlated, and what matters of them lies in directions of
  * little variance: z = (x - centre) @ matrix has (nearly) uncorrelated elements of variance 1, and
  * gradient descent on z is quick. The matrix is diag(1 / sd) @ inverse(transpose(Cholesky(R + ridge
- * I))) with R the correlations: a large ridge only standardises. */
+ * I))) with R the correlations: a large ridge only standardises. A column that was constant when
+ * this was learnt has no scale to go by: its row is 0, it is left out. */
 #include "elmo.h"
 #include "real.h"
 
@@ -12,7 +13,7 @@ struct whitening {
     size_t dim;
 };
 
-/* From n rows of x [dim], `stride` floats apart; ridge > 0. */
+/* From n rows of x [dim], `stride` floats apart; ridge > 0. ELMO_E_NUMERIC: x is not finite. */
 ELMO_MUST_USE int whitening_init(struct whitening *ret_whitening, const float *x, size_t n,
                                  size_t stride, size_t dim, double ridge, struct elmo_error *err);
 void whitening_done(struct whitening *whitening); /* {0} is fine */
