@@ -418,6 +418,7 @@ static void what_is_missing_is_asked_for(void **state)
         {START "--options options.json --out run-no", "--vocab, --init-softmax or --resume"},
         {START "--options options.json --init-softmax softmax.safetensors --out run-no",
          "--init-softmax goes with --init"},
+        {"vocab --corpus corpus.txt --quiet --corpus corpus.txt corpus.txt --out v", "twice"},
     };
     for (size_t k = 0; k < ARRAY_LEN(cases); k++) {
         assert_int_equal(train(cases[k].arguments), 2);

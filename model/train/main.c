@@ -9,8 +9,6 @@
 #include "commands.h"
 #include "defs.h"
 
-#define MAX_FILES 4096
-
 static const char usage[] =
     "usage: elmo-train COMMAND [OPTIONS]\n"
     "\n"
@@ -106,7 +104,7 @@ enum kind { FILES_CORPUS, FILES_HELDOUT, TEXT, SIZE, U64, DOUBLE, FLAG, TOKENIZE
 
 struct option_spec {
     const char *name;
-    const char *commands; /* the initials of those that take it: v, p, e, x, i */
+    const char *commands; /* that take it: their letters, see main() */
     enum kind kind;
     size_t offset; /* in struct arguments */
 };
@@ -185,11 +183,14 @@ static bool set_value(struct arguments *a, const struct option_spec *spec, const
     }
 }
 
-/* The values of --corpus or --heldout: all arguments up to the next option. */
+/* The values of --corpus or --heldout: all arguments up to the next option. They stay in argv, so
+ * that they must stand together: -1 if some were there before. */
 static int take_files(struct arguments *a, const struct option_spec *spec, char **argv, int at)
 {
     const char ***files = spec->kind == FILES_CORPUS ? &a->corpus : &a->heldout;
     size_t *n = spec->kind == FILES_CORPUS ? &a->n_corpus : &a->n_heldout;
+    if (*n)
+        return -1;
     *files = (const char **)argv + at;
     while (argv[at] && strncmp(argv[at], "--", 2)) {
         at++;
@@ -214,6 +215,11 @@ static bool parse(struct arguments *a, char command, char **argv)
             *(bool *)((char *)a + spec->offset) = true;
         } else if (spec->kind == FILES_CORPUS || spec->kind == FILES_HELDOUT) {
             at = take_files(a, spec, argv, at);
+            if (at < 0) {
+                fprintf(stderr, "elmo-train %s: %s is there twice: give all its files at once\n",
+                        argv[1], name);
+                return false;
+            }
         } else if (!argv[at] || !set_value(a, spec, argv[at++])) {
             fprintf(stderr, "elmo-train %s: %s has no value, or a wrong one\n", argv[1], name);
             return false;
