@@ -47,6 +47,8 @@ static void *member_main(void *arg)
 
 int team_new(struct team **ret_team, size_t size, struct elmo_error *err)
 {
+    if (size < 1 || size > TEAM_MAX)
+        return elmo_fail(err, ELMO_E_INVALID, "%zu threads: 1 to %u are possible", size, TEAM_MAX);
     struct team *t = calloc(1, sizeof *t);
     if (!t)
         return elmo_fail_nomem(err);

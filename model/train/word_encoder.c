@@ -5,8 +5,6 @@
 #include "error.h"
 #include "token_train.h"
 
-#define MAX_TEAM 64
-
 /* What one member of the team keeps to itself. */
 struct member_state {
     struct arena arena;
@@ -20,7 +18,7 @@ struct word_encoder {
     const struct net *net;
     struct team *team;
     size_t n_encoder; /* elements of the token encoder: the first of the layout */
-    struct member_state members[MAX_TEAM];
+    struct member_state members[TEAM_MAX];
     /* Of the batch at hand: */
     const struct elmo_token *const *words;
     size_t n_words;
@@ -55,7 +53,7 @@ int word_encoder_new(struct word_encoder **ret_encoder, const struct net *net, s
 
 void word_encoder_free(struct word_encoder *e)
 {
-    for (size_t k = 0; e && k < MAX_TEAM; k++) {
+    for (size_t k = 0; e && k < TEAM_MAX; k++) {
         arena_done(&e->members[k].arena);
         free(e->members[k].gradients);
     }
