@@ -366,6 +366,36 @@ static void wrong_inputs_are_named(void **state)
     remove_run(out_b);
 }
 
+static void a_run_goes_on_only_as_what_it_was(void **state)
+{
+    (void)state;
+    AUTO(mem_free) char *other_vocab = temp_path(&dir, "other.txt");
+    AUTO(mem_free) char *other_options = temp_path(&dir, "other.json");
+    AUTO(mem_free) char *words = NULL;
+    AUTO(mem_free) char *changed = strdup(options_json);
+    assert_int_equal(text_file_read(&words, vocab, NULL), 0);
+    char *the = strstr(words, "the\n");
+    assert_non_null(the);
+    memcpy(the, "thy", 3); /* as many words, one of them another */
+    assert_int_equal(text_file_write(other_vocab, words, NULL), 0);
+    memcpy(strstr(changed, "\"proj_clip\": 3"), "\"proj_clip\": 2", 14);
+    assert_int_equal(text_file_write(other_options, changed, NULL), 0);
+    struct pretrain_settings s = settings_for(out_b, 60);
+    assert_int_equal(pretrain_run(&s, NULL), 0);
+    for (int k = 0; k < 3; k++) {
+        static const char *const says[] = {"--options", "--tokenizer", "--vocab"};
+        struct elmo_error err = {0};
+        s = settings_for(out_b, 60);
+        s.resume = true;
+        s.options = k == 0 ? other_options : options;
+        s.tokenizer = k == 1 ? TOKENIZER_WHITESPACE : TOKENIZER_UNICODE;
+        s.vocab = k == 2 ? other_vocab : vocab;
+        assert_int_equal(pretrain_run(&s, &err), ELMO_E_INVALID);
+        assert_non_null(strstr(err.message, says[k]));
+    }
+    remove_run(out_b);
+}
+
 static void a_loss_that_is_not_finite_keeps_the_checkpoint(void **state)
 {
     (void)state;
@@ -396,6 +426,7 @@ int main(void)
         cmocka_unit_test(a_provenance_that_is_no_object_is_refused),
         cmocka_unit_test(eval_prints_the_perplexities_of_a_text),
         cmocka_unit_test(wrong_inputs_are_named),
+        cmocka_unit_test(a_run_goes_on_only_as_what_it_was),
         cmocka_unit_test(a_loss_that_is_not_finite_keeps_the_checkpoint),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

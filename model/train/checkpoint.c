@@ -153,6 +153,32 @@ static int read_tensor(const struct safetensors *file, const struct part *part,
     return 0;
 }
 
+static bool same_json(const char *a, const char *b)
+{
+    json_auto_t *x = json_loads(a, 0, NULL), *y = json_loads(b, 0, NULL);
+    return x && y && json_equal(x, y);
+}
+
+/* The same sizes are not enough: words in another order, or another tokeniser, would go on with the
+ * wrong rows, and say nothing. */
+static int check_same(const struct checkpoint *c, const struct safetensors *file,
+                      struct elmo_error *err)
+{
+    const char *options = safetensors_metadata(file, META_OPTIONS), *other = NULL;
+    const char *tokenizer = safetensors_metadata(file, META_TOKENIZER);
+    const char *vocabulary = safetensors_metadata(file, META_VOCABULARY);
+    if (c->options_json && (!options || !same_json(options, c->options_json)))
+        other = "architecture (--options)";
+    else if (c->tokenizer && (!tokenizer || strcmp(tokenizer, c->tokenizer)))
+        other = "tokeniser (--tokenizer)";
+    else if (c->vocabulary && (!vocabulary || strcmp(vocabulary, c->vocabulary)))
+        other = "vocabulary (--vocab)";
+    if (other)
+        return elmo_fail(err, ELMO_E_INVALID, "cannot resume: the checkpoint has another %s",
+                         other);
+    return 0;
+}
+
 static int read_bytes(const struct checkpoint *c, const void *bytes, size_t n_bytes,
                       struct elmo_error *err)
 {
@@ -160,6 +186,8 @@ static int read_bytes(const struct checkpoint *c, const void *bytes, size_t n_by
     size_t n_parts = parts_of(c, parts);
     AUTO(safetensors_free) struct safetensors *file = NULL;
     int r = safetensors_parse(&file, bytes, n_bytes, err);
+    if (!r)
+        r = check_same(c, file, err);
     for (size_t p = 0; p < n_parts && !r; p++)
         for (size_t k = 0; k < c->net->specs.n_items && !r; k++)
             r = read_tensor(file, &parts[p], c->net, k, err);

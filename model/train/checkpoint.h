@@ -26,6 +26,7 @@ struct checkpoint { /* borrowed */
     real *values;
     struct optimizer *optimizer; /* NULL: weights alone */
     struct train_state *state;
+    /* NULL when reading: whatever the file has. */
     const char *options_json, *tokenizer;
     const char *vocabulary; /* JSON array of V strings */
 };
@@ -35,6 +36,6 @@ struct checkpoint { /* borrowed */
 ELMO_MUST_USE int checkpoint_write(const char *path, const struct checkpoint *checkpoint,
                                    struct elmo_error *err);
 /* Fills values, moments and *state of a checkpoint whose net is set up; sizes and names must fit
- * it. */
+ * it. ELMO_E_INVALID: the file has another architecture, tokeniser or vocabulary. */
 ELMO_MUST_USE int checkpoint_read(const char *path, const struct checkpoint *ret_checkpoint,
                                   struct elmo_error *err);
