@@ -358,6 +358,9 @@ static void wrong_inputs_are_named(void **state)
     assert_non_null(strstr(err.message, "options"));
     s = settings_for(out_b, 60);
     assert_int_equal(pretrain_run(&s, NULL), 0);
+    err = (struct elmo_error){0};
+    assert_int_equal(pretrain_run(&s, &err), ELMO_E_INVALID); /* not over what was learnt */
+    assert_non_null(strstr(err.message, "--resume"));
     s.resume = true;
     s.corpus = s.heldout; /* another text than the checkpoint's */
     err = (struct elmo_error){0};

@@ -90,12 +90,17 @@ static int set_up(void **state)
     return 0;
 }
 
+static int remove_run(const char *names)
+{
+    char command[512];
+    snprintf(command, sizeof command, "cd '%s' && rm -r %s", dir.path, names);
+    return system(command);
+}
+
 static int tear_down(void **state)
 {
     (void)state;
-    char command[512];
-    snprintf(command, sizeof command, "cd '%s' && rm -r run*", dir.path);
-    int r = system(command);
+    int r = remove_run("run*");
     temp_dir_done(&dir);
     return r;
 }
@@ -311,6 +316,7 @@ static void what_is_imported_is_trained_on(void **state)
         must_train(
             "export --checkpoint run-imported/checkpoint.safetensors --out after.safetensors "
             "--name after");
+        assert_int_equal(remove_run("run-imported"), 0);
         convert_case_done(&c);
     }
 }
@@ -374,6 +380,7 @@ static void an_imported_model_is_the_same_function_in_the_trainer(void **state)
         AUTO(mem_free) char *before = temp_path(&c.dir, "imported");
         AUTO(mem_free) char *after = temp_path(&dir, "same.safetensors");
         assert_same_vectors(before, after);
+        assert_int_equal(remove_run("run-same"), 0);
         convert_case_done(&c);
     }
     assert_true(n_no_cnn_proj > 0);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "batches.h"
 #include "bilm_eval.h"
@@ -230,6 +231,21 @@ static int start_weights(struct run *r, struct elmo_error *err)
     return s->init ? copy_start(r, err) : 0;
 }
 
+/* The folder, and that hours of work are not written over by mistake. */
+static int make_out(const struct run *r, struct elmo_error *err)
+{
+    const struct pretrain_settings *s = r->settings;
+    char path[MAX_PATH_BYTES];
+    if (mkdir(s->out, 0777) && errno != EEXIST)
+        return elmo_fail(err, ELMO_E_IO, "cannot make '%.200s': %s", s->out, strerror(errno));
+    out_path(r, "checkpoint.safetensors", path);
+    if (!s->resume && !access(path, F_OK))
+        return elmo_fail(
+            err, ELMO_E_INVALID,
+            "'%.200s' holds a run: --resume goes on with it, another --out begins anew", s->out);
+    return 0;
+}
+
 static int open_start(struct run *r, struct elmo_error *err)
 {
     const struct pretrain_settings *s = r->settings;
@@ -261,10 +277,9 @@ static int run_init(struct run *r, const struct pretrain_settings *settings, str
 {
     *r = (struct run){.settings = settings};
     kernels_init();
-    if (mkdir(settings->out, 0777) && errno != EEXIST)
-        return elmo_fail(err, ELMO_E_IO, "cannot make '%.200s': %s", settings->out,
-                         strerror(errno));
-    int e = open_start(r, err);
+    int e = make_out(r, err);
+    if (!e)
+        e = open_start(r, err);
     if (!e)
         e = load_texts(r, err);
     if (!e)

@@ -8,9 +8,9 @@ struct pretrain_settings {                      /* strings are borrowed */
     const char *const *corpus, *const *heldout; /* files */
     size_t n_corpus, n_heldout;
     const char *vocab, *options; /* files; NULL: those of what the run starts from */
-    const char *out;             /* folder; made if it is not there */
-    const char *init;            /* model file to start from; NULL: random weights */
-    const char *init_softmax;    /* its softmax; NULL: random weights */
+    const char *out;  /* folder, made if it is not there; holds no run but the one to resume */
+    const char *init; /* model file to start from; NULL: random weights */
+    const char *init_softmax; /* its softmax; NULL: random weights */
     enum tokenizer tokenizer;
     bool resume; /* go on from out/checkpoint.safetensors */
     bool quiet;
