@@ -399,6 +399,29 @@ static void a_run_goes_on_only_as_what_it_was(void **state)
     remove_run(out_b);
 }
 
+/* One step that ruins the weights, and ends the run: no loss comes after it. */
+static void a_perplexity_that_is_not_finite_keeps_the_checkpoint(void **state)
+{
+    (void)state;
+    struct elmo_error err = {0};
+    struct pretrain_settings s = settings_for(out_b, 60);
+    assert_int_equal(pretrain_run(&s, NULL), 0);
+    struct open_checkpoint before, after;
+    assert_int_equal(open_checkpoint_init(&before, checkpoint_path(out_b), NULL), 0);
+    s.resume = true;
+    s.tokens = 0;
+    s.hours = 1e-9;
+    s.learning_rate = 1e38;
+    assert_int_equal(pretrain_run(&s, &err), ELMO_E_NUMERIC);
+    assert_non_null(strstr(err.message, "perplexity"));
+    assert_int_equal(open_checkpoint_init(&after, checkpoint_path(out_b), NULL), 0);
+    assert_int_equal(after.state.n_steps, before.state.n_steps);
+    assert_memory_equal(after.values, before.values, net_size(&before.net) * sizeof(real));
+    open_checkpoint_done(&before);
+    open_checkpoint_done(&after);
+    remove_run(out_b);
+}
+
 static void a_loss_that_is_not_finite_keeps_the_checkpoint(void **state)
 {
     (void)state;
@@ -430,6 +453,7 @@ int main(void)
         cmocka_unit_test(eval_prints_the_perplexities_of_a_text),
         cmocka_unit_test(wrong_inputs_are_named),
         cmocka_unit_test(a_run_goes_on_only_as_what_it_was),
+        cmocka_unit_test(a_perplexity_that_is_not_finite_keeps_the_checkpoint),
         cmocka_unit_test(a_loss_that_is_not_finite_keeps_the_checkpoint),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -337,6 +337,14 @@ static double learning_rate(const struct run *r)
     return rate;
 }
 
+static int fail_not_finite(const struct run *r, const char *what, struct elmo_error *err)
+{
+    return elmo_fail(err, ELMO_E_NUMERIC,
+                     "step %llu: %s is not finite; the last checkpoint is good: try a lower "
+                     "--learning-rate",
+                     (unsigned long long)r->state.n_steps, what);
+}
+
 static int train_step(struct run *r, struct elmo_error *err)
 {
     struct bilm_batch batch;
@@ -352,11 +360,7 @@ static int train_step(struct run *r, struct elmo_error *err)
     double loss = (result.loss[0] + result.loss[1]) / 2;
     double norm = optimizer_step(&r->optimizer, r->values, r->gradients, &result, &step);
     if (!isfinite(loss) || !isfinite(norm))
-        return elmo_fail(
-            err, ELMO_E_NUMERIC,
-            "step %llu: the loss or its gradient is not finite; the last checkpoint is "
-            "good: try a lower --learning-rate",
-            (unsigned long long)r->state.n_steps);
+        return fail_not_finite(r, "the loss or its gradient", err);
     r->loss_sum += loss;
     r->n_loss++;
     r->state.n_steps++;
@@ -411,12 +415,15 @@ static int plot_curve(struct run *r, struct elmo_error *err)
     return e;
 }
 
-/* Held-out perplexity, a point of the curve, a checkpoint. */
+/* Held-out perplexity, a point of the curve, a checkpoint. A signal does not wait for the first
+ * two. */
 static int evaluate(struct run *r, struct elmo_error *err)
 {
     struct bilm_score score = {0};
     for (size_t k = 0; k < r->heldout_batches.n_batches; k++) {
         struct bilm_batch batch;
+        if (stop_signal)
+            return write_checkpoint(r, err);
         batches_fill(&r->heldout_batches, k, &batch);
         show(r, "held-out");
         int e = bilm_eval_add(r->eval, &score, r->values, &batch, err);
@@ -435,6 +442,8 @@ static int evaluate(struct run *r, struct elmo_error *err)
         .perplexity_backward = bilm_perplexity(&score, 1),
         .perplexity = bilm_joint_perplexity(&score),
     };
+    if (!isfinite(point.perplexity)) /* weights that must not become a checkpoint */
+        return fail_not_finite(r, "the held-out perplexity", err);
     r->loss_sum = 0;
     r->n_loss = 0;
     r->next_eval = r->state.n_tokens + r->settings->eval_tokens;
