@@ -215,6 +215,14 @@ static void what_is_exported_is_served(void **state)
         assert_string_equal(elmo_model_info(model)->dtype, a.dtype);
         elmo_model_free(model);
     }
+    const struct arguments bad = {
+        .checkpoint = checkpoint_path(out_b), .out = path, .name = "not\na name"};
+    assert_int_equal(command_export(&bad, &err), ELMO_E_FORMAT); /* elmod would not open it */
+    assert_int_equal(elmo_model_open(&model, path, NULL), 0);    /* the older file is there */
+    assert_string_equal(elmo_model_info(model)->name, "tiny");
+    elmo_model_free(model);
+    AUTO(mem_free) char *left = temp_path(&dir, "model.safetensors.new");
+    assert_int_equal(access(left, F_OK), -1);
     remove_run(out_b);
 }
 

@@ -1,13 +1,12 @@
 #include "import.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "error.h"
 #include "hdf5_file.h"
 #include "model_file.h"
+#include "model_replace.h"
 #include "tensor_specs.h"
 #include "text_file.h"
 
@@ -15,7 +14,6 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "floats are written as they lie in memory");
 
 DEFINE_AUTO(json_decref, json_t *);
-DEFINE_AUTO(elmo_model_free, struct elmo_model *);
 
 /* One model on its way from HDF5 to safetensors. */
 struct import {
@@ -247,8 +245,9 @@ static int note_all_unused(const struct import *import, struct elmo_error *err)
 
 /* ---- The model file ---- */
 
-static int write_file(const struct import *import, const char *path, struct elmo_error *err)
+static int write_file(void *arg, const char *path, struct elmo_error *err)
 {
+    struct import *import = arg;
     const struct import_job *job = import->job;
     struct st_metadata metadata[10] = {
         {META_FORMAT_VERSION, MODEL_FORMAT_VERSION},
@@ -267,28 +266,8 @@ static int write_file(const struct import *import, const char *path, struct elmo
         if (job->ngram_order)
             metadata[n++] = (struct st_metadata){META_NGRAM_ORDER, job->ngram_order};
     }
-    return safetensors_write(path, import->tensors, import->n_tensors, metadata, n, err);
-}
-
-/* Writes OUT.new, opens it as elmod would, and only then renames it to OUT. */
-static int write_checked_file(struct import *import, struct elmo_error *err)
-{
-    const char *out = import->job->out;
-    size_t new_bytes = strlen(out) + sizeof ".new";
-    AUTO(mem_free) char *new_path = malloc(new_bytes);
-    if (!new_path)
-        return elmo_fail_nomem(err);
-    snprintf(new_path, new_bytes, "%s.new", out);
-    int r = write_file(import, new_path, err);
+    int r = safetensors_write(path, import->tensors, import->n_tensors, metadata, n, err);
     free_tensors(import); /* the model that is opened next may be as large */
-    if (r)
-        return r;
-    AUTO(elmo_model_free) struct elmo_model *model = NULL;
-    r = elmo_model_open(&model, new_path, err);
-    if (!r && rename(new_path, out))
-        r = elmo_fail(err, ELMO_E_IO, "cannot write '%.200s': %s", out, strerror(errno));
-    if (r)
-        unlink(new_path);
     return r;
 }
 
@@ -302,5 +281,5 @@ int import_run(const struct import_job *job, FILE *notes, struct elmo_error *err
         r = read_tensors(&import, err);
     if (!r)
         r = note_all_unused(&import, err);
-    return r ? r : write_checked_file(&import, err);
+    return r ? r : model_replace(job->out, write_file, &import, err);
 }

@@ -7,6 +7,7 @@
 #include "lm_softmax.h"
 #include "mapped_file.h"
 #include "model_file.h"
+#include "model_replace.h"
 #include "provenance.h"
 #include "safetensors.h"
 #include "text_file.h"
@@ -48,9 +49,18 @@ static int describe(char **ret_json, const struct open_checkpoint *c, const stru
     return r ? r : provenance_of_checkpoint(ret_json, a->checkpoint, c, extra, err);
 }
 
-static int write_model(const struct open_checkpoint *c, const struct arguments *a,
-                       struct elmo_error *err)
+/* For model_replace(). */
+struct export
 {
+    const struct open_checkpoint *checkpoint;
+    const struct arguments *arguments;
+};
+
+static int write_model(void *arg, const char *path, struct elmo_error *err)
+{
+    const struct export *export = arg;
+    const struct open_checkpoint *c = export->checkpoint;
+    const struct arguments *a = export->arguments;
     enum st_dtype dtype = dtype_of(a);
     AUTO(mem_free) char *provenance = NULL;
     int r = describe(&provenance, c, a, err);
@@ -68,7 +78,7 @@ static int write_model(const struct open_checkpoint *c, const struct arguments *
         {META_OPTIONS, c->options_json},
         {META_PROVENANCE, provenance},
     };
-    return safetensors_write(a->out, tensors, n, metadata, ARRAY_LEN(metadata), err);
+    return safetensors_write(path, tensors, n, metadata, ARRAY_LEN(metadata), err);
 }
 
 /* The softmax of the checkpoint, for the model file that was just written. */
@@ -103,7 +113,7 @@ static int write_softmax(const struct open_checkpoint *c, const struct arguments
 int command_export(const struct arguments *a, struct elmo_error *err)
 {
     struct open_checkpoint c = {0};
-    struct elmo_model *model = NULL;
+    struct export export = {&c, a};
     if (!a->checkpoint || !a->out || !a->name)
         return elmo_fail(err, ELMO_E_INVALID, "--checkpoint, --out and --name are needed");
     if (a->dtype && strcmp(a->dtype, "bf16") && strcmp(a->dtype, "f32"))
@@ -112,12 +122,9 @@ int command_export(const struct arguments *a, struct elmo_error *err)
         return elmo_fail(err, ELMO_E_INVALID, "--out and --softmax are two files");
     int r = open_checkpoint_init(&c, a->checkpoint, err);
     if (!r)
-        r = write_model(&c, a, err);
+        r = model_replace(a->out, write_model, &export, err);
     if (!r && a->softmax)
         r = write_softmax(&c, a, err);
     open_checkpoint_done(&c);
-    if (!r) /* what elmod would say of it */
-        r = elmo_model_open(&model, a->out, err);
-    elmo_model_free(model);
     return r;
 }

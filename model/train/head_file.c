@@ -7,6 +7,7 @@
 #include "error.h"
 #include "mapped_file.h"
 #include "model_file.h"
+#include "model_replace.h"
 #include "safetensors.h"
 
 #define N_HEAD_TENSORS  7
@@ -138,8 +139,9 @@ static int labels_text(struct parts *p, struct elmo_error *err)
     return p->labels ? 0 : elmo_fail_nomem(err);
 }
 
-static int write_parts(struct parts *p, struct elmo_error *err)
+static int write_parts(void *arg, const char *path, struct elmo_error *err)
 {
+    const struct parts *p = arg;
     const struct head_file *job = p->job;
     const struct trained_head *head = job->head;
     char order[2] = {(char)('0' + (head ? head->ngram_order : 0))};
@@ -156,13 +158,12 @@ static int write_parts(struct parts *p, struct elmo_error *err)
         {META_HEAD_INPUT, head && head->shape.all_layers ? "layers" : "mix"},
         {META_NGRAM_ORDER, order},
     };
-    return safetensors_write(job->out, p->tensors, p->n_tensors, metadata, n, err);
+    return safetensors_write(path, p->tensors, p->n_tensors, metadata, n, err);
 }
 
 int head_file_write(const struct head_file *file, struct elmo_error *err)
 {
     struct parts p = {.job = file};
-    struct elmo_model *model = NULL;
     struct options options;
     int r = open_source(&p, err);
     if (!r)
@@ -178,11 +179,8 @@ int head_file_write(const struct head_file *file, struct elmo_error *err)
     }
     if (!r) {
         add_ngrams(&p);
-        r = write_parts(&p, err);
+        r = model_replace(file->out, write_parts, &p, err);
     }
     parts_done(&p);
-    if (!r) /* what elmod would say of it */
-        r = elmo_model_open(&model, file->out, err);
-    elmo_model_free(model);
     return r;
 }

@@ -1,7 +1,7 @@
 #pragma once
 /* A model file with a new sentiment head: all tensors of the biLM as they lie in the model it was
  * trained on (or new ones, where they were tuned too), the head's in float32, its table of n-grams
- * in bf16. Written atomically, then opened as elmod will open it. */
+ * in bf16. It takes the place of an older file only once elmod could open it. */
 #include "elmo.h"
 #include "net.h"
 #include "ngram_model.h"
