@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "labelled.h"
 #include "random_model.h"
@@ -226,6 +227,38 @@ static void a_head_may_replace_that_of_its_own_file(void **state)
     fixture_done(&f);
 }
 
+/* Every text learns, none chooses; the file says so and what else it was made with. */
+static void without_development_texts_none_are_scored(void **state)
+{
+    (void)state;
+    for (size_t n_labels = 2; n_labels <= 3; n_labels++) {
+        struct fixture f;
+        struct elmo_error err = {0};
+        struct elmo_model *model = NULL;
+        fixture_init(&f, n_labels);
+        struct sentiment_settings s = settings_of(&f, SENTIMENT_NOTEBOOK);
+        s.dev_share = 0;
+        s.seed = 3;
+        s.finetune = n_labels == 3;
+        s.finetune_epochs = 1;
+        must(sentiment_run(&s, &err), &err);
+        must(elmo_model_open(&model, f.out, &err), &err);
+        json_t *all = json_loads(elmo_model_info(model)->provenance, 0, NULL);
+        const json_t *head = json_object_get(all, "sentiment");
+        assert_int_equal(json_integer_value(json_object_get(head, "texts_train")), N_TEXTS);
+        assert_int_equal(json_integer_value(json_object_get(head, "texts_dev")), 0);
+        assert_null(json_object_get(head, "accuracy_dev"));
+        assert_int_equal(json_is_true(json_object_get(head, "fine_tuned")), s.finetune);
+        assert_true(json_string_length(json_object_get(head, "commit")) > 0);
+        const json_t *settings = json_object_get(head, "settings");
+        assert_int_equal(json_integer_value(json_object_get(settings, "seed")), 3);
+        assert_int_equal(json_integer_value(json_object_get(settings, "words")), 150);
+        json_decref(all);
+        elmo_model_free(model);
+        fixture_done(&f);
+    }
+}
+
 static void errors_name_what_is_wrong_and_leave_no_file(void **state)
 {
     (void)state;
@@ -264,6 +297,7 @@ int main(void)
         cmocka_unit_test(fine_tuning_learns_what_one_frozen_epoch_cannot),
         cmocka_unit_test(the_same_seed_gives_the_same_file),
         cmocka_unit_test(a_head_may_replace_that_of_its_own_file),
+        cmocka_unit_test(without_development_texts_none_are_scored),
         cmocka_unit_test(errors_name_what_is_wrong_and_leave_no_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -131,9 +131,7 @@ static int learn(struct tuning *t, struct elmo_error *err)
     const struct optimizer_settings step = {s->learning_rate * rate_share(t), MAX_NORM};
     double norm = optimizer_step(&t->optimizer, t->values, t->gradients, &no_softmax, &step);
     if (!isfinite(norm))
-        return elmo_fail(err, ELMO_E_NUMERIC,
-                         "fine-tuning: the gradient is not finite at step %zu: try a lower "
-                         "--learning-rate",
+        return elmo_fail(err, ELMO_E_NUMERIC, "fine-tuning: the gradient is not finite at step %zu",
                          t->n_steps);
     adam_step(&t->adam, t->head_values, t->head_gradients, s->head_learning_rate * rate_share(t), 0,
               0);

@@ -4,10 +4,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "bulk_run.h"
 #include "calibration.h"
-#include "classification.h"
+#include "commit.h"
 #include "error.h"
 #include "finetune.h"
 #include "head_file.h"
@@ -15,6 +15,7 @@
 #include "kernels/kernels.h"
 #include "model.h"
 #include "ngram_model.h"
+#include "provenance.h"
 #include "sentiment_print.h"
 #include "text_features.h"
 #include "whitening.h"
@@ -194,17 +195,29 @@ static int fit_frozen(struct job *j, struct elmo_error *err)
 
 /* ---- Fine-tuning ---- */
 
-/* A model file of the tuned biLM alone, at `out`: what is measured next is what will be served. */
-static int write_tuned(const struct job *j, struct elmo_error *err)
+/* A model file of the tuned biLM alone: what is measured next is what will be served. The file has
+ * no name once it is open, so that none is left behind. */
+static int open_tuned(struct elmo_model **ret_model, const struct job *j, struct elmo_error *err)
 {
+    const char *out = j->settings->out;
+    size_t n_bytes = strlen(out) + sizeof ".tuned";
+    AUTO(mem_free) char *path = malloc(n_bytes);
+    if (!path)
+        return elmo_fail_nomem(err);
+    snprintf(path, n_bytes, "%s.tuned", out);
     const struct head_file file = {
         .model = j->settings->model,
-        .out = j->settings->out,
+        .out = path,
         .provenance = elmo_model_info(j->model)->provenance,
         .net = &j->tuned_net,
         .values = j->tuned,
     };
-    return head_file_write(&file, err);
+    int r = head_file_write(&file, err);
+    if (r)
+        return r;
+    r = elmo_model_open(ret_model, path, err);
+    unlink(path);
+    return r;
 }
 
 /* The development texts' logits anew, from the file. */
@@ -214,7 +227,7 @@ static int score_tuned(struct job *j, struct elmo_error *err)
     struct text_features f = {0};
     struct head_net net = j->net;
     const struct labelled_text *dev = j->set.items + j->n_train;
-    int r = elmo_model_open(&tuned, j->settings->out, err);
+    int r = open_tuned(&tuned, j, err);
     if (!r)
         r = text_features_init(&f, tuned, dev, j->n_dev, j->team, &j->progress, err);
     progress_clear(&j->progress);
@@ -250,8 +263,6 @@ static int tune(struct job *j, struct elmo_error *err)
     if (s->finetune_epochs)
         how.n_epochs = s->finetune_epochs;
     int r = finetune_run(&j->tuned_net, &j->tuned, j->values, &job, &how, err);
-    if (!r)
-        r = write_tuned(j, err);
     return r || !j->n_dev ? r : score_tuned(j, err);
 }
 
@@ -321,27 +332,33 @@ static int fold(struct job *j, struct elmo_error *err)
 
 /* ---- Writing ---- */
 
-/* The biLM's provenance with how this head came about. */
-static int describe(struct job *j, struct elmo_error *err)
+static json_t *settings_json(const struct job *j)
 {
     const struct sentiment_settings *s = j->settings;
-    const struct head_fit_score dev = head_score(
-        j->deep_logits, j->n_outputs, j->set.items + j->n_train, j->n_dev ? j->n_dev : 1);
-    json_auto_t *all = json_loads(elmo_model_info(j->model)->provenance, 0, NULL);
-    json_t *head =
-        json_pack("{s:s, s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:I}", "trained_with",
-                  "elmo-train sentiment", "head", s->head == SENTIMENT_BEST ? "best" : "notebook",
-                  "texts_train", (json_int_t)j->n_train, "texts_dev", (json_int_t)j->n_dev, "seed",
-                  (json_int_t)s->seed, "texts_sha256", j->set.sha256, "words", (json_int_t)s->words,
-                  "ngram_order", (json_int_t)s->ngram_order, "epochs", (json_int_t)s->epochs);
-    if (head && j->n_dev && json_object_set_new(head, "accuracy_dev", json_real(dev.accuracy)))
-        head = NULL;
-    if (head && json_object_set_new(head, "fine_tuned", json_boolean(j->tuned)))
-        head = NULL;
-    if (!all || json_object_set_new(all, "sentiment", head))
-        return elmo_fail_nomem(err);
-    j->provenance = json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(6));
-    return j->provenance ? 0 : elmo_fail_nomem(err);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I}", "words", (json_int_t)s->words,
+                     "limit", (json_int_t)s->limit, "epochs", (json_int_t)s->epochs,
+                     "finetune_epochs", (json_int_t)s->finetune_epochs, "ngram_order",
+                     (json_int_t)s->ngram_order, "learning_rate", s->learning_rate, "dev_share",
+                     s->dev_share, "threads", (json_int_t)s->threads, "seed", (json_int_t)s->seed);
+}
+
+/* How this head came about; NULL: out of memory. */
+static json_t *head_json(const struct job *j)
+{
+    const struct labelled_text *dev = j->set.items + j->n_train;
+    json_t *head = json_pack(
+        "{s:s, s:s, s:s, s:b, s:I, s:I, s:s, s:o}", "trained_with", "elmo-train sentiment",
+        "commit", train_commit, "head", j->settings->head == SENTIMENT_BEST ? "best" : "notebook",
+        "fine_tuned", j->tuned != NULL, "texts_train", (json_int_t)j->n_train, "texts_dev",
+        (json_int_t)j->n_dev, "texts_sha256", j->set.sha256, "settings", settings_json(j));
+    if (!head || !j->n_dev)
+        return head;
+    const struct head_fit_score score = head_score(j->deep_logits, j->n_outputs, dev, j->n_dev);
+    if (!json_object_set_new(head, "accuracy_dev", json_real(score.accuracy)) &&
+        !json_object_set_new(head, "log_loss_dev", json_real(score.loss)))
+        return head;
+    json_decref(head);
+    return NULL;
 }
 
 static int write_file(struct job *j, struct elmo_error *err)
@@ -391,7 +408,8 @@ int sentiment_run(const struct sentiment_settings *settings, struct elmo_error *
     if (!r)
         r = fold(&j, err);
     if (!r)
-        r = describe(&j, err);
+        r = provenance_add(&j.provenance, elmo_model_info(j.model)->provenance, "sentiment",
+                           head_json(&j), err);
     if (!r)
         r = write_file(&j, err);
     job_done(&j);
