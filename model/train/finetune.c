@@ -187,6 +187,17 @@ static int score_dev(struct tuning *t, struct head_fit_score *ret_dev, struct el
     return r;
 }
 
+static void print_epoch(const struct tuning *t, size_t epoch, const struct head_fit_score *train,
+                        const struct head_fit_score *dev)
+{
+    FILE *out = t->job->out;
+    fprintf(out, "Fine-tuning %zu/%zu - loss: %.4f - accuracy: %.4f", epoch + 1,
+            t->settings->n_epochs, train->loss, train->accuracy);
+    if (t->job->n_dev)
+        fprintf(out, " - val_loss: %.4f - val_accuracy: %.4f", dev->loss, dev->accuracy);
+    fputc('\n', out);
+}
+
 static int run(struct tuning *t, struct elmo_error *err)
 {
     double best_loss = INFINITY;
@@ -201,11 +212,7 @@ static int run(struct tuning *t, struct elmo_error *err)
             return r;
         progress_clear(t->job->progress);
         if (t->job->out)
-            fprintf(t->job->out,
-                    "Fine-tuning %zu/%zu - loss: %.4f - accuracy: %.4f - val_loss: %.4f - "
-                    "val_accuracy: %.4f\n",
-                    epoch + 1, t->settings->n_epochs, train.loss, train.accuracy, dev.loss,
-                    dev.accuracy);
+            print_epoch(t, epoch, &train, &dev);
         if (t->job->n_dev && dev.loss >= best_loss)
             continue;
         best_loss = dev.loss;
