@@ -46,7 +46,9 @@ static int open_source(struct parts *p, struct elmo_error *err)
     if (r)
         return r;
     size_t n_ngrams = head ? head->shape.n_ngram_rows * head->shape.output_dim : 0;
-    p->tensors = calloc(safetensors_n_tensors(p->source) + N_HEAD_TENSORS, sizeof *p->tensors);
+    size_t n_tensors = safetensors_n_tensors(p->source) + N_HEAD_TENSORS;
+    p->tensors =
+        calloc(n_tensors + (job->values ? job->net->specs.n_items : 0), sizeof *p->tensors);
     p->tuned = job->values ? calloc(job->net->n_dense, sizeof *p->tuned) : NULL;
     p->ngrams = n_ngrams ? calloc(n_ngrams, sizeof *p->ngrams) : NULL;
     if (!p->tensors || (job->values && !p->tuned) || (n_ngrams && !p->ngrams))
@@ -89,6 +91,24 @@ static int add_bilm(struct parts *p, bool f32, struct elmo_error *err)
         p->tensors[p->n_tensors++] = t;
     }
     return 0;
+}
+
+/* A projection that the source leaves out, being the identity, is none once it was tuned. */
+static void add_tuned_projections(struct parts *p)
+{
+    const struct net *net = p->job->net;
+    for (size_t k = 0; p->tuned && net->offsets[k] < net->n_dense; k++) {
+        const struct tensor_spec *spec = &net->specs.items[k];
+        if (safetensors_find(p->source, spec->name))
+            continue;
+        struct st_tensor t = {.name = spec->name,
+                              .dtype = ST_F32,
+                              .n_dims = spec->n_dims,
+                              .data = (const unsigned char *)(p->tuned + net->offsets[k]),
+                              .n_bytes = (net->offsets[k + 1] - net->offsets[k]) * sizeof(float)};
+        memcpy(t.dims, spec->dims, spec->n_dims * sizeof *t.dims);
+        p->tensors[p->n_tensors++] = t;
+    }
 }
 
 /* columns 0: a vector. */
@@ -173,6 +193,7 @@ int head_file_write(const struct head_file *file, struct elmo_error *err)
     if (!r)
         r = add_bilm(&p, true, err);
     if (!r) { /* float32 first: it stays aligned */
+        add_tuned_projections(&p);
         if (file->head)
             add_head(&p, options.n_layers);
         r = add_bilm(&p, false, err);
