@@ -129,6 +129,38 @@ static real exponentials(real *restrict logits, real *target, real *ret_greatest
     return sum_of(logits, n) + *target;
 }
 
+/* ---- Max over time ---- */
+
+/* LANES columns at once, of rows [n_rows, n]; n_columns <= LANES of them are there. */
+static void lane_maxima(real *restrict greatest, uint16_t *restrict argmax,
+                        const real *restrict rows, size_t n_rows, size_t n, size_t n_columns)
+{
+    real best[LANES];
+    int32_t best_row[LANES] = {0};
+    for (size_t i = 0; i < n_columns; i++)
+        best[i] = rows[i];
+    for (size_t row = 1; row < n_rows; row++) {
+        const real *restrict x = rows + row * n;
+        for (size_t i = 0; i < n_columns; i++) {
+            best_row[i] = x[i] > best[i] ? (int32_t)row : best_row[i];
+            best[i] = x[i] > best[i] ? x[i] : best[i];
+        }
+    }
+    for (size_t i = 0; i < n_columns; i++) {
+        greatest[i] = best[i];
+        argmax[i] = (uint16_t)best_row[i];
+    }
+}
+
+static void column_maxima(real *greatest, uint16_t *argmax, const real *rows, size_t n_rows,
+                          size_t n)
+{
+    size_t k = 0;
+    for (; n - k >= LANES; k += LANES)
+        lane_maxima(greatest + k, argmax + k, rows + k, n_rows, n, LANES);
+    lane_maxima(greatest + k, argmax + k, rows + k, n_rows, n, n - k);
+}
+
 /* ---- Highways ---- */
 
 static void highway_forward(real *restrict next, real *restrict gate, real *restrict transform,
@@ -203,6 +235,7 @@ const struct loops ISA_NAME(loops) = {
     .cell_backward = cell_backward,
     .drop = drop,
     .exponentials = exponentials,
+    .column_maxima = column_maxima,
     .highway_forward = highway_forward,
     .highway_backward = highway_backward,
     .dot = dot,

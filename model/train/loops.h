@@ -29,6 +29,9 @@ struct loops {
      * `hidden`, if there is one (< n), counts as -infinity. Returns the sum of all. */
     real (*exponentials)(real *logits, real *target, real *ret_greatest, const real *offsets,
                          size_t n, size_t hidden);
+    /* Greatest of each of n columns over rows [n_rows, n], and the first row that has it. */
+    void (*column_maxima)(real *greatest, uint16_t *argmax, const real *rows, size_t n_rows,
+                          size_t n);
     /* next = g t + (1 - g) y, with gate g from its pre-activation to its sigmoid, transform t from
      * its pre-activation to its relu. */
     void (*highway_forward)(real *next, real *gate, real *transform, const real *y, size_t n);

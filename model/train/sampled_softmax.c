@@ -4,8 +4,8 @@
 
 #include "loops.h"
 
-/* Rows of logits worked on at once: [CHUNK_ROWS, S] stays in cache. */
-#define CHUNK_ROWS 128
+/* Rows of logits worked on at once: [CHUNK_ROWS, S] stays in the outer cache. */
+#define CHUNK_ROWS 256
 
 /* P(id) of the log-uniform distribution over V ids: as word counts fall, by Zipf's law. */
 static double log_uniform_probability(uint32_t id, size_t V)

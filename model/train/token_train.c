@@ -65,14 +65,9 @@ static real activation_slope(real y, enum activation activation)
 static void max_over_time(real *y, uint16_t *argmax, const real *products, size_t rows,
                           const real *bias, size_t n_filters, enum activation activation)
 {
-    for (size_t n = 0; n < n_filters; n++) {
-        size_t best = 0;
-        for (size_t row = 1; row < rows; row++)
-            if (products[row * n_filters + n] > products[best * n_filters + n])
-                best = row;
-        argmax[n] = (uint16_t)best;
-        y[n] = activate(products[best * n_filters + n] + bias[n], activation);
-    }
+    loops_best()->column_maxima(y, argmax, products, rows, n_filters);
+    for (size_t n = 0; n < n_filters; n++)
+        y[n] = activate(y[n] + bias[n], activation);
 }
 
 static void conv_forward(const struct conv_scratch *s, const struct token_tape *tape, size_t first,
