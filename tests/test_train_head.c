@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "cross_entropy.h"
 #include "head_net.h"
 
 #ifndef TRAIN_DOUBLE
@@ -168,10 +169,38 @@ static void a_mix_of_means_is_the_mean_of_the_mixes(void **state)
     free(f);
 }
 
+static void cross_entropy_is_minus_the_logarithm_of_the_probability(void **state)
+{
+    (void)state;
+    for (uint32_t label = 0; label < 3; label++) {
+        const double logits[3] = {0.3, -1.1, 2.4};
+        double z[3], sum = exp(logits[0]) + exp(logits[1]) + exp(logits[2]);
+        memcpy(z, logits, sizeof z);
+        assert_true(fabs(cross_entropy(z, 3, label) + log(exp(logits[label]) / sum)) < 1e-14);
+        for (uint32_t k = 0; k < 3; k++)
+            assert_true(fabs(z[k] - (exp(logits[k]) / sum - (k == label))) < 1e-14);
+    }
+    for (uint32_t label = 0; label < 2; label++) { /* one logit: as two of them, the first 0 */
+        double one = 0.7, two[2] = {0, 0.7};
+        assert_true(fabs(cross_entropy(&one, 1, label) - cross_entropy(two, 2, label)) < 1e-14);
+        assert_true(fabs(one - two[1]) < 1e-14);
+    }
+}
+
+static void cross_entropy_of_far_logits_is_finite(void **state)
+{
+    (void)state;
+    double one = -2000, many[2] = {2000, -2000};
+    assert_true(cross_entropy(&one, 1, 1) == 2000 && one == -1);
+    assert_true(cross_entropy(many, 2, 1) == 4000 && many[0] == 1 && many[1] == -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_those_of_central_differences),
+        cmocka_unit_test(cross_entropy_is_minus_the_logarithm_of_the_probability),
+        cmocka_unit_test(cross_entropy_of_far_logits_is_finite),
         cmocka_unit_test(a_mix_of_means_is_the_mean_of_the_mixes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

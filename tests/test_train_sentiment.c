@@ -253,6 +253,8 @@ static void without_development_texts_none_are_scored(void **state)
         const json_t *settings = json_object_get(head, "settings");
         assert_int_equal(json_integer_value(json_object_get(settings, "seed")), 3);
         assert_int_equal(json_integer_value(json_object_get(settings, "words")), 150);
+        assert_int_equal(json_integer_value(json_object_get(settings, "finetune_epochs")),
+                         s.finetune);
         json_decref(all);
         elmo_model_free(model);
         fixture_done(&f);

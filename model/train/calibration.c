@@ -1,30 +1,14 @@
 #include "calibration.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "adam.h"
+#include "cross_entropy.h"
 #include "error.h"
 
 #define MIN_TEXTS 20
 #define N_STEPS   2000
 #define RATE      0.02
-
-/* d mean loss / d logits of one text, in place. */
-static void loss_gradient(double *z, size_t n_outputs, uint32_t label, size_t n)
-{
-    double greatest = z[0], sum = 0;
-    if (n_outputs == 1) {
-        z[0] = (1 / (1 + exp(-z[0])) - label) / (double)n;
-        return;
-    }
-    for (size_t k = 1; k < n_outputs; k++)
-        greatest = fmax(greatest, z[k]);
-    for (size_t k = 0; k < n_outputs; k++)
-        sum += z[k] = exp(z[k] - greatest);
-    for (size_t k = 0; k < n_outputs; k++)
-        z[k] = (z[k] / sum - (k == label)) / (double)n;
-}
 
 /* parameters: a, b, c [n_outputs]. */
 static void add_gradient(real *gradients, double *z, const real *parameters, const real *first,
@@ -33,8 +17,9 @@ static void add_gradient(real *gradients, double *z, const real *parameters, con
     for (size_t k = 0; k < n_outputs; k++)
         z[k] = (double)(parameters[0] * first[k] + parameters[2 + k] +
                         (second ? parameters[1] * second[k] : 0));
-    loss_gradient(z, n_outputs, label, n);
+    cross_entropy(z, n_outputs, label);
     for (size_t k = 0; k < n_outputs; k++) {
+        z[k] /= (double)n;
         gradients[0] += (real)z[k] * first[k];
         gradients[1] += second ? (real)z[k] * second[k] : 0;
         gradients[2 + k] += (real)z[k];

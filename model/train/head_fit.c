@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "adam.h"
+#include "cross_entropy.h"
 #include "error.h"
 
 #define EVAL_TEXTS 256 /* rows at once */
@@ -46,16 +47,6 @@ static void fit_done(struct fit *f)
     free(f->dev_logits);
     free(f->labels);
     free(f->order);
-}
-
-static void shuffle(uint32_t *order, size_t n, struct rng *rng)
-{
-    for (size_t k = n; k > 1; k--) {
-        size_t j = (size_t)(rng_next(rng) % k);
-        uint32_t swapped = order[k - 1];
-        order[k - 1] = order[j];
-        order[j] = swapped;
-    }
 }
 
 static struct head_batch gather(struct fit *f, size_t first)
@@ -101,7 +92,7 @@ static int run_epoch(struct fit *f, struct head_fit_score *ret_train, struct elm
 {
     size_t n = f->texts->n_train;
     *ret_train = (struct head_fit_score){0};
-    shuffle(f->order, n, &f->rng);
+    rng_shuffle(&f->rng, f->order, n, sizeof *f->order);
     for (size_t first = 0; first < n; first += f->settings->batch_texts) {
         int r = step(f, first, ret_train, err);
         if (r)
@@ -205,20 +196,16 @@ struct head_fit_score head_score(const real *logits, size_t K, const struct labe
                                  size_t n)
 {
     struct head_fit_score score = {0};
+    double z[LABELLED_MAX_LABELS];
     for (size_t b = 0; b < n; b++) {
-        const real *z = logits + b * K;
-        uint32_t label = items[b].label, answer = K == 1 ? z[0] > 0 : 0;
-        double greatest = (double)z[0], sum = 0;
-        for (uint32_t k = 1; k < K; k++)
-            if (z[k] > z[answer])
+        uint32_t answer = K == 1 ? logits[b] > 0 : 0;
+        for (uint32_t k = 0; k < K; k++) {
+            z[k] = (double)logits[b * K + k];
+            if (k && z[k] > (double)logits[b * K + answer])
                 answer = k;
-        greatest = K == 1 ? fmax((double)z[0], 0) : (double)z[answer];
-        for (size_t k = 0; k < K; k++)
-            sum += exp((double)z[k] - greatest);
-        if (K == 1)
-            sum += exp(-greatest);
-        score.loss += greatest + log(sum) - (K == 1 ? label * (double)z[0] : (double)z[label]);
-        score.accuracy += answer == label;
+        }
+        score.loss += cross_entropy(z, K, items[b].label);
+        score.accuracy += answer == items[b].label;
     }
     score.loss /= (double)n;
     score.accuracy /= (double)n;

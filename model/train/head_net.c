@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "cross_entropy.h"
+
 struct head_net head_net_make(const struct options *o, bool all_layers, bool max, size_t hidden_dim,
                               size_t output_dim)
 {
@@ -120,26 +122,16 @@ static void mix_backward(real *dfeatures, const struct head_params *g, const str
 
 /* ---- Loss ---- */
 
-/* logits [n, K] become d mean loss / d logits; returns the mean loss. */
-static double loss_and_gradient(real *logits, size_t K, const uint32_t *labels, size_t n)
+/* logits [n, K] become d mean loss / d logits; returns the mean loss. z [K] is scratch. */
+static double loss_and_gradient(real *logits, size_t K, const uint32_t *labels, size_t n, double *z)
 {
     double loss = 0;
     for (size_t b = 0; b < n; b++) {
-        real *z = logits + b * K;
-        if (K == 1) { /* log(1 + exp(-|z|)) + max(z, 0) - label * z */
-            double x = (double)z[0], y = labels[b];
-            loss += log1p(exp(-fabs(x))) + fmax(x, 0) - y * x;
-            z[0] = (real)((1 / (1 + exp(-x)) - y) / (double)n);
-            continue;
-        }
-        double greatest = (double)z[0], sum = 0;
-        for (size_t k = 1; k < K; k++)
-            greatest = fmax(greatest, (double)z[k]);
         for (size_t k = 0; k < K; k++)
-            sum += exp((double)z[k] - greatest);
-        loss += greatest + log(sum) - (double)z[labels[b]];
+            z[k] = (double)logits[b * K + k];
+        loss += cross_entropy(z, K, labels[b]);
         for (size_t k = 0; k < K; k++)
-            z[k] = (real)((exp((double)z[k] - greatest) / sum - (k == labels[b])) / (double)n);
+            logits[b * K + k] = (real)(z[k] / (double)n);
     }
     return loss / (double)n;
 }
@@ -147,11 +139,12 @@ static double loss_and_gradient(real *logits, size_t K, const uint32_t *labels, 
 /* ---- The whole of it ---- */
 
 struct head_tape {
-    real *input;  /* [n, D] before whitening; of "layers" the features */
-    real *z;      /* [n, D] whitened */
-    real *hidden; /* [n, H] after relu and dropout */
-    real *keep;   /* [n, H] of dropout; NULL: none */
-    real *logits; /* [n, K] */
+    real *input;          /* [n, D] before whitening; of "layers" the features */
+    real *z;              /* [n, D] whitened */
+    real *hidden;         /* [n, H] after relu and dropout */
+    real *keep;           /* [n, H] of dropout; NULL: none */
+    real *logits;         /* [n, K] */
+    double *loss_scratch; /* [K] */
     real *dz, *dinput, *dhidden;
 };
 
@@ -166,8 +159,9 @@ static bool tape_init(struct head_tape *t, const struct head_net *net, size_t n,
         .hidden = ARENA_NEW(arena, real, n * H),
         .keep = dropout ? ARENA_NEW(arena, real, n * H) : NULL,
         .logits = ARENA_NEW(arena, real, n * s->output_dim),
+        .loss_scratch = ARENA_NEW(arena, double, s->output_dim),
     };
-    if (!t->input || !t->z || !t->hidden || (dropout && !t->keep) || !t->logits)
+    if (!t->input || !t->z || !t->hidden || (dropout && !t->keep) || !t->logits || !t->loss_scratch)
         return false;
     if (!backward)
         return true;
@@ -266,7 +260,8 @@ bool head_net_run(double *ret_loss, real *logits, real *gradients, real *dfeatur
     forward(&t, net, &p, batch, dropout, rng);
     if (logits)
         memcpy(logits, t.logits, n_logits * sizeof *logits);
-    *ret_loss = loss_and_gradient(t.logits, net->shape.output_dim, batch->labels, batch->n);
+    *ret_loss =
+        loss_and_gradient(t.logits, net->shape.output_dim, batch->labels, batch->n, t.loss_scratch);
     if (!gradients)
         return true;
     head_net_params(&g, net, gradients);

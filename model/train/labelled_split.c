@@ -9,12 +9,7 @@
 void labelled_shuffle(struct labelled_text *items, size_t n_items, uint64_t seed)
 {
     struct rng rng = {seed};
-    for (size_t n = n_items; n > 1; n--) {
-        size_t k = (size_t)(rng_next(&rng) % n);
-        struct labelled_text item = items[k];
-        items[k] = items[n - 1];
-        items[n - 1] = item;
-    }
+    rng_shuffle(&rng, items, n_items, sizeof *items);
 }
 
 struct splitter {
@@ -64,12 +59,7 @@ static void shuffle_groups(struct splitter *s, uint64_t seed)
     struct rng rng = {seed};
     for (size_t g = 0; g < s->set->n_groups; g++)
         s->order[g] = (uint32_t)g;
-    for (size_t n = s->set->n_groups; n > 1; n--) {
-        size_t k = (size_t)(rng_next(&rng) % n);
-        uint32_t group = s->order[k];
-        s->order[k] = s->order[n - 1];
-        s->order[n - 1] = group;
-    }
+    rng_shuffle(&rng, s->order, s->set->n_groups, sizeof *s->order);
 }
 
 /* Takes the group if that lessens the sum of missing^2 over the labels: one item more of a label

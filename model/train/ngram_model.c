@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "cross_entropy.h"
 #include "error.h"
 #include "ngrams.h"
 #include "rng.h"
@@ -118,22 +119,6 @@ static void add_logits(double *logits, const float *weights, const float *scales
         }
 }
 
-/* logits become d loss / d logits. */
-static void loss_gradient(double *logits, size_t n, uint32_t label)
-{
-    double greatest = logits[0], sum = 0;
-    if (n == 1) {
-        logits[0] = 1 / (1 + exp(-logits[0])) - label;
-        return;
-    }
-    for (size_t k = 1; k < n; k++)
-        greatest = fmax(greatest, logits[k]);
-    for (size_t k = 0; k < n; k++)
-        sum += logits[k] = exp(logits[k] - greatest);
-    for (size_t k = 0; k < n; k++)
-        logits[k] = logits[k] / sum - (k == label);
-}
-
 struct learner {
     struct ngram_model *model;
     float *scales, *squares; /* [n_rows, n_outputs]; squares: AdaGrad's sums */
@@ -149,7 +134,7 @@ static void learn_text(struct learner *l, const struct ngram_texts *t, size_t te
     for (size_t out = 0; out < n; out++)
         d[out] = (double)m->bias[out];
     add_logits(d, m->weights, l->scales, t, text, n);
-    loss_gradient(d, n, label);
+    cross_entropy(d, n, label);
     for (size_t i = t->begin[text]; i < t->begin[text + 1]; i++)
         for (size_t out = 0; out < n; out++) {
             size_t at = t->rows[i] * n + out;
@@ -171,12 +156,7 @@ static int learn(struct learner *l, const struct ngram_texts *t, const struct la
     for (size_t k = 0; k < n_train; k++)
         order[k] = (uint32_t)k;
     for (size_t epoch = 0; epoch < l->settings->n_epochs; epoch++) {
-        for (size_t k = n_train; k > 1; k--) {
-            size_t j = (size_t)(rng_next(&rng) % k);
-            uint32_t swapped = order[k - 1];
-            order[k - 1] = order[j];
-            order[j] = swapped;
-        }
+        rng_shuffle(&rng, order, n_train, sizeof *order);
         for (size_t k = 0; k < n_train; k++)
             learn_text(l, t, order[k], items[order[k]].label);
     }

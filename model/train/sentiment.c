@@ -335,9 +335,10 @@ static int fold(struct job *j, struct elmo_error *err)
 static json_t *settings_json(const struct job *j)
 {
     const struct sentiment_settings *s = j->settings;
+    size_t n_tuned = s->finetune_epochs ? s->finetune_epochs : finetune_defaults().n_epochs;
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I}", "words", (json_int_t)s->words,
                      "limit", (json_int_t)s->limit, "epochs", (json_int_t)s->epochs,
-                     "finetune_epochs", (json_int_t)s->finetune_epochs, "ngram_order",
+                     "finetune_epochs", (json_int_t)(j->tuned ? n_tuned : 0), "ngram_order",
                      (json_int_t)s->ngram_order, "learning_rate", s->learning_rate, "dev_share",
                      s->dev_share, "threads", (json_int_t)s->threads, "seed", (json_int_t)s->seed);
 }

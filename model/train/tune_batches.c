@@ -84,12 +84,7 @@ void tune_batches_epoch(struct tune_batches *b, uint64_t seed, uint64_t epoch)
             end++;
         b->ranges[b->n_batches++] = (struct tune_range){begin, end};
     }
-    for (size_t k = b->n_batches; k > 1; k--) {
-        size_t j = (size_t)(rng_next(&rng) % k);
-        struct tune_range swapped = b->ranges[k - 1];
-        b->ranges[k - 1] = b->ranges[j];
-        b->ranges[j] = swapped;
-    }
+    rng_shuffle(&rng, b->ranges, b->n_batches, sizeof *b->ranges);
 }
 
 /* ---- A batch ---- */
