@@ -22,6 +22,8 @@ int command_sentiment(const struct arguments *a, struct elmo_error *err)
     s.name = a->name;
     s.finetune = given->finetune;
     s.finetune_epochs = given->finetune_epochs;
+    s.test = given->test;
+    s.n_seeds = given->n_seeds ? given->n_seeds : 1;
     s.limit = a->limit;
     s.threads = a->pretrain.threads;
     s.seed = a->pretrain.seed;

@@ -25,13 +25,13 @@ static const char usage[] =
     "    left out with --init or --resume, --vocab with --init-softmax or --resume.\n"
     "\n"
     "elmo-train sentiment --model MODEL --data DATA --out MODEL2 [--head notebook|best]\n"
-    "                     [--finetune [--finetune-epochs N]] [--words N] [--limit N] [--epochs N]\n"
-    "                     [--learning-rate X]\n"
-    "                     [--dev-share X] [--ngram-order N | --no-ngrams] [--threads N] [--seed N]\n"
-    "                     [--name NAME]\n"
+    "                     [--test DATA] [--finetune [--finetune-epochs N]] [--words N] [--limit N]\n"
+    "                     [--epochs N] [--learning-rate X] [--dev-share X] [--seed N] [--seeds N]\n"
+    "                     [--ngram-order N | --no-ngrams] [--threads N] [--name NAME]\n"
     "    A classifier on the model's biLM. notebook: the first 150 words, scalar mix, mean, dense 256,\n"
     "    one epoch. best (default): whole texts, means and maxima of all layers, dense 256, n-grams\n"
-    "    beside it. --finetune tunes the biLM too. --dev-share of the texts (default 0.1) choose.\n"
+    "    beside it. --finetune tunes the biLM too. --dev-share of the texts (default 0.1)\n"
+    "    choose; --test is looked at once, at the end. --seeds N: so many heads, the best is kept.\n"
     "\n"
     "elmo-train eval (--checkpoint FILE | --model MODEL --softmax SOFTMAX) --corpus FILE...\n"
     "                [--threads N]\n"
@@ -140,6 +140,8 @@ static const struct option_spec specs[] = {
     {"words", "es", SIZE, AT(max_words)},
     {"limit", "es", SIZE, AT(limit)},
     {"head", "s", TEXT, AT(sentiment.head)},
+    {"test", "s", TEXT, AT(sentiment.test)},
+    {"seeds", "s", SIZE, AT(sentiment.n_seeds)},
     {"finetune", "s", FLAG, AT(sentiment.finetune)},
     {"epochs", "s", SIZE, AT(sentiment.epochs)},
     {"finetune-epochs", "s", SIZE, AT(sentiment.finetune_epochs)},

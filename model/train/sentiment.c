@@ -26,43 +26,60 @@
 #define BEST_RIDGE      0.1
 #define WHITENING_TEXTS 25000 /* enough to know the correlations */
 
-/* Everything of a run; job_done takes it apart. */
+/* What one seed has learnt. */
+struct fitted {
+    uint64_t seed;
+    real *values;              /* [head_net_size()] */
+    struct ngram_model ngrams; /* {0}: none */
+    struct calibration calibration;
+    struct head_fit_score dev, test;
+};
+
+/* Everything of a run; job_done takes it apart. The texts are in this order: those to learn, those
+ * for development, those for the test. */
 struct job {
     const struct sentiment_settings *settings;
     FILE *out; /* NULL: quiet */
     struct elmo_model *model;
-    struct labelled_set set;
-    size_t n_train, n_dev, n_outputs;
+    struct labelled_set set, test_set;
+    struct labelled_text *items; /* [n_train + n_dev + n_test], owned; texts are the sets' */
+    size_t n_train, n_dev, n_test, n_outputs;
     struct team *team;
     struct progress progress;
     struct text_features features;
     struct whitening whitening;
     struct head_net net;
-    real *values;                     /* [head_net_size()] */
-    real *deep_logits, *ngram_logits; /* [n_dev, n_outputs] */
     struct ngram_texts ngram_texts;
-    struct ngram_model ngrams;
-    struct calibration calibration;
+    real *deep_logits, *ngram_logits; /* [n_dev + n_test, n_outputs] of the seed at hand */
+    struct fitted kept;
     struct net tuned_net;
     real *tuned; /* [net_size(tuned_net)] the biLM's new tensors; NULL: it stays as it is */
     char *provenance;
 };
 
+static void fitted_done(struct fitted *f)
+{
+    free(f->values);
+    ngram_model_done(&f->ngrams);
+    calibration_done(&f->calibration);
+    *f = (struct fitted){0};
+}
+
 static void job_done(struct job *j)
 {
+    fitted_done(&j->kept);
     free(j->provenance);
     free(j->tuned);
     net_done(&j->tuned_net);
-    calibration_done(&j->calibration);
-    ngram_model_done(&j->ngrams);
     ngram_texts_done(&j->ngram_texts);
     free(j->deep_logits);
     free(j->ngram_logits);
-    free(j->values);
     whitening_done(&j->whitening);
     text_features_done(&j->features);
     team_free(j->team);
+    free(j->items);
     labelled_done(&j->set);
+    labelled_done(&j->test_set);
     elmo_model_free(j->model);
 }
 
@@ -77,31 +94,67 @@ struct sentiment_settings sentiment_defaults(enum sentiment_head head)
         .learning_rate = head == SENTIMENT_NOTEBOOK ? 1e-3 : 3e-4,
         .threads = 2,
         .seed = 1,
+        .n_seeds = 1,
     };
 }
 
 /* ---- Loading ---- */
 
-static int load_texts(struct job *j, struct elmo_error *err)
+/* At most `limit` of the set's texts (0: all), in the seed's order. */
+static int load_set(struct labelled_set *set, const struct job *j, const char *path,
+                    struct elmo_error *err)
 {
     const struct sentiment_settings *s = j->settings;
     const struct labelled_settings how = {.max_words = s->words};
-    int r = labelled_load(&j->set, s->data, &how, err);
+    int r = labelled_load(set, path, &how, err);
     if (r)
         return r;
     if (j->out)
-        labelled_print(&j->set, j->out);
-    labelled_shuffle(j->set.items, j->set.n_items, s->seed);
-    if (s->limit && s->limit < j->set.n_items)
-        j->set.n_items = s->limit;
+        labelled_print(set, j->out);
+    labelled_shuffle(set->items, set->n_items, s->seed);
+    if (s->limit && s->limit < set->n_items)
+        set->n_items = s->limit;
+    return 0;
+}
+
+static int load_test(struct job *j, struct elmo_error *err)
+{
+    int r = load_set(&j->test_set, j, j->settings->test, err);
+    if (r)
+        return r;
+    j->n_test = j->test_set.n_items;
+    bool same = j->test_set.n_labels == j->set.n_labels;
+    for (size_t k = 0; k < j->set.n_labels && same; k++)
+        same = !strcmp(j->set.labels[k], j->test_set.labels[k]);
+    return same ? 0
+                : elmo_fail(err, ELMO_E_INVALID,
+                            "the texts of '%.200s' have other labels than those of '%.200s'",
+                            j->settings->test, j->settings->data);
+}
+
+static int load_texts(struct job *j, struct elmo_error *err)
+{
+    const struct sentiment_settings *s = j->settings;
+    int r = load_set(&j->set, j, s->data, err);
     j->n_train = j->set.n_items;
-    if (s->dev_share > 0)
+    if (!r && s->dev_share > 0)
         r = labelled_split_by_group(&j->set, s->seed, s->dev_share, &j->n_train, err);
+    if (!r && s->test)
+        r = load_test(j, err);
+    if (r)
+        return r;
     j->n_dev = j->set.n_items - j->n_train;
     j->n_outputs = j->set.n_labels == 2 ? 1 : j->set.n_labels;
-    if (!r && j->out)
-        fprintf(j->out, "%zu to learn, %zu for development\n", j->n_train, j->n_dev);
-    return r;
+    j->items = calloc(j->set.n_items + j->n_test, sizeof *j->items);
+    if (!j->items)
+        return elmo_fail_nomem(err);
+    memcpy(j->items, j->set.items, j->set.n_items * sizeof *j->items);
+    if (j->n_test)
+        memcpy(j->items + j->set.n_items, j->test_set.items, j->n_test * sizeof *j->items);
+    if (j->out)
+        fprintf(j->out, "%zu to learn, %zu for development, %zu for the test\n", j->n_train,
+                j->n_dev, j->n_test);
+    return 0;
 }
 
 static int load(struct job *j, struct elmo_error *err)
@@ -117,26 +170,31 @@ static int load(struct job *j, struct elmo_error *err)
     if (r)
         return r;
     bool best = s->head == SENTIMENT_BEST;
+    size_t n_logits = (j->n_dev + j->n_test) * j->n_outputs;
     j->net = head_net_make(&j->model->options, best, best, HIDDEN_DIM, j->n_outputs);
-    j->values = calloc(head_net_size(&j->net), sizeof *j->values);
-    j->deep_logits = calloc(j->n_dev * j->n_outputs + 1, sizeof *j->deep_logits);
-    j->ngram_logits = calloc(j->n_dev * j->n_outputs + 1, sizeof *j->ngram_logits);
-    if (!j->values || !j->deep_logits || !j->ngram_logits)
+    j->deep_logits = calloc(n_logits + 1, sizeof *j->deep_logits);
+    j->ngram_logits = calloc(n_logits + 1, sizeof *j->ngram_logits);
+    if (!j->deep_logits || !j->ngram_logits)
         return elmo_fail_nomem(err);
-    head_net_randomize(&j->net, j->values, s->seed);
     if (j->out)
         sentiment_print_summary(j->out, j->model, &j->net);
     return 0;
 }
 
-/* ---- The biLM's part: frozen features, whitened, and two dense layers ---- */
+/* ---- Features of the frozen biLM, whitened ---- */
+
+/* The fewer texts a dimension, the less their correlations are believed. */
+static double ridge(const struct job *j, double least, size_t n_texts)
+{
+    return least + (double)j->net.shape.input_dim / (double)n_texts;
+}
 
 static size_t whitening_texts(const struct job *j)
 {
     return j->n_train < WHITENING_TEXTS ? j->n_train : WHITENING_TEXTS;
 }
 
-/* Rows [n, input_dim] of the even mix's means, which the mix starts from. */
+/* By the even mix's means, which the mix starts from; head_net whitens what its mix has become. */
 static int whiten_mix(struct job *j, struct elmo_error *err)
 {
     const struct head_net *net = &j->net;
@@ -152,7 +210,7 @@ static int whiten_mix(struct job *j, struct elmo_error *err)
                 means[k * D + d] += row[P + l * 2 * P + d];
             means[k * D + d] /= (float)(1 + net->n_layers);
         }
-    int r = whitening_init(&j->whitening, means, n, D, D, NOTEBOOK_RIDGE, err);
+    int r = whitening_init(&j->whitening, means, n, D, D, ridge(j, NOTEBOOK_RIDGE, n), err);
     j->net.centre = j->whitening.centre;
     j->net.whitener = j->whitening.matrix;
     return r;
@@ -162,12 +220,30 @@ static int whiten_mix(struct job *j, struct elmo_error *err)
 static int whiten_layers(struct job *j, struct elmo_error *err)
 {
     struct text_features *f = &j->features;
-    int r = whitening_init(&j->whitening, f->rows, whitening_texts(j), f->dim,
-                           j->net.shape.input_dim, BEST_RIDGE, err);
+    size_t n = whitening_texts(j);
+    int r = whitening_init(&j->whitening, f->rows, n, f->dim, j->net.shape.input_dim,
+                           ridge(j, BEST_RIDGE, n), err);
     return r ? r : whitening_apply(&j->whitening, f->rows, f->n_rows, f->dim, err);
 }
 
-static int fit_frozen(struct job *j, struct elmo_error *err)
+static int prepare_texts(struct job *j, struct elmo_error *err)
+{
+    const struct sentiment_settings *s = j->settings;
+    const struct ngram_settings ngrams = ngram_defaults();
+    size_t n = j->n_train + j->n_dev + j->n_test;
+    int r = text_features_init(&j->features, j->model, j->items, n, j->team, &j->progress, err);
+    progress_clear(&j->progress);
+    if (!r)
+        r = s->head == SENTIMENT_BEST ? whiten_layers(j, err) : whiten_mix(j, err);
+    if (!r && s->ngram_order)
+        r = ngram_texts_init(&j->ngram_texts, j->model, j->items, n, s->ngram_order, ngrams.n_rows,
+                             err);
+    return r;
+}
+
+/* ---- One seed ---- */
+
+static int fit_frozen(struct job *j, struct fitted *f, struct elmo_error *err)
 {
     const struct sentiment_settings *s = j->settings;
     bool best = s->head == SENTIMENT_BEST;
@@ -178,22 +254,19 @@ static int fit_frozen(struct job *j, struct elmo_error *err)
         .learning_rate = s->learning_rate,
         .decay = best ? 0.1 : 0,
         .dropout = best ? 0.5 : 0,
-        .seed = s->seed,
+        .seed = f->seed,
     };
-    int r = text_features_init(&j->features, j->model, j->set.items, j->set.n_items, j->team,
-                               &j->progress, err);
-    progress_clear(&j->progress);
-    if (!r)
-        r = best ? whiten_layers(j, err) : whiten_mix(j, err);
-    const struct head_fit_texts texts = {j->features.rows, j->features.dim, j->set.items,
-                                         j->n_train, j->n_dev};
-    if (!r)
-        r = head_fit(j->values, &j->net, &texts, &how, j->out, err);
+    const struct head_fit_texts texts = {j->features.rows, j->features.dim, j->items, j->n_train,
+                                         j->n_dev};
+    f->values = calloc(head_net_size(&j->net), sizeof *f->values);
+    if (!f->values)
+        return elmo_fail_nomem(err);
+    head_net_randomize(&j->net, f->values, f->seed);
+    int r = head_fit(f->values, &j->net, &texts, &how, j->out, err);
     return r ? r
-             : head_logits(j->deep_logits, &j->net, j->values, &texts, j->n_train, j->n_dev, err);
+             : head_logits(j->deep_logits, &j->net, f->values, &texts, j->n_train,
+                           j->n_dev + j->n_test, err);
 }
-
-/* ---- Fine-tuning ---- */
 
 /* A model file of the tuned biLM alone: what is measured next is what will be served. The file has
  * no name once it is open, so that none is left behind. */
@@ -220,38 +293,36 @@ static int open_tuned(struct elmo_model **ret_model, const struct job *j, struct
     return r;
 }
 
-/* The development texts' logits anew, from the file. */
-static int score_tuned(struct job *j, struct elmo_error *err)
+/* The logits anew, from the file's features. `net` whitens: these rows are not. */
+static int score_tuned(struct job *j, const struct head_net *net, real *values,
+                       struct elmo_error *err)
 {
     struct elmo_model *tuned = NULL;
-    struct text_features f = {0};
-    struct head_net net = j->net;
-    const struct labelled_text *dev = j->set.items + j->n_train;
+    struct text_features features = {0};
+    const struct labelled_text *items = j->items + j->n_train;
+    size_t n = j->n_dev + j->n_test;
     int r = open_tuned(&tuned, j, err);
     if (!r)
-        r = text_features_init(&f, tuned, dev, j->n_dev, j->team, &j->progress, err);
+        r = text_features_init(&features, tuned, items, n, j->team, &j->progress, err);
     progress_clear(&j->progress);
-    net.centre = j->whitening.centre;
-    net.whitener = j->whitening.matrix;
-    const struct head_fit_texts texts = {f.rows, f.dim, dev, 0, j->n_dev};
+    const struct head_fit_texts texts = {features.rows, features.dim, items, 0, n};
     if (!r)
-        r = head_logits(j->deep_logits, &net, j->values, &texts, 0, j->n_dev, err);
-    text_features_done(&f);
+        r = head_logits(j->deep_logits, net, values, &texts, 0, n, err);
+    text_features_done(&features);
     elmo_model_free(tuned);
     return r;
 }
 
-static int tune(struct job *j, struct elmo_error *err)
+static int tune(struct job *j, struct fitted *f, struct elmo_error *err)
 {
-    const struct sentiment_settings *s = j->settings;
     struct finetune_settings how = finetune_defaults();
     struct head_net net = j->net;
     net.centre = j->whitening.centre;
     net.whitener = j->whitening.matrix;
     const struct finetune job = {
         .model = j->model,
-        .path = s->model,
-        .items = j->set.items,
+        .path = j->settings->model,
+        .items = j->items,
         .n_train = j->n_train,
         .n_dev = j->n_dev,
         .team = j->team,
@@ -259,74 +330,118 @@ static int tune(struct job *j, struct elmo_error *err)
         .progress = &j->progress,
         .out = j->out,
     };
-    how.seed = s->seed;
-    if (s->finetune_epochs)
-        how.n_epochs = s->finetune_epochs;
-    int r = finetune_run(&j->tuned_net, &j->tuned, j->values, &job, &how, err);
-    return r || !j->n_dev ? r : score_tuned(j, err);
+    how.seed = f->seed;
+    if (j->settings->finetune_epochs)
+        how.n_epochs = j->settings->finetune_epochs;
+    int r = finetune_run(&j->tuned_net, &j->tuned, f->values, &job, &how, err);
+    return r || !(j->n_dev + j->n_test) ? r : score_tuned(j, &net, f->values, err);
 }
 
-/* ---- The n-grams' part, and both together ---- */
-
-static int fit_ngrams(struct job *j, struct elmo_error *err)
+static int fit_ngrams(struct job *j, struct fitted *f, struct elmo_error *err)
 {
     struct ngram_settings how = ngram_defaults();
     how.max_order = j->settings->ngram_order;
-    how.seed = j->settings->seed;
-    int r = ngram_texts_init(&j->ngram_texts, j->model, j->set.items, j->set.n_items, how.max_order,
-                             how.n_rows, err);
-    if (!r)
-        r = ngram_model_init(&j->ngrams, &j->ngram_texts, j->set.items, j->n_train, j->n_outputs,
-                             &how, err);
-    for (size_t k = 0; k < j->n_dev && !r; k++) {
+    how.seed = f->seed;
+    int r = ngram_model_init(&f->ngrams, &j->ngram_texts, j->items, j->n_train, j->n_outputs, &how,
+                             err);
+    for (size_t k = 0; k < j->n_dev + j->n_test && !r; k++) {
         double logits[LABELLED_MAX_LABELS];
-        ngram_model_logits(logits, &j->ngrams, &j->ngram_texts, j->n_train + k);
+        ngram_model_logits(logits, &f->ngrams, &j->ngram_texts, j->n_train + k);
         for (size_t out = 0; out < j->n_outputs; out++)
             j->ngram_logits[k * j->n_outputs + out] = (real)logits[out];
     }
     return r;
 }
 
-static void print_score(const struct job *j, const char *what, const real *logits)
+/* Development texts and test texts of the logits. */
+static void score(const struct job *j, const real *logits, struct head_fit_score *ret_dev,
+                  struct head_fit_score *ret_test)
 {
-    const struct head_fit_score score =
-        head_score(logits, j->n_outputs, j->set.items + j->n_train, j->n_dev);
-    if (j->out && j->n_dev)
-        fprintf(j->out, "development: %-28s loss %.4f  accuracy %.4f\n", what, score.loss,
-                score.accuracy);
+    const struct labelled_text *dev = j->items + j->n_train;
+    *ret_dev = head_score(logits, j->n_outputs, dev, j->n_dev);
+    *ret_test =
+        head_score(logits + j->n_dev * j->n_outputs, j->n_outputs, dev + j->n_dev, j->n_test);
 }
 
-static int calibrate(struct job *j, struct elmo_error *err)
+static void print_score(const struct job *j, const char *what, const real *logits)
 {
-    bool ngrams = j->settings->ngram_order;
-    const struct labelled_text *dev = j->set.items + j->n_train;
-    int r = calibration_init(&j->calibration, j->deep_logits, ngrams ? j->ngram_logits : NULL, dev,
+    struct head_fit_score dev, test;
+    score(j, logits, &dev, &test);
+    if (j->out && j->n_dev)
+        sentiment_print_score(j->out, what, &dev, j->n_test ? &test : NULL);
+}
+
+static int calibrate(struct job *j, struct fitted *f, struct elmo_error *err)
+{
+    const real *second = j->settings->ngram_order ? j->ngram_logits : NULL;
+    int r = calibration_init(&f->calibration, j->deep_logits, second, j->items + j->n_train,
                              j->n_dev, j->n_outputs, err);
     if (r)
         return r;
     print_score(j, "biLM alone", j->deep_logits);
-    if (ngrams)
+    if (second)
         print_score(j, "n-grams alone", j->ngram_logits);
-    calibration_apply(&j->calibration, j->deep_logits, ngrams ? j->ngram_logits : NULL, j->n_dev,
-                      j->n_outputs);
-    print_score(j, ngrams ? "both, calibrated" : "calibrated", j->deep_logits);
+    calibration_apply(&f->calibration, j->deep_logits, second, j->n_dev + j->n_test, j->n_outputs);
+    print_score(j, second ? "both, calibrated" : "calibrated", j->deep_logits);
+    score(j, j->deep_logits, &f->dev, &f->test);
     return 0;
 }
+
+static int fit(struct job *j, struct fitted *f, struct elmo_error *err)
+{
+    if (j->out && j->settings->n_seeds > 1)
+        fprintf(j->out, "\nSeed %llu\n", (unsigned long long)f->seed);
+    int r = fit_frozen(j, f, err);
+    if (!r && j->settings->finetune)
+        r = tune(j, f, err);
+    if (!r && j->settings->ngram_order)
+        r = fit_ngrams(j, f, err);
+    return r ? r : calibrate(j, f, err);
+}
+
+/* ---- All seeds: the one with the least development loss is kept ---- */
+
+static int fit_seeds(struct job *j, struct elmo_error *err)
+{
+    size_t n_seeds = j->settings->n_seeds;
+    AUTO(mem_free) struct sentiment_seed *table = calloc(n_seeds, sizeof *table);
+    if (!table)
+        return elmo_fail_nomem(err);
+    for (size_t k = 0; k < n_seeds; k++) {
+        struct fitted f = {.seed = j->settings->seed + k};
+        int r = fit(j, &f, err);
+        table[k] = (struct sentiment_seed){f.seed, f.dev.accuracy, f.test.accuracy};
+        if (!r && (!j->kept.values || f.dev.loss < j->kept.dev.loss)) {
+            struct fitted worse = j->kept;
+            j->kept = f;
+            f = worse;
+        }
+        fitted_done(&f);
+        if (r)
+            return r;
+    }
+    if (j->out && n_seeds > 1)
+        sentiment_print_seeds(j->out, table, n_seeds, j->n_test);
+    return 0;
+}
+
+/* ---- The file ---- */
 
 /* The whitening goes into the first layer, the calibration into the last and the n-grams. */
 static int fold(struct job *j, struct elmo_error *err)
 {
     struct head_params p;
+    struct fitted *f = &j->kept;
     const struct head_shape *s = &j->net.shape;
-    const struct calibration *c = &j->calibration;
-    head_net_params(&p, &j->net, j->values);
+    const struct calibration *c = &f->calibration;
+    head_net_params(&p, &j->net, f->values);
     for (size_t k = 0; k < s->hidden_dim * s->output_dim; k++)
         p.w2[k] *= (real)c->a;
     for (size_t k = 0; k < s->output_dim; k++)
         p.b2[k] = (real)(c->a * (double)p.b2[k] + c->c[k] +
-                         (j->ngrams.bias ? c->b * (double)j->ngrams.bias[k] : 0));
-    for (size_t k = 0; k < j->ngrams.n_rows * s->output_dim; k++)
-        j->ngrams.weights[k] *= (float)c->b;
+                         (f->ngrams.bias ? c->b * (double)f->ngrams.bias[k] : 0));
+    for (size_t k = 0; k < f->ngrams.n_rows * s->output_dim; k++)
+        f->ngrams.weights[k] *= (float)c->b;
     return whitening_fold(&j->whitening, p.w1, p.b1, s->hidden_dim, err);
 }
 
@@ -340,23 +455,27 @@ static json_t *settings_json(const struct job *j)
                      "limit", (json_int_t)s->limit, "epochs", (json_int_t)s->epochs,
                      "finetune_epochs", (json_int_t)(j->tuned ? n_tuned : 0), "ngram_order",
                      (json_int_t)s->ngram_order, "learning_rate", s->learning_rate, "dev_share",
-                     s->dev_share, "threads", (json_int_t)s->threads, "seed", (json_int_t)s->seed);
+                     s->dev_share, "threads", (json_int_t)s->threads, "seed",
+                     (json_int_t)j->kept.seed);
 }
 
 /* How this head came about; NULL: out of memory. */
 static json_t *head_json(const struct job *j)
 {
-    const struct labelled_text *dev = j->set.items + j->n_train;
     json_t *head = json_pack(
         "{s:s, s:s, s:s, s:b, s:I, s:I, s:s, s:o}", "trained_with", "elmo-train sentiment",
         "commit", train_commit, "head", j->settings->head == SENTIMENT_BEST ? "best" : "notebook",
         "fine_tuned", j->tuned != NULL, "texts_train", (json_int_t)j->n_train, "texts_dev",
         (json_int_t)j->n_dev, "texts_sha256", j->set.sha256, "settings", settings_json(j));
-    if (!head || !j->n_dev)
-        return head;
-    const struct head_fit_score score = head_score(j->deep_logits, j->n_outputs, dev, j->n_dev);
-    if (!json_object_set_new(head, "accuracy_dev", json_real(score.accuracy)) &&
-        !json_object_set_new(head, "log_loss_dev", json_real(score.loss)))
+    bool ok = head;
+    if (ok && j->n_dev)
+        ok = !json_object_set_new(head, "accuracy_dev", json_real(j->kept.dev.accuracy)) &&
+             !json_object_set_new(head, "log_loss_dev", json_real(j->kept.dev.loss));
+    if (ok && j->n_test)
+        ok = !json_object_set_new(head, "accuracy_test", json_real(j->kept.test.accuracy)) &&
+             !json_object_set_new(head, "texts_test", json_integer((json_int_t)j->n_test)) &&
+             !json_object_set_new(head, "test_sha256", json_string(j->test_set.sha256));
+    if (ok)
         return head;
     json_decref(head);
     return NULL;
@@ -366,7 +485,7 @@ static int write_file(struct job *j, struct elmo_error *err)
 {
     const struct sentiment_settings *s = j->settings;
     struct head_params p;
-    head_net_params(&p, &j->net, j->values);
+    head_net_params(&p, &j->net, j->kept.values);
     struct trained_head head = {
         .shape = j->net.shape,
         .pooling = s->head == SENTIMENT_BEST ? "mean_max" : "mean",
@@ -376,12 +495,12 @@ static int write_file(struct job *j, struct elmo_error *err)
         .b1 = p.b1,
         .w2 = p.w2,
         .b2 = p.b2,
-        .ngrams = j->ngrams.weights,
+        .ngrams = j->kept.ngrams.weights,
         .ngram_order = s->ngram_order,
         .labels = j->set.labels,
         .n_labels = j->set.n_labels,
     };
-    head.shape.n_ngram_rows = j->ngrams.n_rows;
+    head.shape.n_ngram_rows = j->kept.ngrams.n_rows;
     const struct head_file file = {
         .model = s->model,
         .out = s->out,
@@ -397,15 +516,14 @@ static int write_file(struct job *j, struct elmo_error *err)
 int sentiment_run(const struct sentiment_settings *settings, struct elmo_error *err)
 {
     struct job j = {.settings = settings, .out = settings->quiet ? NULL : stdout};
+    if (settings->n_seeds < 1 || settings->n_seeds > (settings->finetune ? 1 : SENTIMENT_MAX_SEEDS))
+        return elmo_fail(err, ELMO_E_INVALID, "1 to %u seeds, and one with fine-tuning",
+                         SENTIMENT_MAX_SEEDS);
     int r = load(&j, err);
     if (!r)
-        r = fit_frozen(&j, err);
-    if (!r && settings->finetune)
-        r = tune(&j, err);
-    if (!r && settings->ngram_order)
-        r = fit_ngrams(&j, err);
+        r = prepare_texts(&j, err);
     if (!r)
-        r = calibrate(&j, err);
+        r = fit_seeds(&j, err);
     if (!r)
         r = fold(&j, err);
     if (!r)

@@ -8,15 +8,18 @@
  *             calibrated on the development texts.
  *
  * The development texts are a tenth of the texts, apart from the others by group (aclImdb: by
- * movie): they choose, and never teach. */
+ * movie): they choose, and never teach. The test texts do neither. */
 #include <stdint.h>
 
 #include "elmo.h"
+
+#define SENTIMENT_MAX_SEEDS 100u
 
 enum sentiment_head { SENTIMENT_NOTEBOOK, SENTIMENT_BEST };
 
 struct sentiment_settings { /* borrowed strings */
     const char *model, *data, *out;
+    const char *test; /* texts that are looked at once, at the end; NULL: none */
     const char *name; /* of the new model; NULL: as the old one's */
     enum sentiment_head head;
     bool finetune;          /* the biLM is trained too (finetune.h) */
@@ -29,6 +32,7 @@ struct sentiment_settings { /* borrowed strings */
     double learning_rate;   /* 0: as the head has it */
     size_t threads;
     uint64_t seed;
+    size_t n_seeds; /* heads from seed, seed + 1, ..: that of the least development loss is kept */
     bool quiet;
 };
 

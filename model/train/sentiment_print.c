@@ -1,6 +1,9 @@
 #include "sentiment_print.h"
 
+#include <math.h>
+
 #include "model.h"
+#include "sentiment.h"
 
 static void rule(FILE *out, char c)
 {
@@ -64,4 +67,44 @@ void sentiment_print_summary(FILE *out, const struct elmo_model *model, const st
     fprintf(out, "Trainable params: %s\n", grouped(total, head_net_size(net)));
     fprintf(out, "Non-trainable params: %s (the biLM)\n", grouped(total, bilm_parameters(model)));
     rule(out, '_');
+}
+
+void sentiment_print_score(FILE *out, const char *what, const struct head_fit_score *dev,
+                           const struct head_fit_score *test)
+{
+    fprintf(out, "%-18s development: loss %.4f accuracy %.4f", what, dev->loss, dev->accuracy);
+    if (test)
+        fprintf(out, "  test: loss %.4f accuracy %.4f", test->loss, test->accuracy);
+    fputc('\n', out);
+}
+
+/* Mean, and the standard deviation of a sample. */
+static void print_spread(FILE *out, const double *x, size_t n)
+{
+    double mean = 0, squares = 0;
+    for (size_t k = 0; k < n; k++)
+        mean += x[k] / (double)n;
+    for (size_t k = 0; k < n; k++)
+        squares += (x[k] - mean) * (x[k] - mean);
+    fprintf(out, "  %.4f +- %.4f", mean, sqrt(squares / (double)(n - 1)));
+}
+
+void sentiment_print_seeds(FILE *out, const struct sentiment_seed *seeds, size_t n_seeds,
+                           bool has_test)
+{
+    double dev[SENTIMENT_MAX_SEEDS], test[SENTIMENT_MAX_SEEDS];
+    fprintf(out, "\nseed  development%s\n", has_test ? "  test" : "");
+    for (size_t k = 0; k < n_seeds; k++) {
+        dev[k] = seeds[k].dev;
+        test[k] = seeds[k].test;
+        fprintf(out, "%4llu  %11.4f", (unsigned long long)seeds[k].seed, dev[k]);
+        if (has_test)
+            fprintf(out, "  %.4f", test[k]);
+        fputc('\n', out);
+    }
+    fputs("mean", out);
+    print_spread(out, dev, n_seeds);
+    if (has_test)
+        print_spread(out, test, n_seeds);
+    fputc('\n', out);
 }
