@@ -49,16 +49,19 @@ static void phase_add(enum phase phase, double begin)
     phase_ns[phase] += (uint64_t)(1e9 * (seconds_now() - begin));
 }
 
-/* What the linker's --wrap puts in the place of a function, and the function. */
-#define WRAPPED(type, name, parameters, arguments, phase) \
-    type __real_##name parameters;                        \
-    type __wrap_##name parameters;                        \
-    type __wrap_##name parameters                         \
-    {                                                     \
-        double begin = seconds_now();                     \
-        type result = __real_##name arguments;            \
-        phase_add(phase, begin);                          \
-        return result;                                    \
+/* What the linker's --wrap puts in the place of a function, and the function. The linker looks at
+ * no types: the assertion does. */
+#define WRAPPED(type, name, parameters, arguments, phase)                                     \
+    type __real_##name parameters;                                                            \
+    type __wrap_##name parameters;                                                            \
+    _Static_assert(__builtin_types_compatible_p(__typeof__(name), __typeof__(__real_##name)), \
+                   #name " has other parameters by now");                                     \
+    type __wrap_##name parameters                                                             \
+    {                                                                                         \
+        double begin = seconds_now();                                                         \
+        type result = __real_##name arguments;                                                \
+        phase_add(phase, begin);                                                              \
+        return result;                                                                        \
     }
 
 WRAPPED(bool, token_forward,
@@ -74,9 +77,10 @@ WRAPPED(bool, lstm_forward,
          struct rng *rng, const struct options *o, const struct net_lstm *w, struct arena *arena),
         (y, tape, x, T, B, dropout, rng, o, w, arena), PHASE_LSTM_FORWARD)
 WRAPPED(bool, lstm_backward,
-        (real * dy, const struct lstm_tape *tape, const struct options *o, const struct net_lstm *w,
-         const struct net_lstm *g, struct arena *arena),
-        (dy, tape, o, w, g, arena), PHASE_LSTM_BACKWARD)
+        (real * dy, const real *const *dlayers, const struct lstm_tape *tape,
+         const struct options *o, const struct net_lstm *w, const struct net_lstm *g,
+         struct arena *arena),
+        (dy, dlayers, tape, o, w, g, arena), PHASE_LSTM_BACKWARD)
 WRAPPED(bool, sampled_softmax,
         (double *loss, real *dx, real *dw, real *db, const real *x, const uint32_t *targets,
          size_t n, real scale, const struct candidates *c, size_t P, struct arena *arena),
