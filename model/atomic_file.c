@@ -32,6 +32,18 @@ int atomic_file_open(struct atomic_file *ret_file, const char *path, struct elmo
     return 0;
 }
 
+int atomic_file_check(const char *path, struct elmo_error *err)
+{
+    struct atomic_file file;
+    int r = atomic_file_open(&file, path, err);
+    if (r)
+        return r;
+    fclose(file.out);
+    unlink(file.tmp);
+    forget(&file);
+    return 0;
+}
+
 int atomic_file_commit(struct atomic_file *file, struct elmo_error *err)
 {
     errno = 0;

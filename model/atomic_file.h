@@ -14,6 +14,9 @@ struct atomic_file {
 
 ELMO_MUST_USE int atomic_file_open(struct atomic_file *ret_file, const char *path,
                                    struct elmo_error *err);
+/* Whether that would work: to be told before hours of work, not after them. Leaves nothing behind.
+ */
+ELMO_MUST_USE int atomic_file_check(const char *path, struct elmo_error *err);
 /* Closes the file and puts it in place, or takes it away where anything has failed: ELMO_E_IO. The
  * file is done with either way. */
 ELMO_MUST_USE int atomic_file_commit(struct atomic_file *file, struct elmo_error *err);

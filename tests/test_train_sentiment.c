@@ -287,6 +287,12 @@ static void errors_name_what_is_wrong_and_leave_no_file(void **state)
         assert_null(fopen(f.out, "r"));
         free(data);
     }
+    struct elmo_error err = {0};
+    struct sentiment_settings s = settings_of(&f, SENTIMENT_BEST);
+    s.data = "nowhere.tsv"; /* where to write is asked first */
+    s.out = "/no/such/folder/out.safetensors";
+    assert_int_equal(sentiment_run(&s, &err), ELMO_E_IO);
+    assert_non_null(strstr(err.message, "/no/such/folder"));
     free(one);
     free(empty);
     fixture_done(&f);

@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "atomic_file.h"
 #include "commands.h"
 #include "corpus.h"
 #include "error.h"
@@ -11,7 +12,9 @@ int command_vocab(const struct arguments *a, struct elmo_error *err)
     struct vocab vocab = {0};
     if (!a->n_corpus || !a->out)
         return elmo_fail(err, ELMO_E_INVALID, "--corpus and --out are needed");
-    int r = corpus_load(&corpus, a->corpus, a->n_corpus, &how, err);
+    int r = atomic_file_check(a->out, err);
+    if (!r)
+        r = corpus_load(&corpus, a->corpus, a->n_corpus, &how, err);
     if (!r)
         r = vocab_build(&vocab, corpus.words, corpus.counts, corpus.n_words, a->vocab_size, err);
     if (!r)

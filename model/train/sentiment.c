@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "atomic_file.h"
 #include "calibration.h"
 #include "commit.h"
 #include "error.h"
@@ -162,7 +163,9 @@ static int load(struct job *j, struct elmo_error *err)
     const struct sentiment_settings *s = j->settings;
     kernels_init();
     progress_init(&j->progress, s->quiet ? NULL : stderr, 30);
-    int r = elmo_model_open(&j->model, s->model, err);
+    int r = atomic_file_check(s->out, err);
+    if (!r)
+        r = elmo_model_open(&j->model, s->model, err);
     if (!r)
         r = load_texts(j, err);
     if (!r)
