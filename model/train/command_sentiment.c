@@ -14,6 +14,10 @@ int command_sentiment(const struct arguments *a, struct elmo_error *err)
         return elmo_fail(err, ELMO_E_INVALID, "--model, --data and --out are needed");
     if (given->head && !notebook && strcmp(given->head, "best"))
         return elmo_fail(err, ELMO_E_INVALID, "--head is notebook or best");
+    if (given->finetune_epochs && !given->finetune)
+        return elmo_fail(err, ELMO_E_INVALID, "--finetune-epochs goes with --finetune");
+    if (given->ngram_order && given->no_ngrams)
+        return elmo_fail(err, ELMO_E_INVALID, "--ngram-order and --no-ngrams exclude each other");
     struct sentiment_settings s =
         sentiment_defaults(notebook ? SENTIMENT_NOTEBOOK : SENTIMENT_BEST);
     s.model = a->model;

@@ -95,8 +95,9 @@ static int divide(const struct splitter *s, struct labelled_text *items, size_t 
         n_train += !s->is_dev[items[k].group];
     if (!n_train || n_train == n_items)
         return elmo_fail(err, ELMO_E_INVALID,
-                         "%zu texts in %zu groups cannot be divided for a dev set", n_items,
-                         s->set->n_groups);
+                         "%zu texts in %zu groups cannot be divided for a dev set: more texts are "
+                         "needed, or another --dev-share (0: none)",
+                         n_items, s->set->n_groups);
     for (size_t k = 0; k < n_items; k++) {
         if (s->is_dev[items[k].group])
             dev[n_dev++] = items[k];
