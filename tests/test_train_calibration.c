@@ -16,7 +16,7 @@
 #include "rng.h"
 #include "test_files.h"
 
-#define N           6000
+#define N           2500
 #define MAX_OUTPUTS 3
 
 /* Logits of two classifiers, and labels drawn from a * first + b * second + c. */
