@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 #include <jansson.h>
@@ -227,6 +228,28 @@ static void a_head_may_replace_that_of_its_own_file(void **state)
     fixture_done(&f);
 }
 
+/* 2^21 rows for each of 40 labels would be a file of 160 MB. */
+static void the_table_of_many_labels_is_no_larger(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct elmo_error err = {0};
+    struct stat st;
+    fixture_init(&f, 2);
+    FILE *data = fopen(f.data, "w");
+    assert_non_null(data);
+    for (int k = 0; k < 80; k++)
+        fprintf(data, "film number%d\tlabel%d\n", k % 40, k % 40);
+    assert_int_equal(fclose(data), 0);
+    struct sentiment_settings s = settings_of(&f, SENTIMENT_BEST);
+    s.dev_share = 0;
+    s.epochs = 1;
+    must(sentiment_run(&s, &err), &err);
+    assert_int_equal(stat(f.out, &st), 0);
+    assert_true(st.st_size < 18 << 20);
+    fixture_done(&f);
+}
+
 /* Every text learns, none chooses; the file says so and what else it was made with. */
 static void without_development_texts_none_are_scored(void **state)
 {
@@ -305,6 +328,7 @@ int main(void)
         cmocka_unit_test(fine_tuning_learns_what_one_frozen_epoch_cannot),
         cmocka_unit_test(the_same_seed_gives_the_same_file),
         cmocka_unit_test(a_head_may_replace_that_of_its_own_file),
+        cmocka_unit_test(the_table_of_many_labels_is_no_larger),
         cmocka_unit_test(without_development_texts_none_are_scored),
         cmocka_unit_test(errors_name_what_is_wrong_and_leave_no_file),
     };

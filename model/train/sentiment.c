@@ -21,11 +21,12 @@
 #include "text_features.h"
 #include "whitening.h"
 
-#define HIDDEN_DIM      256
-#define NOTEBOOK_WORDS  150
-#define NOTEBOOK_RIDGE  0.01
-#define BEST_RIDGE      0.1
-#define WHITENING_TEXTS 25000 /* enough to know the correlations */
+#define HIDDEN_DIM        256
+#define NOTEBOOK_WORDS    150
+#define NOTEBOOK_RIDGE    0.01
+#define BEST_RIDGE        0.1
+#define MAX_TABLE_WEIGHTS ((size_t)1 << 23) /* of n-grams: more labels have fewer rows each */
+#define WHITENING_TEXTS   25000             /* enough to know the correlations */
 
 /* What one seed has learnt. */
 struct fitted {
@@ -229,10 +230,20 @@ static int whiten_layers(struct job *j, struct elmo_error *err)
     return r ? r : whitening_apply(&j->whitening, f->rows, f->n_rows, f->dim, err);
 }
 
+/* The same rows for the texts and for the weights. */
+static struct ngram_settings ngram_settings_of(const struct job *j)
+{
+    struct ngram_settings how = ngram_defaults();
+    how.max_order = j->settings->ngram_order;
+    while (how.n_rows * j->n_outputs > MAX_TABLE_WEIGHTS)
+        how.n_rows /= 2;
+    return how;
+}
+
 static int prepare_texts(struct job *j, struct elmo_error *err)
 {
     const struct sentiment_settings *s = j->settings;
-    const struct ngram_settings ngrams = ngram_defaults();
+    const struct ngram_settings ngrams = ngram_settings_of(j);
     size_t n = j->n_train + j->n_dev + j->n_test;
     int r = text_features_init(&j->features, j->model, j->items, n, j->team, &j->progress, err);
     progress_clear(&j->progress);
@@ -342,8 +353,7 @@ static int tune(struct job *j, struct fitted *f, struct elmo_error *err)
 
 static int fit_ngrams(struct job *j, struct fitted *f, struct elmo_error *err)
 {
-    struct ngram_settings how = ngram_defaults();
-    how.max_order = j->settings->ngram_order;
+    struct ngram_settings how = ngram_settings_of(j);
     how.seed = f->seed;
     int r = ngram_model_init(&f->ngrams, &j->ngram_texts, j->items, j->n_train, j->n_outputs, &how,
                              err);
