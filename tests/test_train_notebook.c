@@ -123,8 +123,8 @@ static int tear_down(void **state)
 
 /* ---- Steps ---- */
 
-/* elmo-train sentiment on the biLM in the folder of the test. */
-static void train(const char *data, const char *out, const char *more)
+/* elmo-train sentiment on the biLM in the folder of the test; its exit status. */
+static int try_to_train(const char *data, const char *out, const char *more)
 {
     const char *program = getenv("ELMO_TRAIN");
     char command[2048];
@@ -138,7 +138,13 @@ static void train(const char *data, const char *out, const char *more)
     assert_non_null(pipe);
     printed[fread(printed, 1, sizeof printed - 1, pipe)] = '\0';
     int status = pclose(pipe);
-    if (!WIFEXITED(status) || WEXITSTATUS(status))
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void train(const char *data, const char *out, const char *more)
+{
+    if (try_to_train(data, out, more))
         fail_msg("%s", printed);
 }
 
@@ -229,6 +235,17 @@ static void an_epoch_is_told_with_its_validation(void **state)
     }
 }
 
+static void a_folder_of_both_splits_is_tested_on_its_test(void **state)
+{
+    (void)state;
+    train("aclImdb", "tested.safetensors", "--dev-share 0.2 --test aclImdb");
+    assert_printed("160 to learn, 40 for development, 120 for the test");
+    train("aclImdb", "tested.safetensors", "--dev-share 0.2 --test aclImdb/test");
+    assert_printed("160 to learn, 40 for development, 120 for the test");
+    assert_int_equal(try_to_train("aclImdb", "leak.safetensors", "--test aclImdb/train"), 2);
+    assert_printed("are those that are learnt");
+}
+
 static void epochs_learn_what_the_reviews_say(void **state)
 {
     (void)state;
@@ -287,6 +304,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_summary_counts_parameters_as_keras_does),
         cmocka_unit_test(an_epoch_is_told_with_its_validation),
+        cmocka_unit_test(a_folder_of_both_splits_is_tested_on_its_test),
         cmocka_unit_test(epochs_learn_what_the_reviews_say),
         cmocka_unit_test(words_behind_the_150th_change_nothing),
         cmocka_unit_test(predictions_after_save_clear_load_are_the_same_bits),

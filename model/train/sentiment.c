@@ -104,10 +104,10 @@ struct sentiment_settings sentiment_defaults(enum sentiment_head head)
 
 /* At most `limit` of the set's texts (0: all), in the seed's order. */
 static int load_set(struct labelled_set *set, const struct job *j, const char *path,
-                    struct elmo_error *err)
+                    const char *split, struct elmo_error *err)
 {
     const struct sentiment_settings *s = j->settings;
-    const struct labelled_settings how = {.max_words = s->words};
+    const struct labelled_settings how = {.split = split, .max_words = s->words};
     int r = labelled_load(set, path, &how, err);
     if (r)
         return r;
@@ -121,9 +121,12 @@ static int load_set(struct labelled_set *set, const struct job *j, const char *p
 
 static int load_test(struct job *j, struct elmo_error *err)
 {
-    int r = load_set(&j->test_set, j, j->settings->test, err);
+    int r = load_set(&j->test_set, j, j->settings->test, "test", err);
     if (r)
         return r;
+    if (!strcmp(j->set.sha256, j->test_set.sha256))
+        return elmo_fail(err, ELMO_E_INVALID, "the texts of '%.200s' are those that are learnt",
+                         j->settings->test);
     j->n_test = j->test_set.n_items;
     bool same = j->test_set.n_labels == j->set.n_labels;
     for (size_t k = 0; k < j->set.n_labels && same; k++)
@@ -137,7 +140,7 @@ static int load_test(struct job *j, struct elmo_error *err)
 static int load_texts(struct job *j, struct elmo_error *err)
 {
     const struct sentiment_settings *s = j->settings;
-    int r = load_set(&j->set, j, s->data, err);
+    int r = load_set(&j->set, j, s->data, "train", err);
     j->n_train = j->set.n_items;
     if (!r && s->dev_share > 0)
         r = labelled_split_by_group(&j->set, s->seed, s->dev_share, &j->n_train, err);
@@ -464,12 +467,12 @@ static json_t *settings_json(const struct job *j)
 {
     const struct sentiment_settings *s = j->settings;
     size_t n_tuned = s->finetune_epochs ? s->finetune_epochs : finetune_defaults().n_epochs;
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I}", "words", (json_int_t)s->words,
-                     "limit", (json_int_t)s->limit, "epochs", (json_int_t)s->epochs,
-                     "finetune_epochs", (json_int_t)(j->tuned ? n_tuned : 0), "ngram_order",
-                     (json_int_t)s->ngram_order, "learning_rate", s->learning_rate, "dev_share",
-                     s->dev_share, "threads", (json_int_t)s->threads, "seed",
-                     (json_int_t)j->kept.seed);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I}", "words",
+                     (json_int_t)s->words, "limit", (json_int_t)s->limit, "epochs",
+                     (json_int_t)s->epochs, "finetune_epochs", (json_int_t)(j->tuned ? n_tuned : 0),
+                     "ngram_order", (json_int_t)s->ngram_order, "learning_rate", s->learning_rate,
+                     "dev_share", s->dev_share, "threads", (json_int_t)s->threads, "seed",
+                     (json_int_t)j->kept.seed, "best_of_seeds", (json_int_t)s->n_seeds);
 }
 
 /* How this head came about; NULL: out of memory. */
