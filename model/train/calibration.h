@@ -12,7 +12,7 @@ struct calibration {
     double *c; /* [n_outputs], owned */
 };
 
-/* first, second [n, n_outputs]; second NULL: b is 0. With few texts per parameter (n < 20) nothing
+/* first, second [n, n_outputs]; second NULL: b is 0. With few texts (n < 20) nothing
  * is learnt: a = b = 1, c = 0. */
 ELMO_MUST_USE int calibration_init(struct calibration *ret_calibration, const real *first,
                                    const real *second, const struct labelled_text *items, size_t n,

@@ -37,6 +37,7 @@ ELMO_MUST_USE int head_fit(real *values, const struct head_net *net,
 ELMO_MUST_USE int head_logits(real *logits, const struct head_net *net, real *values,
                               const struct head_fit_texts *texts, size_t first, size_t n,
                               struct elmo_error *err);
-/* Mean loss and accuracy of logits [n, n_outputs]. */
+/* Mean loss (nats) and accuracy of logits [n, n_outputs], n_outputs <= LABELLED_MAX_LABELS; NAN for
+ * no texts. */
 struct head_fit_score head_score(const real *logits, size_t n_outputs,
                                  const struct labelled_text *items, size_t n);

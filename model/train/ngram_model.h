@@ -34,7 +34,8 @@ struct ngram_model {
     size_t n_rows, n_outputs;
 };
 
-/* Learns the first n_train texts. n_outputs 1: a sigmoid for two labels; else a softmax. */
+/* Learns the first n_train texts, whose rows are below settings->n_rows. n_outputs 1: a sigmoid for
+ * two labels; else a softmax, of at most LABELLED_MAX_LABELS. */
 ELMO_MUST_USE int ngram_model_init(struct ngram_model *ret_model, const struct ngram_texts *texts,
                                    const struct labelled_text *items, size_t n_train,
                                    size_t n_outputs, const struct ngram_settings *settings,
