@@ -174,14 +174,14 @@ static void few_texts_teach_nothing(void **state)
             assert_int_equal(
                 calibration_init(&c, m->first, both ? m->second : NULL, m->items, few[k], 3, NULL),
                 0);
-            assert_true(c.a == 1 && c.b == (double)both);
+            assert_true(c.a == (both ? 0.5 : 1) && c.b == (both ? 0.5 : 0));
             assert_true(c.c[0] == 0 && c.c[1] == 0 && c.c[2] == 0);
             calibration_done(&c);
         }
 }
 
-/* No finite scale is the best of logits that are always right: it stops, and the answer is finite.
- */
+/* No finite scale is the best of logits that are always right: it stops, and of few texts it does
+ * not believe much. */
 static void logits_without_a_fault_stay_finite(void **state)
 {
     (void)state;
@@ -191,6 +191,10 @@ static void logits_without_a_fault_stay_finite(void **state)
     assert_int_equal(calibration_init(&c, m->first, m->second, m->items, N, 1, NULL), 0);
     assert_true(isfinite(c.a) && isfinite(c.b) && isfinite(c.c[0]));
     assert_true(c.a > 2);
+    double many = c.a;
+    calibration_done(&c);
+    assert_int_equal(calibration_init(&c, m->first, m->second, m->items, 24, 1, NULL), 0);
+    assert_true(c.a < 3 && c.a < many);
     calibration_done(&c);
 }
 

@@ -12,8 +12,9 @@ struct calibration {
     double *c; /* [n_outputs], owned */
 };
 
-/* first, second [n, n_outputs]; second NULL: b is 0. With few texts (n < 20) nothing
- * is learnt: a = b = 1, c = 0. */
+/* first, second [n, n_outputs]; second NULL: b is 0. Where the texts say
+ * little they stay near, and with n < 20 texts at, a = b = 1/2 (a = 1 for one classifier), c = 0.
+ */
 ELMO_MUST_USE int calibration_init(struct calibration *ret_calibration, const real *first,
                                    const real *second, const struct labelled_text *items, size_t n,
                                    size_t n_outputs, struct elmo_error *err);
