@@ -25,7 +25,8 @@ static void log_failure(const char *event, const char *reason)
 }
 
 /* ---- Signals. OpenBLAS has threads before main() begins; a signal that all of ours block would
- * end up in one of those, and end the process. So there are handlers, for whichever thread. ---- */
+ * end up in one of those, and end the process. So there are handlers, for whichever thread; ours
+ * leave the signals to the main thread, where waiting for them is all there is to do. ---- */
 
 static sem_t stop_asked;
 static atomic_int stop_signal; /* the first one; 0: none yet */
@@ -41,12 +42,27 @@ static void on_stop_signal(int number)
 
 static void handle_signals(void)
 {
-    struct sigaction action = {.sa_handler = on_stop_signal, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_handler = on_stop_signal}; /* it interrupts sem_wait */
     sem_init(&stop_asked, 0, 0);
     sigemptyset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
+}
+
+/* Threads that are made from here until release_signals(*ret_before) take none. */
+static void hold_signals(sigset_t *ret_before)
+{
+    sigset_t stop_signals;
+    sigemptyset(&stop_signals);
+    sigaddset(&stop_signals, SIGTERM);
+    sigaddset(&stop_signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &stop_signals, ret_before);
+}
+
+static void release_signals(const sigset_t *before)
+{
+    pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
 static int wait_for_signal(void)
@@ -104,7 +120,10 @@ static struct http *listen_and_serve(struct service *service)
                   LOG_FIELDS(LOG_TEXT("address", config->listen), LOG_TEXT("reason", reason)));
         return NULL;
     }
+    sigset_t before;
+    hold_signals(&before);
     struct http *http = http_start(service, fd);
+    release_signals(&before);
     if (!http)
         return NULL;
     if (config->port_file[0] && !listener_write_file(config->port_file, text)) {
@@ -143,7 +162,11 @@ static int start_workers(struct service *service, struct elmo_error *err)
         .metrics = service->metrics,
         .n_workers = service->n_workers,
     };
-    return workers_start(&service->workers, &options, err);
+    sigset_t before;
+    hold_signals(&before);
+    r = workers_start(&service->workers, &options, err);
+    release_signals(&before);
+    return r;
 }
 
 /* Loads the model while the listener already answers /health/live. */
