@@ -57,6 +57,8 @@ static int tuning_init(struct tuning *t, struct elmo_error *err)
     if (!r)
         r = tune_batches_init(&t->dev, job->model, job->items + job->n_train, job->n_dev, batch,
                               err);
+    if (!r && !t->train.n_texts)
+        r = elmo_fail(err, ELMO_E_INVALID, "none of the texts to learn has a token");
     if (r)
         return r;
     size_t n = net_size(&t->net);
@@ -193,7 +195,7 @@ static void print_epoch(const struct tuning *t, size_t epoch, const struct head_
     FILE *out = t->job->out;
     fprintf(out, "Fine-tuning %zu/%zu - loss: %.4f - accuracy: %.4f", epoch + 1,
             t->settings->n_epochs, train->loss, train->accuracy);
-    if (t->job->n_dev)
+    if (t->dev.n_texts)
         fprintf(out, " - val_loss: %.4f - val_accuracy: %.4f", dev->loss, dev->accuracy);
     fputc('\n', out);
 }
@@ -206,14 +208,17 @@ static int run(struct tuning *t, struct elmo_error *err)
     for (size_t epoch = 0; epoch < t->settings->n_epochs; epoch++) {
         struct head_fit_score train, dev = {INFINITY, 0};
         int r = run_epoch(t, epoch, &train, err);
-        if (!r && t->job->n_dev)
+        if (!r && t->dev.n_texts)
             r = score_dev(t, &dev, err);
+        if (!r && t->dev.n_texts && !isfinite(dev.loss))
+            r = elmo_fail(err, ELMO_E_NUMERIC,
+                          "fine-tuning: the development texts' loss is not finite");
         if (r)
             return r;
         progress_clear(t->job->progress);
         if (t->job->out)
             print_epoch(t, epoch, &train, &dev);
-        if (t->job->n_dev && dev.loss >= best_loss)
+        if (t->dev.n_texts && dev.loss >= best_loss)
             continue;
         best_loss = dev.loss;
         memcpy(t->best, t->values, bytes);

@@ -32,8 +32,9 @@ struct finetune {                   /* borrowed */
     FILE *out; /* a line per epoch; NULL: quiet */
 };
 
-/* head_values [head_net_size()]: start and result. *ret_net and *ret_values [net_size()], the
- * biLM's new tensors, are the caller's: net_done, free. */
+/* ELMO_E_INVALID: no text to learn has a token; ELMO_E_NUMERIC: a gradient or the development loss
+ * is not finite. head_values [head_net_size()]: start and result. *ret_net and *ret_values
+ * [net_size()], the biLM's new tensors, are the caller's: net_done, free. */
 ELMO_MUST_USE int finetune_run(struct net *ret_net, real **ret_values, real *head_values,
                                const struct finetune *job, const struct finetune_settings *settings,
                                struct elmo_error *err);
