@@ -1,5 +1,5 @@
-/* Whole pretraining runs on a small text: resuming is bit for bit the same run, kill -9 leaves a
- * checkpoint that goes on, what elmo-train exports is what elmod serves, and wrong inputs are
+/* Whole pretraining runs on a small text: resuming is bit for bit the same run, kill -9 leaves
+ * a checkpoint that goes on, what elmo-train exports is what elmod serves, and wrong inputs are
  * named. */
 #include <setjmp.h>
 #include <signal.h>
@@ -23,15 +23,7 @@
 #include "safetensors.h"
 #include "test_files.h"
 #include "text_file.h"
-
-static const char text[] = "The film was long . I liked the end of it .\n"
-                           "She sat on the bank of the river and read the book again .\n"
-                           "The book was long too .\nI liked the river .\nThe end .\n";
-static const char options_json[] =
-    "{\"lstm\": {\"cell_clip\": 3, \"proj_clip\": 3, \"use_skip_connections\": true, \"n_layers\": 2,"
-    " \"projection_dim\": 8, \"dim\": 12}, \"char_cnn\": {\"embedding\": {\"dim\": 4}, \"filters\":"
-    " [[1, 4], [3, 12]], \"n_highway\": 1, \"n_characters\": 262, \"max_characters_per_token\": 20,"
-    " \"activation\": \"relu\"}}";
+#include "train_toy.h"
 
 static struct temp_dir dir;
 static char *corpus, *heldout, *vocab, *options, *out_a, *out_b;
@@ -52,9 +44,9 @@ static int set_up(void **state)
     a.n_corpus = 1;
     a.out = vocab;
     a.pretrain.quiet = true;
-    return !write_whole_file(corpus, text, sizeof text - 1) ||
-           !write_whole_file(heldout, text, 44) ||
-           !write_whole_file(options, options_json, sizeof options_json - 1) ||
+    return !write_whole_file(corpus, toy_text, sizeof toy_text - 1) ||
+           !write_whole_file(heldout, toy_text, 44) ||
+           !write_whole_file(options, toy_options, sizeof toy_options - 1) ||
            command_vocab(&a, NULL);
 }
 
@@ -383,7 +375,7 @@ static void a_run_goes_on_only_as_what_it_was(void **state)
     AUTO(mem_free) char *other_vocab = temp_path(&dir, "other.txt");
     AUTO(mem_free) char *other_options = temp_path(&dir, "other.json");
     AUTO(mem_free) char *words = NULL;
-    AUTO(mem_free) char *changed = strdup(options_json);
+    AUTO(mem_free) char *changed = strdup(toy_options);
     assert_int_equal(text_file_read(&words, vocab, NULL), 0);
     char *the = strstr(words, "the\n");
     assert_non_null(the);

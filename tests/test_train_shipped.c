@@ -16,15 +16,7 @@
 #include "convert_case.h"
 #include "outputs.h"
 #include "test_files.h"
-
-static const char text[] = "The film was long . I liked the end of it .\n"
-                           "She sat on the bank of the river and read the book again .\n"
-                           "The book was long too .\nI liked the river .\nThe end .\n";
-static const char options_json[] =
-    "{\"lstm\": {\"cell_clip\": 3, \"proj_clip\": 3, \"use_skip_connections\": true, \"n_layers\": 2,"
-    " \"projection_dim\": 8, \"dim\": 12}, \"char_cnn\": {\"embedding\": {\"dim\": 4}, \"filters\":"
-    " [[1, 4], [3, 12]], \"n_highway\": 1, \"n_characters\": 262, \"max_characters_per_token\": 20,"
-    " \"activation\": \"relu\"}}";
+#include "train_toy.h"
 
 #define LSTM_PROJECTION "RNN_0/RNN/MultiRNNCell/Cell0/LSTMCell/W_P_0"
 
@@ -80,8 +72,8 @@ static int set_up(void **state)
 {
     (void)state;
     temp_dir_init(&dir);
-    write_text("corpus.txt", text);
-    write_text("options.json", options_json);
+    write_text("corpus.txt", toy_text);
+    write_text("options.json", toy_options);
     must_train("vocab --corpus corpus.txt --size 20 --out vocab.txt");
     must_train("pretrain --corpus corpus.txt --heldout corpus.txt --vocab vocab.txt --options "
                "options.json --out run --batch-tokens 16 --samples 8 --tokens 400 --quiet");
@@ -455,7 +447,7 @@ static void files_that_do_not_fit_are_named(void **state)
         {START "--vocab vocab.txt --options other.json --init model.safetensors --out run-wrong",
          "architecture"},
     };
-    AUTO(mem_free) char *other = strdup(options_json);
+    AUTO(mem_free) char *other = strdup(toy_options);
     assert_non_null(other);
     memcpy(strstr(other, "\"dim\": 12"), "\"dim\": 10", 9);
     write_text("other.json", other);
