@@ -10,6 +10,7 @@
 #include "error.h"
 #include "kernels/kernels.h"
 #include "model_file.h"
+#include "vocabulary.h"
 
 #define MAX_NAME_BYTES 128
 #define MAX_LABELS     1024
@@ -166,6 +167,21 @@ static int read_head(struct elmo_model *m, struct elmo_error *err)
     return r ? r : read_labels(m, err);
 }
 
+/* ---- The lexicon ---- */
+
+static int read_lexicon(struct elmo_model *m, struct elmo_error *err)
+{
+    if (!m->weights.lexicon)
+        return 0;
+    int r = vocabulary_parse(&m->lexicon, safetensors_metadata(m->file, META_VOCABULARY), err);
+    if (!r && m->lexicon.n_items != m->weights.n_lexicon)
+        r = elmo_fail(err, ELMO_E_FORMAT,
+                      "tensor '%s' has %zu rows for the %zu words of __metadata__ "
+                      "'" META_VOCABULARY "'",
+                      LEXICON_VECTORS, m->weights.n_lexicon, m->lexicon.n_items);
+    return r;
+}
+
 /* ---- Opening ---- */
 
 static void fill_info(struct elmo_model *m)
@@ -191,6 +207,8 @@ static int load(struct elmo_model *m, const void *bytes, size_t n_bytes, struct 
         r = weights_init(&m->weights, &m->options, m->file, err);
     if (!r)
         r = read_head(m, err);
+    if (!r)
+        r = read_lexicon(m, err);
     if (r)
         return r;
     hash_file(m->sha256, bytes, n_bytes);
@@ -228,6 +246,7 @@ void elmo_model_free(struct elmo_model *m)
     if (!m)
         return;
     weights_done(&m->weights);
+    word_table_done(&m->lexicon);
     safetensors_free(m->file);
     free(m->labels);
     json_decref(m->labels_json);

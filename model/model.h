@@ -6,11 +6,13 @@
 #include "safetensors.h"
 #include "tokenize.h"
 #include "weights.h"
+#include "word_table.h"
 
 struct elmo_model {
     struct elmo_model_info info;
     struct options options;
     struct weights weights;
+    struct word_table lexicon; /* owned; item k has the vector weights.lexicon[k] */
     enum tokenizer tokenizer;
     enum elmo_pooling head_pooling;
     struct safetensors *file; /* owned; info's strings live in it */

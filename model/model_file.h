@@ -19,10 +19,16 @@
 
 #define MODEL_FORMAT_VERSION "1"
 
+/* Words with vectors of their own (lexicon.h), where fine-tuning gave them some; optional. Row k is
+ * word k of META_VOCABULARY. */
+#define LEXICON_VECTORS "lexicon/vectors" /* [V, P]; bf16 or float32 */
+
+/* Of a model file with a lexicon, and of the LM softmax: */
+#define META_VOCABULARY "vocabulary" /* JSON array of V strings (vocabulary.h) */
+
 /* The LM softmax is a file of its own beside the model file (lm_softmax.h). Its keys, beside
- * META_NAME: */
+ * META_NAME and META_VOCABULARY: */
 #define META_SOFTMAX_VERSION "elmo_softmax_format" /* "1" */
-#define META_VOCABULARY      "vocabulary"          /* JSON array of V strings (vocabulary.h) */
 #define META_BILM_SHA256     "bilm_sha256" /* of the biLM it was trained with: bilm_digest() */
 
 #define SOFTMAX_FORMAT_VERSION "1"

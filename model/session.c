@@ -11,9 +11,9 @@
 #include "char_ids.h"
 #include "error.h"
 #include "head.h"
+#include "lexicon.h"
 #include "mix.h"
 #include "model.h"
-#include "token_encoder.h"
 #include "token_set.h"
 
 #define MAX_POSITIONS ((size_t)1 << 30) /* of one batch: row numbers fit BLAS's int */
@@ -151,8 +151,7 @@ static int encode_tokens(struct batch *b)
         index[at++] = token_set_add(&set, &token_eos);
     }
     float *vectors = ARENA_NEW(b->arena, float, set.n_tokens *P);
-    if (!vectors || token_encoder_run(vectors, set.tokens, set.n_tokens, &b->model->options,
-                                      &b->model->weights, b->arena))
+    if (!vectors || lexicon_encode(vectors, set.tokens, set.n_tokens, b->model, b->arena))
         return ELMO_E_NOMEM;
     at = 0;
     for (size_t k = 0; k < b->n_sentences; k++) {

@@ -89,6 +89,18 @@ int tensor_specs_init(struct tensor_specs *ret_specs, const struct options *opti
     return 0;
 }
 
+int tensor_specs_add_lexicon(struct tensor_specs *specs, size_t n_words,
+                             const struct options *options, struct elmo_error *err)
+{
+    struct tensor_spec *items = realloc(specs->items, (specs->n_items + 1) * sizeof *items);
+    if (!items)
+        return elmo_fail_nomem(err);
+    specs->items = items;
+    items[specs->n_items++] = (struct tensor_spec){
+        .name = LEXICON_VECTORS, .n_dims = 2, .dims = {n_words, options->proj_dim}};
+    return 0;
+}
+
 size_t head_pooled_dim(const struct options *options, bool all_layers)
 {
     return (all_layers ? 1 + 2 * options->n_layers : 2) * options->proj_dim;

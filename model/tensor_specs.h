@@ -35,6 +35,9 @@ struct head_shape {
 /* The biLM's tensors, and the head's where `head` is not NULL. tensor_specs_done frees them. */
 ELMO_MUST_USE int tensor_specs_init(struct tensor_specs *ret_specs, const struct options *options,
                                     const struct head_shape *head, struct elmo_error *err);
+/* Appends the lexicon's vectors. */
+ELMO_MUST_USE int tensor_specs_add_lexicon(struct tensor_specs *specs, size_t n_words,
+                                           const struct options *options, struct elmo_error *err);
 /* Floats per token of what the head pools: 2P for the mix, P + L * 2P for all layers. */
 size_t head_pooled_dim(const struct options *options, bool all_layers);
 void tensor_specs_done(struct tensor_specs *specs);

@@ -225,6 +225,7 @@ static int set_fields(struct weights *w, const struct loader *loader, const stru
     for (unsigned direction = 0; direction < 2; direction++)
         for (size_t layer = 0; layer < o->n_layers; layer++)
             w->lstm[direction][layer] = lstm_fields(loader, o, direction, layer);
+    w->lexicon = value(loader, LEXICON_VECTORS);
     if (w->head.present)
         head_fields(&w->head, loader);
     return 0;
@@ -307,6 +308,17 @@ static int find_head(struct head_weights *head, const struct options *o,
     return r ? r : head_ngrams(head, file, err);
 }
 
+static int find_lexicon(size_t *ret_n_words, const struct safetensors *file, struct elmo_error *err)
+{
+    const struct st_tensor *t = safetensors_find(file, LEXICON_VECTORS);
+    *ret_n_words = t && t->n_dims == 2 ? t->dims[0] : 0;
+    if (t && (!*ret_n_words || !t->n_bytes))
+        return elmo_fail(err, ELMO_E_FORMAT,
+                         "tensor '%s': expected two dimensions and at least one row",
+                         LEXICON_VECTORS);
+    return 0;
+}
+
 int weights_init(struct weights *ret_weights, const struct options *o,
                  const struct safetensors *file, struct elmo_error *err)
 {
@@ -316,7 +328,11 @@ int weights_init(struct weights *ret_weights, const struct options *o,
     int r = find_head(&w->head, o, file, err);
     if (r)
         return r;
-    r = tensor_specs_init(&loader.specs, o, w->head.present ? &w->head.shape : NULL, err);
+    r = find_lexicon(&w->n_lexicon, file, err);
+    if (!r)
+        r = tensor_specs_init(&loader.specs, o, w->head.present ? &w->head.shape : NULL, err);
+    if (!r && w->n_lexicon)
+        r = tensor_specs_add_lexicon(&loader.specs, w->n_lexicon, o, err);
     if (r)
         return r;
     loader.values = calloc(loader.specs.n_items, sizeof *loader.values);

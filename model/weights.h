@@ -40,6 +40,8 @@ struct weights {
     struct highway_weights *highway; /* [n_highway], owned */
     const float *w_proj, *b_proj;    /* [F, P], [P]; both NULL where F == P and there are none */
     struct lstm_weights *lstm[2];    /* [direction][L], owned */
+    const float *lexicon;            /* [n_lexicon, P]; NULL: none */
+    size_t n_lexicon;
     struct head_weights head;
     float *widened; /* owned: what is not float32 in the file */
     size_t n_parameters;
