@@ -13,6 +13,7 @@
 
 #include "cross_entropy.h"
 #include "head_net.h"
+#include "rng.h"
 
 #ifndef TRAIN_DOUBLE
 #error "this test needs the trainer in double"

@@ -23,7 +23,9 @@
 
 #define HIDDEN     3
 #define N_ROWS     20
+#define N_WORDS    5
 #define MAX_INPUT  64
+#define VOCABULARY "[\"<S>\",\"</S>\",\"<UNK>\",\"film\",\"caf\xc3\xa9\"]"
 #define PROVENANCE "{\"by\":\"a test\"}"
 
 /* F == P and C == P: both projections may be left out. */
@@ -46,8 +48,7 @@ static const char *const labels[] = {"bad", "good", "plain"};
 struct fixture {
     struct temp_dir dir;
     struct random_model random;
-    struct net net;
-    real *values; /* tuned ones */
+    struct finetuned tuned;
     float w1[MAX_INPUT * HIDDEN], b1[HIDDEN], w2[HIDDEN * 3], b2[3], mix[3], gamma;
     float ngrams[N_ROWS * 3];
     char *model, *out;
@@ -99,6 +100,18 @@ static void write_source(const struct fixture *f, enum st_dtype dtype)
         free(halves[k]);
 }
 
+static void init_tuned(struct finetuned *tuned, struct rng *rng)
+{
+    static const char *const words[N_WORDS] = {"<S>", "</S>", "<UNK>", "film", "caf\xc3\xa9"};
+    assert_int_equal(net_init(&tuned->net, &options, 1, NULL), 0);
+    tuned->values = must_calloc(net_size(&tuned->net), sizeof *tuned->values);
+    tuned->words.vectors = must_calloc(N_WORDS * options.proj_dim, sizeof(float));
+    fill(tuned->values, net_size(&tuned->net), rng);
+    fill(tuned->words.vectors, N_WORDS * options.proj_dim, rng);
+    for (uint32_t k = 0; k < N_WORDS; k++)
+        assert_int_equal(word_table_add(&tuned->words.words, words[k], strlen(words[k])), k);
+}
+
 static void fixture_init(struct fixture *f, bool with_projections, enum st_dtype dtype)
 {
     struct rng rng = {8};
@@ -107,9 +120,7 @@ static void fixture_init(struct fixture *f, bool with_projections, enum st_dtype
     f->model = temp_path(&f->dir, "model.safetensors");
     f->out = temp_path(&f->dir, "out.safetensors");
     random_model_init_with(&f->random, &rng, &options, NULL, ELMO_POOL_MEAN, with_projections);
-    assert_int_equal(net_init(&f->net, &options, 1, NULL), 0);
-    f->values = must_calloc(net_size(&f->net), sizeof *f->values);
-    fill(f->values, net_size(&f->net), &rng);
+    init_tuned(&f->tuned, &rng);
     fill(f->w1, ARRAY_LEN(f->w1), &rng);
     fill(f->b1, ARRAY_LEN(f->b1), &rng);
     fill(f->w2, ARRAY_LEN(f->w2), &rng);
@@ -122,8 +133,7 @@ static void fixture_init(struct fixture *f, bool with_projections, enum st_dtype
 
 static void fixture_done(struct fixture *f)
 {
-    free(f->values);
-    net_done(&f->net);
+    finetuned_done(&f->tuned);
     random_model_done(&f->random);
     temp_dir_done(&f->dir);
     free(f->model);
@@ -157,8 +167,7 @@ static struct head_file file_of(const struct fixture *f, const struct trained_he
         .model = f->model,
         .out = f->out,
         .provenance = PROVENANCE,
-        .net = tuned ? &f->net : NULL,
-        .values = tuned ? f->values : NULL,
+        .tuned = tuned ? &f->tuned : NULL,
         .head = head,
     };
 }
@@ -316,14 +325,17 @@ static void check_tuned(bool with_projections, enum st_dtype dtype, bool with_he
     const struct head_file file = file_of(&f, with_head ? &head : NULL, true);
     must_write(&file);
     parse(&p, f.out);
-    for (size_t k = 0; f.net.offsets[k] < f.net.n_dense; k++) {
-        const char *name = f.net.specs.items[k].name;
+    const struct net *net = &f.tuned.net;
+    for (size_t k = 0; net->offsets[k] < net->n_dense; k++) {
+        const char *name = net->specs.items[k].name;
         const struct named_tensor *t = tensor_set_find(&f.random.weights, name);
         if (t && stored_as(t, dtype) == ST_BF16)
-            check_bf16(&p, name, f.values + f.net.offsets[k]);
+            check_bf16(&p, name, f.tuned.values + net->offsets[k]);
         else
-            check_f32(&p, name, f.values + f.net.offsets[k]);
+            check_f32(&p, name, f.tuned.values + net->offsets[k]);
     }
+    (dtype == ST_BF16 ? check_bf16 : check_f32)(&p, LEXICON_VECTORS, f.tuned.words.vectors);
+    assert_string_equal(metadata_of(&p, META_VOCABULARY), VOCABULARY);
     if (with_head)
         check_head(&p, &head);
     parsed_done(&p);
@@ -370,6 +382,36 @@ static void an_older_head_is_replaced_whole(void **state)
     assert_null(safetensors_metadata(p.file, META_LABELS));
     parsed_done(&p);
     fixture_done(&f);
+}
+
+/* A new head on a tuned model: its lexicon stays. Tuned again: it has the newer one. */
+static void a_lexicon_goes_with_its_model(void **state)
+{
+    (void)state;
+    static const enum st_dtype dtypes[] = {ST_F32, ST_BF16};
+    for (size_t d = 0; d < ARRAY_LEN(dtypes); d++) {
+        struct fixture f;
+        struct parsed p;
+        fixture_init(&f, true, dtypes[d]);
+        const struct trained_head head = head_of(&f, true, 1, 2);
+        struct head_file file = file_of(&f, &head, true);
+        must_write(&file);
+        file.model = f.out;
+        file.tuned = NULL;
+        must_write(&file);
+        parse(&p, f.out);
+        (dtypes[d] == ST_BF16 ? check_bf16 : check_f32)(&p, LEXICON_VECTORS, f.tuned.words.vectors);
+        assert_string_equal(metadata_of(&p, META_VOCABULARY), VOCABULARY);
+        parsed_done(&p);
+        for (size_t k = 0; k < N_WORDS * options.proj_dim; k++)
+            f.tuned.words.vectors[k] += 1;
+        file.tuned = &f.tuned;
+        must_write(&file);
+        parse(&p, f.out);
+        (dtypes[d] == ST_BF16 ? check_bf16 : check_f32)(&p, LEXICON_VECTORS, f.tuned.words.vectors);
+        parsed_done(&p);
+        fixture_done(&f);
+    }
 }
 
 /* ---- What goes wrong ---- */
@@ -523,6 +565,7 @@ int main(void)
         cmocka_unit_test(tuned_tensors_are_stored_as_the_source_stores_them),
         cmocka_unit_test(projections_that_the_source_leaves_out_are_written_once_tuned),
         cmocka_unit_test(an_older_head_is_replaced_whole),
+        cmocka_unit_test(a_lexicon_goes_with_its_model),
         cmocka_unit_test(tuned_values_for_an_f16_source_are_refused),
         cmocka_unit_test(a_source_that_is_no_model_is_refused),
         cmocka_unit_test(a_full_disk_leaves_the_older_file),

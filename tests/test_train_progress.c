@@ -105,6 +105,33 @@ static void a_resumed_run_counts_its_own_time(void **state)
     free(text);
 }
 
+/* Features, then fine-tuning: the second counts from its own beginning. */
+static void a_second_job_counts_its_own_time(void **state)
+{
+    (void)state;
+    char *text;
+    size_t n_bytes;
+    struct progress p;
+    FILE *out = open_memstream(&text, &n_bytes);
+    progress_init(&p, out, 30);
+    for (uint64_t step = 0; step <= 1000; step += 500) {
+        const struct progress_state s = at_step(step);
+        progress_update(&p, (double)step, &s);
+    }
+    for (uint64_t step = 0; step <= 60; step += 30) {
+        struct progress_state s = at_step(step);
+        s.phase = "tune";
+        progress_update(&p, 1001 + 2 * (double)step, &s);
+    }
+    fclose(out);
+    assert_string_equal(
+        strstr(text, "tune"),
+        "tune  step 0  epoch 1 25.0 %  loss 4.5000  left ?\n"
+        "tune  step 30  epoch 1 25.0 %  loss 4.5000  1000 tokens/s  left 0:32:20\n"
+        "tune  step 60  epoch 1 25.0 %  loss 4.5000  1000 tokens/s  left 0:31:20\n");
+    free(text);
+}
+
 static void the_speed_follows_changes_smoothly(void **state)
 {
     (void)state;
@@ -233,6 +260,7 @@ int main(void)
         cmocka_unit_test(elsewhere_a_line_comes_now_and_then),
         cmocka_unit_test(what_is_not_known_is_left_out),
         cmocka_unit_test(a_resumed_run_counts_its_own_time),
+        cmocka_unit_test(a_second_job_counts_its_own_time),
         cmocka_unit_test(the_speed_follows_changes_smoothly),
         cmocka_unit_test(quiet_says_nothing),
         cmocka_unit_test(on_a_terminal_the_line_is_rewritten),

@@ -89,12 +89,19 @@ static void fixture_done(struct fixture *f)
 
 static struct sentiment_settings settings_of(const struct fixture *f, enum sentiment_head head)
 {
-    struct sentiment_settings s = sentiment_defaults(head);
+    struct sentiment_settings s = sentiment_defaults(head, false);
     s.model = f->model;
     s.data = f->data;
     s.out = f->out;
     s.quiet = true;
     return s;
+}
+
+static void tune(struct sentiment_settings *s, size_t epochs)
+{
+    s->finetune = true;
+    s->epochs = epochs;
+    s->learning_rate = sentiment_defaults(s->head, true).learning_rate;
 }
 
 static void must(int r, const struct elmo_error *err)
@@ -176,15 +183,13 @@ static void fine_tuning_learns_what_one_frozen_epoch_cannot(void **state)
     must(sentiment_run(&s, &err), &err);
     double frozen = served_accuracy(&f, f.out);
     assert_true(frozen < 0.9);
-    s.finetune = true;
-    s.finetune_epochs = 60;
+    tune(&s, 60);
     must(sentiment_run(&s, &err), &err);
     assert_true(served_accuracy(&f, f.out) > 0.95);
     struct sentiment_settings notebook = settings_of(&f, SENTIMENT_NOTEBOOK);
     must(sentiment_run(&notebook, &err), &err);
     assert_true(served_accuracy(&f, f.out) < 0.9);
-    notebook.finetune = true;
-    notebook.finetune_epochs = 60;
+    tune(&notebook, 60);
     must(sentiment_run(&notebook, &err), &err);
     assert_true(served_accuracy(&f, f.out) > 0.95);
     fixture_done(&f);
@@ -206,7 +211,7 @@ static void the_same_seed_gives_the_same_file(void **state)
     struct elmo_error err = {0};
     fixture_init(&f, 2);
     struct sentiment_settings s = settings_of(&f, SENTIMENT_BEST);
-    s.finetune = true;
+    tune(&s, 2);
     must(sentiment_run(&s, &err), &err);
     s.out = f.again;
     must(sentiment_run(&s, &err), &err);
@@ -269,8 +274,8 @@ static void without_development_texts_none_are_scored(void **state)
         struct sentiment_settings s = settings_of(&f, SENTIMENT_NOTEBOOK);
         s.dev_share = 0;
         s.seed = 3;
-        s.finetune = n_labels == 3;
-        s.finetune_epochs = 1;
+        if (n_labels == 3)
+            tune(&s, 1);
         must(sentiment_run(&s, &err), &err);
         must(elmo_model_open(&model, f.out, &err), &err);
         json_t *all = json_loads(elmo_model_info(model)->provenance, 0, NULL);
@@ -283,8 +288,6 @@ static void without_development_texts_none_are_scored(void **state)
         const json_t *settings = json_object_get(head, "settings");
         assert_int_equal(json_integer_value(json_object_get(settings, "seed")), 3);
         assert_int_equal(json_integer_value(json_object_get(settings, "words")), 150);
-        assert_int_equal(json_integer_value(json_object_get(settings, "finetune_epochs")),
-                         s.finetune);
         json_decref(all);
         elmo_model_free(model);
         fixture_done(&f);
@@ -306,7 +309,7 @@ static void texts_without_a_token_cannot_tune(void **state)
     assert_int_equal(fclose(data), 0);
     struct sentiment_settings s = settings_of(&f, SENTIMENT_BEST);
     must(sentiment_run(&s, &err), &err);
-    s.finetune = true;
+    tune(&s, 2);
     assert_int_equal(sentiment_run(&s, &err), ELMO_E_INVALID);
     assert_non_null(strstr(err.message, "token"));
     fixture_done(&f);

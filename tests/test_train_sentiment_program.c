@@ -209,7 +209,7 @@ static void one_file_is_written_and_nothing_beside_it(void **state)
         "--head notebook",
         "--head best --ngram-order 1",
         "--no-ngrams --dev-share 0 --words 3 --limit 40 --name other",
-        "--no-ngrams --finetune --finetune-epochs 1",
+        "--no-ngrams --finetune",
     };
     for (size_t k = 0; k < ARRAY_LEN(how); k++) {
         char arguments[512];
@@ -225,6 +225,24 @@ static void one_file_is_written_and_nothing_beside_it(void **state)
         assert_string_equal(printed, "");
         remove_file("out.safetensors");
     }
+}
+
+/* Language modelling would not see the words' vectors. */
+static void a_tuned_model_is_no_language_model(void **state)
+{
+    (void)state;
+    AUTO(mem_free) char *words = temp_path(&dir, "words.txt");
+    assert_true(write_whole_file(words, "<S>\n</S>\n<UNK>\na\n", 17));
+    must_train(RUN QUICKLY "--no-ngrams --finetune");
+    assert_int_equal(train("pretrain --corpus texts.tsv --heldout texts.tsv --vocab words.txt "
+                           "--init out.safetensors --out run --tokens 10"),
+                     2);
+    assert_non_null(strstr(printed, "'out.safetensors' was fine-tuned"));
+    must_train("sentiment --model out.safetensors --data texts.tsv --out out.safetensors " QUICKLY
+               "--no-ngrams --finetune");
+    must_train("eval --model out.safetensors --data texts.tsv");
+    remove_file("out.safetensors");
+    remove_file("words.txt");
 }
 
 /* ---- Being told to stop ---- */
@@ -282,7 +300,7 @@ static bool same_file(const char *a, const char *b)
 static void stopped_anywhere_it_leaves_a_whole_file(void **state)
 {
     (void)state;
-    static const char *const how[] = {IN_PLACE, IN_PLACE "--finetune --finetune-epochs 2"};
+    static const char *const how[] = {IN_PLACE, IN_PLACE "--finetune"};
     static const int moments_ms[] = {1, 10, 40, 100, 200, 0};
     size_t n_stopped = 0;
     for (size_t h = 0; h < ARRAY_LEN(how); h++)
@@ -316,7 +334,7 @@ static void what_appears_is_finished(void **state)
     int status = 0;
     const struct timespec moment = {.tv_nsec = 1000000};
     AUTO(mem_free) char *out = temp_path(&dir, "out.safetensors");
-    pid_t pid = start(RUN QUICKLY "--finetune --finetune-epochs 1");
+    pid_t pid = start(RUN QUICKLY "--finetune");
     bool has_ended = false;
     while (access(out, F_OK) && !has_ended) {
         has_ended = waitpid(pid, &status, WNOHANG) == pid;
@@ -338,6 +356,7 @@ int main(void)
         cmocka_unit_test(options_of_other_commands_are_refused),
         cmocka_unit_test(files_that_cannot_be_used_are_named),
         cmocka_unit_test(one_file_is_written_and_nothing_beside_it),
+        cmocka_unit_test(a_tuned_model_is_no_language_model),
         cmocka_unit_test(stopped_anywhere_it_leaves_a_whole_file),
         cmocka_unit_test(what_appears_is_finished),
     };

@@ -418,7 +418,6 @@ static void what_is_missing_is_asked_for(void **state)
         {START "--options options.json --init-softmax softmax.safetensors --out run-no",
          "--init-softmax goes with --init"},
         {"vocab --corpus corpus.txt --quiet --corpus corpus.txt corpus.txt --out v", "twice"},
-        {"sentiment --model m --data d --out o --finetune-epochs 3", "goes with --finetune"},
         {"sentiment --model m --data d --out o --ngram-order 3 --no-ngrams", "exclude each other"},
         {"sentiment --model m --data d --out o --dev-share 0.95", "--dev-share"},
         {"sentiment --model m --data d --out o --head worst", "--head"},

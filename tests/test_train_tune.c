@@ -1,6 +1,6 @@
 /* The classifier's loss through the whole model, against central differences in double: pooling
  * (means, and maxima with their routing), every layer's gradient joining that from above, biLSTMs,
- * token encoder, head. */
+ * the words' vectors, head. The token encoder is frozen: its gradients are 0. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "rng.h"
 #include "tune_loss.h"
 
 #ifndef TRAIN_DOUBLE
@@ -38,17 +39,15 @@ static const struct options options = {
     .skip_connections = true,
 };
 
-static const struct elmo_token vocabulary[] = {{"<S>", 3},        {"</S>", 4},      {"a", 1},
-                                               {"film", 4},       {"wonderful", 9}, {"of", 2},
-                                               {"caf\xc3\xa9", 5}};
-static const struct elmo_token *words[ARRAY_LEN(vocabulary)];
+#define N_WORDS 7
 
 struct fixture {
     struct net net;
     struct team *team;
     struct tune_loss *loss;
     struct head_net head;
-    real *values, *gradients, *head_values, *head_gradients;
+    real *values, *head_values, *vectors;
+    struct tune_gradients gradients;
     struct bilm_batch texts;
     struct tune_settings settings;
 };
@@ -56,12 +55,11 @@ struct fixture {
 static double run(struct fixture *f, bool backward)
 {
     static const uint32_t labels[] = {1, 0, 1};
-    const struct tune_batch batch = {&f->texts, labels};
+    const struct tune_batch batch = {&f->texts, f->vectors, labels};
     real logits[3];
     double loss;
-    assert_int_equal(tune_loss_run(f->loss, &loss, logits, backward ? f->gradients : NULL,
-                                   backward ? f->head_gradients : NULL, f->values, &f->head,
-                                   f->head_values, &batch, &f->settings, NULL),
+    assert_int_equal(tune_loss_run(f->loss, &loss, logits, backward ? &f->gradients : NULL,
+                                   f->values, &f->head, f->head_values, &batch, &f->settings, NULL),
                      0);
     return loss;
 }
@@ -83,31 +81,30 @@ static void fixture_init(struct fixture *f, bool all_layers, bool max, size_t n_
     static const uint32_t positions[] = {0, 2, 3, 4, 1, 0, 5, 2, 2, 1, 0, 6, 4, 3, 1};
     struct rng rng = {9};
     *f = (struct fixture){
-        .texts = {.n_sentences = 3,
-                  .n_steps = 4,
-                  .positions = positions,
-                  .words = words,
-                  .n_words = ARRAY_LEN(vocabulary)},
+        .texts = {.n_sentences = 3, .n_steps = 4, .positions = positions, .n_words = N_WORDS},
         .settings = {.step_seed = 4},
         .head = head_net_make(&options, all_layers, max, 5, 1),
     };
-    for (size_t k = 0; k < ARRAY_LEN(vocabulary); k++)
-        words[k] = &vocabulary[k];
     assert_int_equal(net_init(&f->net, &options, 3, NULL), 0);
     assert_int_equal(team_new(&f->team, n_team, NULL), 0);
     assert_int_equal(tune_loss_new(&f->loss, &f->net, f->team, NULL), 0);
     size_t n_head = head_net_size(&f->head);
     f->values = calloc(net_size(&f->net), sizeof(real));
-    f->gradients = calloc(net_size(&f->net), sizeof(real));
+    f->gradients.bilm = calloc(net_size(&f->net), sizeof(real));
     f->head_values = calloc(n_head, sizeof(real));
-    f->head_gradients = calloc(n_head, sizeof(real));
-    assert_true(f->values && f->gradients && f->head_values && f->head_gradients);
+    f->gradients.head = calloc(n_head, sizeof(real));
+    f->vectors = calloc(N_WORDS * options.proj_dim, sizeof(real));
+    f->gradients.vectors = calloc(N_WORDS * options.proj_dim, sizeof(real));
+    assert_true(f->values && f->gradients.bilm && f->head_values && f->gradients.head &&
+                f->vectors && f->gradients.vectors);
     net_randomize(&f->net, f->values, 1);
     head_net_randomize(&f->head, f->head_values, 2);
     for (size_t k = 0; k < net_size(&f->net); k++)
         f->values[k] += 0.2 * (2 * rng_uniform(&rng) - 1);
     for (size_t k = 0; k < n_head; k++)
         f->head_values[k] += 0.2 * (2 * rng_uniform(&rng) - 1);
+    for (size_t k = 0; k < N_WORDS * options.proj_dim; k++)
+        f->vectors[k] = 2 * rng_uniform(&rng) - 1;
 }
 
 static void fixture_done(struct fixture *f)
@@ -116,9 +113,11 @@ static void fixture_done(struct fixture *f)
     team_free(f->team);
     net_done(&f->net);
     free(f->values);
-    free(f->gradients);
+    free(f->vectors);
     free(f->head_values);
-    free(f->head_gradients);
+    free(f->gradients.bilm);
+    free(f->gradients.head);
+    free(f->gradients.vectors);
 }
 
 static void check(bool all_layers, bool max, size_t n_team)
@@ -127,16 +126,19 @@ static void check(bool all_layers, bool max, size_t n_team)
     fixture_init(&f, all_layers, max, n_team);
     run(&f, true);
     for (size_t t = 0; f.net.offsets[t] < f.net.n_dense; t++) {
+        const char *name = f.net.specs.items[t].name;
         size_t begin = f.net.offsets[t], n = f.net.offsets[t + 1] - begin;
         size_t stride = n / PER_TENSOR + 1, n_nonzero = 0;
         for (size_t k = 0; k < n; k += stride) {
-            compare(&f, &f.values[begin + k], f.gradients[begin + k], f.net.specs.items[t].name);
-            n_nonzero += f.gradients[begin + k] != 0;
+            compare(&f, &f.values[begin + k], f.gradients.bilm[begin + k], name);
+            n_nonzero += f.gradients.bilm[begin + k] != 0;
         }
-        assert_true(n_nonzero);
+        assert_int_equal(n_nonzero > 0, !strncmp(name, "RNN_", 4));
     }
     for (size_t k = 0; k < head_net_size(&f.head); k++)
-        compare(&f, &f.head_values[k], f.head_gradients[k], "head");
+        compare(&f, &f.head_values[k], f.gradients.head[k], "head");
+    for (size_t k = 0; k < N_WORDS * options.proj_dim; k++)
+        compare(&f, &f.vectors[k], f.gradients.vectors[k], "vectors");
     fixture_done(&f);
 }
 

@@ -6,6 +6,19 @@
 #define BETA_2  0.999
 #define EPSILON 1e-8
 
+struct adam_step adam_step_at(uint64_t n_steps, double learning_rate, double gradient_scale)
+{
+    /* w -= rate * (first / c1) / (sqrt(second / c2) + epsilon) */
+    double c1 = 1 - pow(BETA_1, (double)n_steps), c2 = 1 - pow(BETA_2, (double)n_steps);
+    return (struct adam_step){
+        .scale = (real)gradient_scale,
+        .rate = (real)(learning_rate * sqrt(c2) / c1),
+        .beta_1 = (real)BETA_1,
+        .beta_2 = (real)BETA_2,
+        .epsilon = (real)(EPSILON * sqrt(c2)),
+    };
+}
+
 int adam_init(struct adam *ret_adam, size_t n, struct elmo_error *err)
 {
     struct adam a = {.first = calloc(n, sizeof(real)), .second = calloc(n, sizeof(real)), .n = n};
@@ -27,15 +40,13 @@ void adam_done(struct adam *a)
 void adam_step(struct adam *a, real *restrict values, const real *restrict gradients, double rate,
                double decay, size_t n_decayed)
 {
-    a->n_steps++;
-    double c1 = 1 - pow(BETA_1, (double)a->n_steps), c2 = 1 - pow(BETA_2, (double)a->n_steps);
-    real step = (real)(rate * sqrt(c2) / c1), epsilon = (real)(EPSILON * sqrt(c2));
+    const struct adam_step step = adam_step_at(++a->n_steps, rate, 1);
     real *restrict first = a->first, *restrict second = a->second, keep = (real)(1 - rate * decay);
     for (size_t k = 0; k < n_decayed; k++)
         values[k] *= keep;
     for (size_t k = 0; k < a->n; k++) {
         first[k] = (real)BETA_1 * first[k] + (real)(1 - BETA_1) * gradients[k];
         second[k] = (real)BETA_2 * second[k] + (real)(1 - BETA_2) * gradients[k] * gradients[k];
-        values[k] -= step * first[k] / ((real)sqrt((double)second[k]) + epsilon);
+        values[k] -= step.rate * first[k] / ((real)sqrt((double)second[k]) + step.epsilon);
     }
 }

@@ -5,6 +5,7 @@
 
 #include "defs.h"
 #include "elmo.h"
+#include "loops.h"
 #include "real.h"
 
 struct adam {
@@ -12,6 +13,10 @@ struct adam {
     size_t n;
     uint64_t n_steps;
 };
+
+/* What loops.h's adam does in step n_steps (from 1): the corrections of both moments are folded
+ * into rate and epsilon. */
+struct adam_step adam_step_at(uint64_t n_steps, double learning_rate, double gradient_scale);
 
 ELMO_MUST_USE int adam_init(struct adam *ret_adam, size_t n, struct elmo_error *err);
 void adam_done(struct adam *adam); /* {0} is fine */

@@ -14,18 +14,14 @@ int command_sentiment(const struct arguments *a, struct elmo_error *err)
         return elmo_fail(err, ELMO_E_INVALID, "--model, --data and --out are needed");
     if (given->head && !notebook && strcmp(given->head, "best"))
         return elmo_fail(err, ELMO_E_INVALID, "--head is notebook or best");
-    if (given->finetune_epochs && !given->finetune)
-        return elmo_fail(err, ELMO_E_INVALID, "--finetune-epochs goes with --finetune");
     if (given->ngram_order && given->no_ngrams)
         return elmo_fail(err, ELMO_E_INVALID, "--ngram-order and --no-ngrams exclude each other");
     struct sentiment_settings s =
-        sentiment_defaults(notebook ? SENTIMENT_NOTEBOOK : SENTIMENT_BEST);
+        sentiment_defaults(notebook ? SENTIMENT_NOTEBOOK : SENTIMENT_BEST, given->finetune);
     s.model = a->model;
     s.data = a->data;
     s.out = a->out;
     s.name = a->name;
-    s.finetune = given->finetune;
-    s.finetune_epochs = given->finetune_epochs;
     s.test = given->test;
     s.n_seeds = given->n_seeds ? given->n_seeds : 1;
     s.limit = a->limit;

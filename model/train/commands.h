@@ -9,7 +9,7 @@ struct import_arguments { /* see convert/import.h */
 struct sentiment_arguments { /* see sentiment.h; 0, NULL or NAN: as the head has it */
     const char *head, *test;
     bool finetune, no_ngrams;
-    size_t epochs, finetune_epochs, ngram_order, n_seeds;
+    size_t epochs, ngram_order, n_seeds;
     double learning_rate, dev_share;
 };
 

@@ -8,6 +8,7 @@
 #include "head_fit.h"
 #include "model.h"
 #include "optimizer.h"
+#include "rng.h"
 #include "tune_batches.h"
 #include "warm_start.h"
 
@@ -18,60 +19,83 @@ struct finetune_settings finetune_defaults(void)
 {
     return (struct finetune_settings){
         .n_epochs = 2,
-        .batch_tokens = 4096,
+        .batch_tokens = 8192,
         .learning_rate = 3e-4,
+        .word_learning_rate = 1e-3,
         .head_learning_rate = 1e-3,
         .head_dropout = 0.5,
+        .min_count = 5,
         .seed = 1,
     };
 }
 
+/* All that is trained, of one epoch; owned. */
+struct weights_copy {
+    real *bilm, *head; /* [net_size()], [head_net_size()] */
+    float *vectors;    /* [n, P] of the tuned words */
+};
+
 struct tuning {
     const struct finetune *job;
     const struct finetune_settings *settings;
-    struct net net;
-    real *values, *gradients, *best;           /* [net_size()], owned */
-    real *head_values;                         /* borrowed */
-    real *head_gradients, *head_best, *logits; /* owned */
+    struct finetuned tuned;
+    real *head_values; /* borrowed */
+    real *logits;      /* owned */
+    struct weights_copy best;
+    struct tune_gradients gradients; /* owned; of the vectors in the arena */
     struct tune_loss *loss;
     struct optimizer optimizer;
     struct adam adam;
     struct tune_batches train, dev;
+    struct arena arena; /* of the batch at hand */
     size_t n_steps, n_total;
     uint64_t n_tokens;
 };
 
-static int tuning_init(struct tuning *t, struct elmo_error *err)
+static int load_texts(struct tuning *t, struct elmo_error *err)
 {
     const struct finetune *job = t->job;
-    size_t batch = t->settings->batch_tokens, n_head = head_net_size(job->head);
-    int r = net_init(&t->net, &job->model->options, 1, err); /* the softmax plays no part */
-    if (!r)
-        r = tune_loss_new(&t->loss, &t->net, job->team, err);
-    if (!r)
-        r = optimizer_init(&t->optimizer, &t->net, job->team, err);
-    if (!r)
-        r = adam_init(&t->adam, n_head, err);
-    if (!r)
-        r = tune_batches_init(&t->train, job->model, job->items, job->n_train, batch, err);
+    size_t batch = t->settings->batch_tokens;
+    int r = tune_batches_init(&t->train, job->model, job->items, job->n_train, batch, err);
     if (!r)
         r = tune_batches_init(&t->dev, job->model, job->items + job->n_train, job->n_dev, batch,
                               err);
     if (!r && !t->train.n_texts)
         r = elmo_fail(err, ELMO_E_INVALID, "none of the texts to learn has a token");
+    if (!r)
+        r = tuned_words_init(&t->tuned.words, job->model, t->train.texts, t->train.n_texts,
+                             t->settings->min_count, err);
+    return r;
+}
+
+static int tuning_init(struct tuning *t, struct elmo_error *err)
+{
+    const struct finetune *job = t->job;
+    struct net *net = &t->tuned.net;
+    size_t n_head = head_net_size(job->head);
+    int r = load_texts(t, err);
+    if (!r)
+        r = net_init(net, &job->model->options, 1, err); /* the softmax plays no part */
+    if (!r)
+        r = tune_loss_new(&t->loss, net, job->team, err);
+    if (!r)
+        r = optimizer_init(&t->optimizer, net, job->team, err);
+    if (!r)
+        r = adam_init(&t->adam, n_head, err);
     if (r)
         return r;
-    size_t n = net_size(&t->net);
-    t->values = calloc(n, sizeof *t->values);
-    t->gradients = calloc(n, sizeof *t->gradients);
-    t->best = calloc(n, sizeof *t->best);
-    t->head_gradients = calloc(n_head, sizeof *t->head_gradients);
-    t->head_best = calloc(n_head, sizeof *t->head_best);
-    t->logits = calloc(batch * job->head->shape.output_dim, sizeof *t->logits);
-    if (!t->values || !t->gradients || !t->best || !t->head_gradients || !t->head_best ||
-        !t->logits)
+    size_t n = net_size(net), n_vectors = t->tuned.words.words.n_items * net->options.proj_dim;
+    t->tuned.values = calloc(n, sizeof *t->tuned.values);
+    t->gradients.bilm = calloc(n, sizeof(real));
+    t->gradients.head = calloc(n_head, sizeof(real));
+    t->best.bilm = calloc(n, sizeof(real));
+    t->best.head = calloc(n_head, sizeof(real));
+    t->best.vectors = calloc(n_vectors, sizeof(float));
+    t->logits = calloc(t->settings->batch_tokens * job->head->shape.output_dim, sizeof(real));
+    if (!t->tuned.values || !t->gradients.bilm || !t->gradients.head || !t->best.bilm ||
+        !t->best.head || !t->best.vectors || !t->logits)
         return elmo_fail_nomem(err);
-    return warm_start(t->values, &t->net, job->path, err);
+    return warm_start(t->tuned.values, net, job->path, err);
 }
 
 static void tuning_done(struct tuning *t)
@@ -82,13 +106,22 @@ static void tuning_done(struct tuning *t)
     if (t->optimizer.net)
         optimizer_done(&t->optimizer);
     tune_loss_free(t->loss);
-    net_done(&t->net);
-    free(t->values);
-    free(t->gradients);
-    free(t->best);
-    free(t->head_gradients);
-    free(t->head_best);
+    finetuned_done(&t->tuned);
+    free(t->gradients.bilm);
+    free(t->gradients.head);
+    free(t->best.bilm);
+    free(t->best.head);
+    free(t->best.vectors);
     free(t->logits);
+    arena_done(&t->arena);
+}
+
+void finetuned_done(struct finetuned *tuned)
+{
+    net_done(&tuned->net);
+    free(tuned->values);
+    tuned_words_done(&tuned->words);
+    *tuned = (struct finetuned){0};
 }
 
 /* A slanted triangle: up, then down to nothing. */
@@ -98,22 +131,49 @@ static double rate_share(const struct tuning *t)
     return share < RISE ? (share + 1e-3) / RISE : (1 - share) / (1 - RISE);
 }
 
+static int learn(struct tuning *t, const uint32_t *rows, size_t n_words, struct elmo_error *err)
+{
+    const struct bilm_result no_softmax = {0};
+    const struct finetune_settings *s = t->settings;
+    double share = rate_share(t);
+    const struct optimizer_settings step = {s->learning_rate * share, MAX_NORM};
+    double norm =
+        optimizer_step(&t->optimizer, t->tuned.values, t->gradients.bilm, &no_softmax, &step);
+    if (!isfinite(norm))
+        return elmo_fail(err, ELMO_E_NUMERIC, "fine-tuning: the gradient is not finite at step %zu",
+                         t->n_steps);
+    tuned_words_step(&t->tuned.words, rows, t->gradients.vectors, n_words,
+                     s->word_learning_rate * share);
+    adam_step(&t->adam, t->head_values, t->gradients.head, s->head_learning_rate * share, 0, 0);
+    t->n_steps++;
+    return 0;
+}
+
 /* Adds a batch's loss and right answers to *sum, times its texts. */
-static int run_batch(struct tuning *t, struct tune_batches *batches, size_t index, bool learn,
+static int run_batch(struct tuning *t, struct tune_batches *batches, size_t index, bool learns,
                      struct head_fit_score *sum, struct elmo_error *err)
 {
     struct tune_filled filled;
     struct rng seeds = {t->settings->seed ^ (uint64_t)t->n_steps << 20};
-    const struct tune_settings how = {learn ? t->settings->dropout : 0, t->settings->head_dropout,
+    const struct tune_settings how = {learns ? t->settings->dropout : 0, t->settings->head_dropout,
                                       rng_next(&seeds)};
     const struct head_net *head = t->job->head;
     double loss;
     if (!tune_batches_fill(batches, index, &filled))
         return elmo_fail_nomem(err);
-    const struct tune_batch batch = {&filled.texts, filled.labels};
-    int r = tune_loss_run(t->loss, &loss, t->logits, learn ? t->gradients : NULL,
-                          learn ? t->head_gradients : NULL, t->values, head, t->head_values, &batch,
-                          &how, err);
+    size_t n_words = filled.texts.n_words, n = n_words * t->tuned.net.options.proj_dim;
+    arena_reset(&t->arena);
+    real *vectors = ARENA_NEW(&t->arena, real, n);
+    uint32_t *rows = ARENA_NEW(&t->arena, uint32_t, n_words);
+    t->gradients.vectors = ARENA_NEW(&t->arena, real, n);
+    if (!vectors || !rows || !t->gradients.vectors ||
+        !tuned_words_gather(&t->tuned.words, vectors, rows, filled.texts.words, n_words))
+        return elmo_fail_nomem(err);
+    const struct tune_batch batch = {&filled.texts, vectors, filled.labels};
+    int r = tune_loss_run(t->loss, &loss, t->logits, learns ? &t->gradients : NULL, t->tuned.values,
+                          head, t->head_values, &batch, &how, err);
+    if (!r && learns)
+        r = learn(t, rows, n_words, err);
     if (r)
         return r;
     for (size_t k = 0; k < filled.texts.n_sentences; k++) {
@@ -123,21 +183,6 @@ static int run_batch(struct tuning *t, struct tune_batches *batches, size_t inde
     }
     sum->loss += loss * (double)filled.texts.n_sentences;
     t->n_tokens += filled.texts.n_sentences * (filled.texts.n_steps - 1);
-    return 0;
-}
-
-static int learn(struct tuning *t, struct elmo_error *err)
-{
-    const struct bilm_result no_softmax = {0};
-    const struct finetune_settings *s = t->settings;
-    const struct optimizer_settings step = {s->learning_rate * rate_share(t), MAX_NORM};
-    double norm = optimizer_step(&t->optimizer, t->values, t->gradients, &no_softmax, &step);
-    if (!isfinite(norm))
-        return elmo_fail(err, ELMO_E_NUMERIC, "fine-tuning: the gradient is not finite at step %zu",
-                         t->n_steps);
-    adam_step(&t->adam, t->head_values, t->head_gradients, s->head_learning_rate * rate_share(t), 0,
-              0);
-    t->n_steps++;
     return 0;
 }
 
@@ -166,8 +211,6 @@ static int run_epoch(struct tuning *t, size_t epoch, struct head_fit_score *ret_
         t->n_total = t->train.n_batches * t->settings->n_epochs;
     for (size_t k = 0; k < t->train.n_batches && !r; k++) {
         r = run_batch(t, &t->train, k, true, ret_train, err);
-        if (!r)
-            r = learn(t, err);
         n_texts += t->train.ranges[k].end - t->train.ranges[k].begin;
         if (!r)
             show(t, epoch, ret_train, n_texts);
@@ -200,11 +243,26 @@ static void print_epoch(const struct tuning *t, size_t epoch, const struct head_
     fputc('\n', out);
 }
 
+/* The weights as they are now, or back to what they were then. */
+static void copy_weights(struct tuning *t, bool back)
+{
+    size_t P = t->tuned.net.options.proj_dim;
+    struct {
+        void *now, *best;
+        size_t n_bytes;
+    } parts[] = {
+        {t->tuned.values, t->best.bilm, net_size(&t->tuned.net) * sizeof(real)},
+        {t->head_values, t->best.head, head_net_size(t->job->head) * sizeof(real)},
+        {t->tuned.words.vectors, t->best.vectors, t->tuned.words.words.n_items * P * sizeof(float)},
+    };
+    for (size_t k = 0; k < ARRAY_LEN(parts); k++)
+        memcpy(back ? parts[k].now : parts[k].best, back ? parts[k].best : parts[k].now,
+               parts[k].n_bytes);
+}
+
 static int run(struct tuning *t, struct elmo_error *err)
 {
     double best_loss = INFINITY;
-    size_t bytes = net_size(&t->net) * sizeof *t->values;
-    size_t head_bytes = head_net_size(t->job->head) * sizeof *t->head_values;
     for (size_t epoch = 0; epoch < t->settings->n_epochs; epoch++) {
         struct head_fit_score train, dev = {INFINITY, 0};
         int r = run_epoch(t, epoch, &train, err);
@@ -221,27 +279,22 @@ static int run(struct tuning *t, struct elmo_error *err)
         if (t->dev.n_texts && dev.loss >= best_loss)
             continue;
         best_loss = dev.loss;
-        memcpy(t->best, t->values, bytes);
-        memcpy(t->head_best, t->head_values, head_bytes);
+        copy_weights(t, false);
     }
-    memcpy(t->head_values, t->head_best, head_bytes);
+    copy_weights(t, true);
     return 0;
 }
 
-int finetune_run(struct net *ret_net, real **ret_values, real *head_values,
-                 const struct finetune *job, const struct finetune_settings *settings,
-                 struct elmo_error *err)
+int finetune_run(struct finetuned *ret_tuned, real *head_values, const struct finetune *job,
+                 const struct finetune_settings *settings, struct elmo_error *err)
 {
     struct tuning t = {.job = job, .settings = settings, .head_values = head_values};
-    struct net net = {0};
     int r = tuning_init(&t, err);
     if (!r)
         r = run(&t, err);
-    if (!r)
-        r = net_init(&net, &job->model->options, 1, err);
     if (!r) {
-        *ret_net = net;
-        *ret_values = STEAL(t.best);
+        *ret_tuned = t.tuned;
+        t.tuned = (struct finetuned){0};
     }
     tuning_done(&t);
     return r;

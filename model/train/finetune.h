@@ -1,8 +1,9 @@
 #pragma once
-/* Fine-tuning: the biLM and the head on it trained together on labelled texts (Howard and Ruder
- * 2018, "Universal language model fine-tuning", arXiv:1801.06146: a slanted triangle of learning
- * rates, a lower one for what is pretrained). Keeps the epoch that was best on the development
- * texts. The same seed and threads give the same weights. */
+/* Fine-tuning: the biLSTMs, the vectors of frequent words and the head trained together on labelled
+ * texts (Howard and Ruder 2018, "Universal language model fine-tuning", arXiv:1801.06146: a slanted
+ * triangle of learning rates, a lower one for what is pretrained). The token encoder stays as it is
+ * and spells the other words. Keeps the epoch that was best on the development texts. The same seed
+ * and threads give the same weights. */
 #include <stdio.h>
 
 #include "head_net.h"
@@ -10,12 +11,15 @@
 #include "net.h"
 #include "progress.h"
 #include "team.h"
+#include "tuned_words.h"
 
 struct finetune_settings {
     size_t n_epochs, batch_tokens;
-    double learning_rate;      /* of the biLM, at its height */
+    double learning_rate;      /* of the biLSTMs, at its height */
+    double word_learning_rate; /* of the words' vectors */
     double head_learning_rate; /* of the head */
     double dropout, head_dropout;
+    size_t min_count; /* of a word in the texts to learn, to get a vector of its own */
     uint64_t seed;
 };
 
@@ -32,9 +36,15 @@ struct finetune {                   /* borrowed */
     FILE *out; /* a line per epoch; NULL: quiet */
 };
 
+struct finetuned { /* owned: finetuned_done; {0} is none */
+    struct net net;
+    real *values;             /* [net_size()] the biLM's new tensors */
+    struct tuned_words words; /* its lexicon */
+};
+
 /* ELMO_E_INVALID: no text to learn has a token; ELMO_E_NUMERIC: a gradient or the development loss
- * is not finite. head_values [head_net_size()]: start and result. *ret_net and *ret_values
- * [net_size()], the biLM's new tensors, are the caller's: net_done, free. */
-ELMO_MUST_USE int finetune_run(struct net *ret_net, real **ret_values, real *head_values,
+ * is not finite. head_values [head_net_size()]: start and result. */
+ELMO_MUST_USE int finetune_run(struct finetuned *ret_tuned, real *head_values,
                                const struct finetune *job, const struct finetune_settings *settings,
                                struct elmo_error *err);
+void finetuned_done(struct finetuned *tuned);

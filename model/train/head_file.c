@@ -9,10 +9,10 @@
 #include "model_file.h"
 #include "model_replace.h"
 #include "safetensors.h"
+#include "vocabulary.h"
 
-#define N_HEAD_TENSORS  7
-#define N_METADATA      9
-#define N_HEAD_METADATA 4 /* the last ones */
+#define N_NEW_TENSORS 8 /* the head's and the lexicon */
+#define N_METADATA    10
 
 /* What is being put together; parts_done frees. */
 struct parts {
@@ -21,19 +21,36 @@ struct parts {
     struct safetensors *source;
     struct st_tensor *tensors;
     size_t n_tensors;
-    float *tuned;  /* a copy of job->values, parts of it rounded in place */
-    float *ngrams; /* a copy of the table, rounded in place */
-    char *labels;
+    float *tuned;   /* a copy of the tuned values, parts of it rounded in place */
+    float *lexicon; /* the same of the tuned vectors */
+    float *ngrams;  /* the same of the table */
+    char *labels, *vocabulary;
 };
 
 static void parts_done(struct parts *p)
 {
     free(p->tensors);
     free(p->tuned);
+    free(p->lexicon);
     free(p->ngrams);
     free(p->labels);
+    free(p->vocabulary);
     safetensors_free(p->source);
     mapped_file_close(&p->mapping);
+}
+
+static int copy_tuned(struct parts *p, const struct finetuned *tuned, struct elmo_error *err)
+{
+    size_t n = tuned->net.n_dense;
+    size_t n_lexicon = tuned->words.words.n_items * tuned->net.options.proj_dim;
+    p->tuned = calloc(n, sizeof *p->tuned);
+    p->lexicon = calloc(n_lexicon, sizeof *p->lexicon);
+    if (!p->tuned || !p->lexicon)
+        return elmo_fail_nomem(err);
+    for (size_t k = 0; k < n; k++)
+        p->tuned[k] = (float)tuned->values[k];
+    memcpy(p->lexicon, tuned->words.vectors, n_lexicon * sizeof *p->lexicon);
+    return vocabulary_text(&p->vocabulary, &tuned->words.words, err);
 }
 
 static int open_source(struct parts *p, struct elmo_error *err)
@@ -46,25 +63,27 @@ static int open_source(struct parts *p, struct elmo_error *err)
     if (r)
         return r;
     size_t n_ngrams = head ? head->shape.n_ngram_rows * head->shape.output_dim : 0;
-    size_t n_tensors = safetensors_n_tensors(p->source) + N_HEAD_TENSORS;
+    size_t n_tensors = safetensors_n_tensors(p->source) + N_NEW_TENSORS;
     p->tensors =
-        calloc(n_tensors + (job->values ? job->net->specs.n_items : 0), sizeof *p->tensors);
-    p->tuned = job->values ? calloc(job->net->n_dense, sizeof *p->tuned) : NULL;
+        calloc(n_tensors + (job->tuned ? job->tuned->net.specs.n_items : 0), sizeof *p->tensors);
     p->ngrams = n_ngrams ? calloc(n_ngrams, sizeof *p->ngrams) : NULL;
-    if (!p->tensors || (job->values && !p->tuned) || (n_ngrams && !p->ngrams))
+    if (!p->tensors || (n_ngrams && !p->ngrams))
         return elmo_fail_nomem(err);
-    for (size_t k = 0; p->tuned && k < job->net->n_dense; k++)
-        p->tuned[k] = (float)job->values[k];
     if (p->ngrams)
         memcpy(p->ngrams, head->ngrams, n_ngrams * sizeof *p->ngrams);
-    return 0;
+    return job->tuned ? copy_tuned(p, job->tuned, err) : 0;
+}
+
+static bool is_of_head(const struct st_tensor *t)
+{
+    return !strncmp(t->name, HEAD_PREFIX, strlen(HEAD_PREFIX));
 }
 
 /* The new values of a tensor of the biLM, stored as the source stores it; NULL: not tuned. */
 static const unsigned char *tuned_data(struct parts *p, const struct st_tensor *t)
 {
-    const struct net *net = p->job->net;
-    for (size_t k = 0; p->tuned && k < net->specs.n_items; k++) {
+    for (size_t k = 0; p->tuned && k < p->job->tuned->net.specs.n_items; k++) {
+        const struct net *net = &p->job->tuned->net;
         float *values = p->tuned + net->offsets[k];
         if (strcmp(net->specs.items[k].name, t->name))
             continue;
@@ -80,7 +99,8 @@ static int add_bilm(struct parts *p, bool f32, struct elmo_error *err)
 {
     for (size_t k = 0; k < safetensors_n_tensors(p->source); k++) {
         struct st_tensor t = *safetensors_tensor(p->source, k);
-        if (!strncmp(t.name, HEAD_PREFIX, strlen(HEAD_PREFIX)) || (t.dtype == ST_F32) != f32)
+        bool replaced = is_of_head(&t) || (p->tuned && !strcmp(t.name, LEXICON_VECTORS));
+        if (replaced || (t.dtype == ST_F32) != f32)
             continue;
         if (p->tuned && t.dtype != ST_F32 && t.dtype != ST_BF16)
             return elmo_fail(err, ELMO_E_INVALID,
@@ -96,8 +116,8 @@ static int add_bilm(struct parts *p, bool f32, struct elmo_error *err)
 /* A projection that the source leaves out, being the identity, is none once it was tuned. */
 static void add_tuned_projections(struct parts *p)
 {
-    const struct net *net = p->job->net;
-    for (size_t k = 0; p->tuned && net->offsets[k] < net->n_dense; k++) {
+    const struct net *net = &p->job->tuned->net;
+    for (size_t k = 0; net->offsets[k] < net->n_dense; k++) {
         const struct tensor_spec *spec = &net->specs.items[k];
         if (safetensors_find(p->source, spec->name))
             continue;
@@ -137,16 +157,44 @@ static void add_head(struct parts *p, size_t n_layers)
     add(p, HEAD_DENSE_2_BIAS, head->b2, s->output_dim, 0);
 }
 
-static void add_ngrams(struct parts *p)
+/* `values` are rounded in place. */
+static void add_bf16(struct parts *p, const char *name, float *values, size_t rows, size_t columns)
 {
-    if (!p->ngrams)
-        return;
-    const struct head_shape *s = &p->job->head->shape;
-    add(p, HEAD_NGRAMS, p->ngrams, s->n_ngram_rows, s->output_dim);
+    add(p, name, values, rows, columns);
     struct st_tensor *t = &p->tensors[p->n_tensors - 1];
-    st_round_to_bf16(p->ngrams, s->n_ngram_rows * s->output_dim);
+    st_round_to_bf16(values, rows * columns);
     t->dtype = ST_BF16;
     t->n_bytes /= 2;
+}
+
+static bool bilm_has_bf16(const struct parts *p)
+{
+    for (size_t k = 0; k < safetensors_n_tensors(p->source); k++) {
+        const struct st_tensor *t = safetensors_tensor(p->source, k);
+        if (t->dtype == ST_BF16 && !is_of_head(t))
+            return true;
+    }
+    return false;
+}
+
+/* As exact as the source. */
+static void add_lexicon(struct parts *p, bool bf16)
+{
+    if (!p->lexicon || bilm_has_bf16(p) != bf16)
+        return;
+    const struct finetuned *tuned = p->job->tuned;
+    size_t rows = tuned->words.words.n_items, P = tuned->net.options.proj_dim;
+    if (bf16)
+        add_bf16(p, LEXICON_VECTORS, p->lexicon, rows, P);
+    else
+        add(p, LEXICON_VECTORS, p->lexicon, rows, P);
+}
+
+static void add_ngrams(struct parts *p)
+{
+    if (p->ngrams)
+        add_bf16(p, HEAD_NGRAMS, p->ngrams, p->job->head->shape.n_ngram_rows,
+                 p->job->head->shape.output_dim);
 }
 
 static int labels_text(struct parts *p, struct elmo_error *err)
@@ -165,19 +213,27 @@ static int write_parts(void *arg, const char *path, struct elmo_error *err)
     const struct head_file *job = p->job;
     const struct trained_head *head = job->head;
     char order[2] = {(char)('0' + (head ? head->ngram_order : 0))};
-    size_t n = head ? N_METADATA - (p->ngrams ? 0 : 1) : N_METADATA - N_HEAD_METADATA;
     const char *name = job->name ? job->name : safetensors_metadata(p->source, META_NAME);
-    const struct st_metadata metadata[N_METADATA] = {
+    const struct st_metadata all[N_METADATA] = {
         {META_FORMAT_VERSION, MODEL_FORMAT_VERSION},
         {META_NAME, name},
         {META_TOKENIZER, safetensors_metadata(p->source, META_TOKENIZER)},
         {META_OPTIONS, safetensors_metadata(p->source, META_OPTIONS)},
         {META_PROVENANCE, job->provenance},
-        {META_LABELS, p->labels},
-        {META_POOLING, head ? head->pooling : ""},
-        {META_HEAD_INPUT, head && head->shape.all_layers ? "layers" : "mix"},
-        {META_NGRAM_ORDER, order},
+        {META_VOCABULARY,
+         p->tuned ? p->vocabulary : safetensors_metadata(p->source, META_VOCABULARY)},
+        {META_LABELS, head ? p->labels : NULL},
+        {META_POOLING, head ? head->pooling : NULL},
+        {META_HEAD_INPUT, !head                    ? NULL
+                          : head->shape.all_layers ? "layers"
+                                                   : "mix"},
+        {META_NGRAM_ORDER, p->ngrams ? order : NULL},
     };
+    struct st_metadata metadata[N_METADATA];
+    size_t n = 0;
+    for (size_t k = 0; k < N_METADATA; k++)
+        if (all[k].value)
+            metadata[n++] = all[k];
     return safetensors_write(path, p->tensors, p->n_tensors, metadata, n, err);
 }
 
@@ -193,12 +249,15 @@ int head_file_write(const struct head_file *file, struct elmo_error *err)
     if (!r)
         r = add_bilm(&p, true, err);
     if (!r) { /* float32 first: it stays aligned */
-        add_tuned_projections(&p);
+        if (file->tuned)
+            add_tuned_projections(&p);
         if (file->head)
             add_head(&p, options.n_layers);
+        add_lexicon(&p, false);
         r = add_bilm(&p, false, err);
     }
     if (!r) {
+        add_lexicon(&p, true);
         add_ngrams(&p);
         r = model_replace(file->out, write_parts, &p, err);
     }

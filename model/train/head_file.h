@@ -1,9 +1,9 @@
 #pragma once
 /* A model file with a new sentiment head: all tensors of the biLM as they lie in the model it was
- * trained on (or new ones, where they were tuned too), the head's in float32, its table of n-grams
- * in bf16. It takes the place of an older file only once elmod could open it. */
+ * trained on (or new ones and a lexicon, where they were tuned too), the head's in float32, its
+ * table of n-grams in bf16. It takes the place of an older file only once elmod could open it. */
 #include "elmo.h"
-#include "net.h"
+#include "finetune.h"
 #include "ngram_model.h"
 
 struct trained_head { /* borrowed */
@@ -17,13 +17,12 @@ struct trained_head { /* borrowed */
     size_t n_labels;
 };
 
-/* net and values: the biLM's new tensors, NULL: those of the model. name: NULL: the model's.
+/* tuned: NULL: the biLM and the lexicon, if any, are those of the model. name: NULL: the model's.
  * provenance: JSON object text. head: NULL: none. */
 struct head_file {
     const char *model, *out; /* paths; may be the same */
     const char *name, *provenance;
-    const struct net *net;
-    const real *values;
+    const struct finetuned *tuned;
     const struct trained_head *head;
 };
 

@@ -6,6 +6,7 @@
 #include "adam.h"
 #include "cross_entropy.h"
 #include "error.h"
+#include "rng.h"
 
 #define EVAL_TEXTS 256 /* rows at once */
 

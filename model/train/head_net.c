@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cross_entropy.h"
+#include "rng.h"
 
 struct head_net head_net_make(const struct options *o, bool all_layers, bool max, size_t hidden_dim,
                               size_t output_dim)

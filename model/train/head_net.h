@@ -12,8 +12,9 @@
  * in one flat array. Pure; any thread. */
 #include "arena.h"
 #include "real.h"
-#include "rng.h"
 #include "tensor_specs.h"
+
+struct rng;
 
 struct head_net {
     struct head_shape shape;

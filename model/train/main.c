@@ -25,13 +25,14 @@ static const char usage[] =
     "    left out with --init or --resume, --vocab with --init-softmax or --resume.\n"
     "\n"
     "elmo-train sentiment --model MODEL --data DATA --out MODEL2 [--head notebook|best]\n"
-    "                     [--test DATA] [--finetune [--finetune-epochs N]] [--words N] [--limit N]\n"
+    "                     [--test DATA] [--finetune] [--words N] [--limit N]\n"
     "                     [--epochs N] [--learning-rate X] [--dev-share X] [--seed N] [--seeds N]\n"
     "                     [--ngram-order N | --no-ngrams] [--threads N] [--name NAME]\n"
     "    A classifier on the model's biLM. notebook: the first 150 words, scalar mix, mean, dense 256,\n"
     "    one epoch. best (default): whole texts, means and maxima of all layers, dense 256, n-grams\n"
-    "    beside it. --finetune tunes the biLM too. --dev-share of the texts (default 0.1)\n"
-    "    choose; --test is looked at once, at the end. --seeds N: so many heads, the best is kept.\n"
+    "    beside it. --finetune trains the biLSTMs and the vectors of frequent words too: --epochs and\n"
+    "    --learning-rate are then theirs. --dev-share of the texts (default 0.1) choose;\n"
+    "    --test is looked at once, at the end. --seeds N: so many heads, the best is kept.\n"
     "\n"
     "elmo-train eval (--checkpoint FILE | --model MODEL --softmax SOFTMAX) --corpus FILE...\n"
     "                [--threads N]\n"
@@ -145,7 +146,6 @@ static const struct option_spec specs[] = {
     {"seeds", "s", SIZE, AT(sentiment.n_seeds)},
     {"finetune", "s", FLAG, AT(sentiment.finetune)},
     {"epochs", "s", SIZE, AT(sentiment.epochs)},
-    {"finetune-epochs", "s", SIZE, AT(sentiment.finetune_epochs)},
     {"learning-rate", "s", DOUBLE, AT(sentiment.learning_rate)},
     {"dev-share", "s", DOUBLE, AT(sentiment.dev_share)},
     {"ngram-order", "s", SIZE, AT(sentiment.ngram_order)},
@@ -244,6 +244,7 @@ int main(int argc, char **argv)
     };
     struct arguments a = {
         .pretrain = pretrain_defaults(), .vocab_size = 30000, .sentiment = {.dev_share = NAN}};
+    setvbuf(stdout, NULL, _IOLBF, 0); /* epochs are told as they end, in a file too */
     struct elmo_error err = {0};
     if (argc < 2 || !strcmp(argv[1], "--help")) {
         fputs(usage, argc < 2 ? stderr : stdout);

@@ -2,12 +2,10 @@
 
 #include <stdlib.h>
 
+#include "adam.h"
 #include "error.h"
 #include "loops.h"
 
-#define BETA_1   0.9
-#define BETA_2   0.999
-#define EPSILON  1e-8
 #define MAX_TEAM 64
 
 int optimizer_init(struct optimizer *ret_optimizer, const struct net *net, struct team *team,
@@ -95,16 +93,8 @@ double optimizer_step(struct optimizer *o, real *values, const real *dense_gradi
     if (!isfinite(norm))
         return norm;
     o->n_steps++;
-    /* w -= rate * (first / c1) / (sqrt(second / c2) + epsilon), the corrections folded into the
-     * rate */
-    double c1 = 1 - pow(BETA_1, (double)o->n_steps), c2 = 1 - pow(BETA_2, (double)o->n_steps);
-    s.adam = (struct adam_step){
-        .scale = (real)(norm > settings->max_norm ? settings->max_norm / norm : 1),
-        .rate = (real)(settings->learning_rate * sqrt(c2) / c1),
-        .beta_1 = (real)BETA_1,
-        .beta_2 = (real)BETA_2,
-        .epsilon = (real)(EPSILON * sqrt(c2)),
-    };
+    s.adam = adam_step_at(o->n_steps, settings->learning_rate,
+                          norm > settings->max_norm ? settings->max_norm / norm : 1);
     team_run(o->team, update_share, &s);
     return norm;
 }

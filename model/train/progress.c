@@ -45,8 +45,9 @@ const char *progress_duration(char *buf, size_t buf_bytes, double seconds)
 
 static void measure(struct progress *p, double now_s, const struct progress_state *state)
 {
-    if (!p->started) {
+    if (!p->started || state->n_tokens < p->last_tokens) { /* the first job, or another */
         p->started = true;
+        p->tokens_per_s = 0;
         p->begin_s = p->last_s = now_s;
         p->shown_s = -(double)INFINITY; /* the first state is shown at once */
         p->begin_share = state->done_share;
@@ -54,7 +55,7 @@ static void measure(struct progress *p, double now_s, const struct progress_stat
         return;
     }
     double elapsed_s = now_s - p->last_s;
-    if (elapsed_s <= 0 || state->n_tokens < p->last_tokens)
+    if (elapsed_s <= 0)
         return;
     double rate = (double)(state->n_tokens - p->last_tokens) / elapsed_s,
            keep = p->tokens_per_s > 0 ? exp(-elapsed_s / SMOOTHING_S) : 0;

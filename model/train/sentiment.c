@@ -27,6 +27,8 @@
 #define BEST_RIDGE        0.1
 #define MAX_TABLE_WEIGHTS ((size_t)1 << 23) /* of n-grams: more labels have fewer rows each */
 #define WHITENING_TEXTS   25000             /* enough to know the correlations */
+#define TUNE_TEXTS        1000              /* whose features tell fine-tuning their scales */
+#define TUNE_RIDGE        10.0 /* standardises; whitened features would magnify each step's change */
 
 /* What one seed has learnt. */
 struct fitted {
@@ -46,6 +48,7 @@ struct job {
     struct labelled_set set, test_set;
     struct labelled_text *items; /* [n_train + n_dev + n_test], owned; texts are the sets' */
     size_t n_train, n_dev, n_test, n_outputs;
+    size_t n_scales; /* the first ones to learn, which tell how features are whitened */
     struct team *team;
     struct progress progress;
     struct text_features features;
@@ -54,8 +57,7 @@ struct job {
     struct ngram_texts ngram_texts;
     real *deep_logits, *ngram_logits; /* [n_dev + n_test, n_outputs] of the seed at hand */
     struct fitted kept;
-    struct net tuned_net;
-    real *tuned; /* [net_size(tuned_net)] the biLM's new tensors; NULL: it stays as it is */
+    struct finetuned tuned; /* {0}: the biLM stays as it is */
     char *provenance;
 };
 
@@ -71,8 +73,7 @@ static void job_done(struct job *j)
 {
     fitted_done(&j->kept);
     free(j->provenance);
-    free(j->tuned);
-    net_done(&j->tuned_net);
+    finetuned_done(&j->tuned);
     ngram_texts_done(&j->ngram_texts);
     free(j->deep_logits);
     free(j->ngram_logits);
@@ -85,15 +86,19 @@ static void job_done(struct job *j)
     elmo_model_free(j->model);
 }
 
-struct sentiment_settings sentiment_defaults(enum sentiment_head head)
+struct sentiment_settings sentiment_defaults(enum sentiment_head head, bool finetune)
 {
+    const struct finetune_settings tuned = finetune_defaults();
+    size_t epochs = head == SENTIMENT_NOTEBOOK ? 1 : 30;
+    double learning_rate = head == SENTIMENT_NOTEBOOK ? 1e-3 : 3e-4;
     return (struct sentiment_settings){
         .head = head,
+        .finetune = finetune,
         .words = head == SENTIMENT_NOTEBOOK ? NOTEBOOK_WORDS : 0,
-        .epochs = head == SENTIMENT_NOTEBOOK ? 1 : 30,
+        .epochs = finetune ? tuned.n_epochs : epochs,
         .ngram_order = head == SENTIMENT_NOTEBOOK ? 0 : 2,
         .dev_share = 0.1,
-        .learning_rate = head == SENTIMENT_NOTEBOOK ? 1e-3 : 3e-4,
+        .learning_rate = finetune ? tuned.learning_rate : learning_rate,
         .threads = 2,
         .seed = 1,
         .n_seeds = 1,
@@ -149,6 +154,8 @@ static int load_texts(struct job *j, struct elmo_error *err)
     if (r)
         return r;
     j->n_dev = j->set.n_items - j->n_train;
+    size_t most = s->finetune ? TUNE_TEXTS : WHITENING_TEXTS;
+    j->n_scales = j->n_train < most ? j->n_train : most;
     j->n_outputs = j->set.n_labels == 2 ? 1 : j->set.n_labels;
     j->items = calloc(j->set.n_items + j->n_test, sizeof *j->items);
     if (!j->items)
@@ -193,19 +200,15 @@ static int load(struct job *j, struct elmo_error *err)
 /* The fewer texts a dimension, the less their correlations are believed. */
 static double ridge(const struct job *j, double least, size_t n_texts)
 {
-    return least + (double)j->net.shape.input_dim / (double)n_texts;
-}
-
-static size_t whitening_texts(const struct job *j)
-{
-    return j->n_train < WHITENING_TEXTS ? j->n_train : WHITENING_TEXTS;
+    return j->settings->finetune ? TUNE_RIDGE
+                                 : least + (double)j->net.shape.input_dim / (double)n_texts;
 }
 
 /* By the even mix's means, which the mix starts from; head_net whitens what its mix has become. */
 static int whiten_mix(struct job *j, struct elmo_error *err)
 {
     const struct head_net *net = &j->net;
-    size_t n = whitening_texts(j), D = net->shape.input_dim, P = net->proj_dim;
+    size_t n = j->n_scales, D = net->shape.input_dim, P = net->proj_dim;
     AUTO(mem_free) float *means = calloc(n, D * sizeof *means);
     if (!means)
         return elmo_fail_nomem(err);
@@ -227,7 +230,7 @@ static int whiten_mix(struct job *j, struct elmo_error *err)
 static int whiten_layers(struct job *j, struct elmo_error *err)
 {
     struct text_features *f = &j->features;
-    size_t n = whitening_texts(j);
+    size_t n = j->n_scales;
     int r = whitening_init(&j->whitening, f->rows, n, f->dim, j->net.shape.input_dim,
                            ridge(j, BEST_RIDGE, n), err);
     return r ? r : whitening_apply(&j->whitening, f->rows, f->n_rows, f->dim, err);
@@ -247,8 +250,9 @@ static int prepare_texts(struct job *j, struct elmo_error *err)
 {
     const struct sentiment_settings *s = j->settings;
     const struct ngram_settings ngrams = ngram_settings_of(j);
-    size_t n = j->n_train + j->n_dev + j->n_test;
-    int r = text_features_init(&j->features, j->model, j->items, n, j->team, &j->progress, err);
+    size_t n = j->n_train + j->n_dev + j->n_test, n_features = s->finetune ? j->n_scales : n;
+    int r = text_features_init(&j->features, j->model, j->items, n_features, j->team, &j->progress,
+                               err);
     progress_clear(&j->progress);
     if (!r)
         r = s->head == SENTIMENT_BEST ? whiten_layers(j, err) : whiten_mix(j, err);
@@ -275,10 +279,6 @@ static int fit_frozen(struct job *j, struct fitted *f, struct elmo_error *err)
     };
     const struct head_fit_texts texts = {j->features.rows, j->features.dim, j->items, j->n_train,
                                          j->n_dev};
-    f->values = calloc(head_net_size(&j->net), sizeof *f->values);
-    if (!f->values)
-        return elmo_fail_nomem(err);
-    head_net_randomize(&j->net, f->values, f->seed);
     int r = head_fit(f->values, &j->net, &texts, &how, j->out, err);
     return r ? r
              : head_logits(j->deep_logits, &j->net, f->values, &texts, j->n_train,
@@ -299,8 +299,7 @@ static int open_tuned(struct elmo_model **ret_model, const struct job *j, struct
         .model = j->settings->model,
         .out = path,
         .provenance = elmo_model_info(j->model)->provenance,
-        .net = &j->tuned_net,
-        .values = j->tuned,
+        .tuned = &j->tuned,
     };
     int r = head_file_write(&file, err);
     if (r)
@@ -348,9 +347,9 @@ static int tune(struct job *j, struct fitted *f, struct elmo_error *err)
         .out = j->out,
     };
     how.seed = f->seed;
-    if (j->settings->finetune_epochs)
-        how.n_epochs = j->settings->finetune_epochs;
-    int r = finetune_run(&j->tuned_net, &j->tuned, f->values, &job, &how, err);
+    how.n_epochs = j->settings->epochs;
+    how.learning_rate = j->settings->learning_rate;
+    int r = finetune_run(&j->tuned, f->values, &job, &how, err);
     return r || !(j->n_dev + j->n_test) ? r : score_tuned(j, &net, f->values, err);
 }
 
@@ -407,9 +406,11 @@ static int fit(struct job *j, struct fitted *f, struct elmo_error *err)
 {
     if (j->out && j->settings->n_seeds > 1)
         fprintf(j->out, "\nSeed %llu\n", (unsigned long long)f->seed);
-    int r = fit_frozen(j, f, err);
-    if (!r && j->settings->finetune)
-        r = tune(j, f, err);
+    f->values = calloc(head_net_size(&j->net), sizeof *f->values);
+    if (!f->values)
+        return elmo_fail_nomem(err);
+    head_net_randomize(&j->net, f->values, f->seed);
+    int r = j->settings->finetune ? tune(j, f, err) : fit_frozen(j, f, err);
     if (!r && j->settings->ngram_order)
         r = fit_ngrams(j, f, err);
     return r ? r : calibrate(j, f, err);
@@ -466,12 +467,10 @@ static int fold(struct job *j, struct elmo_error *err)
 static json_t *settings_json(const struct job *j)
 {
     const struct sentiment_settings *s = j->settings;
-    size_t n_tuned = s->finetune_epochs ? s->finetune_epochs : finetune_defaults().n_epochs;
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I}", "words",
-                     (json_int_t)s->words, "limit", (json_int_t)s->limit, "epochs",
-                     (json_int_t)s->epochs, "finetune_epochs", (json_int_t)(j->tuned ? n_tuned : 0),
-                     "ngram_order", (json_int_t)s->ngram_order, "learning_rate", s->learning_rate,
-                     "dev_share", s->dev_share, "threads", (json_int_t)s->threads, "seed",
+    return json_pack("{s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I}", "words", (json_int_t)s->words,
+                     "limit", (json_int_t)s->limit, "epochs", (json_int_t)s->epochs, "ngram_order",
+                     (json_int_t)s->ngram_order, "learning_rate", s->learning_rate, "dev_share",
+                     s->dev_share, "threads", (json_int_t)s->threads, "seed",
                      (json_int_t)j->kept.seed, "best_of_seeds", (json_int_t)s->n_seeds);
 }
 
@@ -481,7 +480,7 @@ static json_t *head_json(const struct job *j)
     json_t *head = json_pack(
         "{s:s, s:s, s:s, s:b, s:I, s:I, s:s, s:o}", "trained_with", "elmo-train sentiment",
         "commit", train_commit, "head", j->settings->head == SENTIMENT_BEST ? "best" : "notebook",
-        "fine_tuned", j->tuned != NULL, "texts_train", (json_int_t)j->n_train, "texts_dev",
+        "fine_tuned", j->tuned.values != NULL, "texts_train", (json_int_t)j->n_train, "texts_dev",
         (json_int_t)j->n_dev, "texts_sha256", j->set.sha256, "settings", settings_json(j));
     bool ok = head;
     if (ok && j->n_dev)
@@ -522,8 +521,7 @@ static int write_file(struct job *j, struct elmo_error *err)
         .out = s->out,
         .name = s->name,
         .provenance = j->provenance,
-        .net = j->tuned ? &j->tuned_net : NULL,
-        .values = j->tuned,
+        .tuned = j->tuned.values ? &j->tuned : NULL,
         .head = &head,
     };
     return head_file_write(&file, err);

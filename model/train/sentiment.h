@@ -22,21 +22,20 @@ struct sentiment_settings { /* borrowed strings */
     const char *test; /* texts that are looked at once, at the end; NULL: none */
     const char *name; /* of the new model; NULL: as the old one's */
     enum sentiment_head head;
-    bool finetune;          /* the biLM is trained too (finetune.h) */
-    size_t finetune_epochs; /* 0: the default */
-    size_t words;           /* cut each text behind so many; 0: whole */
-    size_t limit;           /* take so many texts; 0: all */
-    size_t epochs;          /* 0: as the head has it */
-    size_t ngram_order;     /* of "best"; 0: no n-grams */
-    double dev_share;       /* 0: none, then nothing is chosen by it */
-    double learning_rate;   /* 0: as the head has it */
+    bool finetune;        /* the biLM is trained too (finetune.h) */
+    size_t words;         /* cut each text behind so many; 0: whole */
+    size_t limit;         /* take so many texts; 0: all */
+    size_t epochs;        /* of the head; with finetune, of that */
+    size_t ngram_order;   /* of "best"; 0: no n-grams */
+    double dev_share;     /* 0: none, then nothing is chosen by it */
+    double learning_rate; /* of the head; with finetune, of the biLSTMs */
     size_t threads;
     uint64_t seed;
     size_t n_seeds; /* heads from seed, seed + 1, ..: that of the least development loss is kept */
     bool quiet;
 };
 
-struct sentiment_settings sentiment_defaults(enum sentiment_head head);
+struct sentiment_settings sentiment_defaults(enum sentiment_head head, bool finetune);
 
 /* Prints the model's summary, epochs and the development texts' measures to standard output unless
  * quiet. */

@@ -4,6 +4,7 @@
 
 #include "char_ids.h"
 #include "error.h"
+#include "rng.h"
 #include "token_set.h"
 
 int tune_batches_init(struct tune_batches *ret_batches, const struct elmo_model *model,

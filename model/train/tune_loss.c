@@ -5,7 +5,7 @@
 #include "bilm_input.h"
 #include "error.h"
 #include "lstm_train.h"
-#include "word_encoder.h"
+#include "rng.h"
 
 struct tune_direction {
     struct arena arena;
@@ -20,7 +20,6 @@ struct tune_direction {
 struct tune_loss {
     const struct net *net;
     struct team *team;
-    struct word_encoder *encoder;
     struct arena shared;
     struct tune_direction directions[2];
     /* Of the run at hand: */
@@ -28,7 +27,7 @@ struct tune_loss {
     const struct tune_settings *settings;
     const struct head_net *head;
     struct net_tensors weights, gradients;
-    real *vectors;              /* [n_words, P] */
+    const real *vectors;        /* [n_words, P] */
     real *features, *dfeatures; /* [B, head->n_features] */
 };
 
@@ -40,19 +39,14 @@ int tune_loss_new(struct tune_loss **ret_loss, const struct net *net, struct tea
         return elmo_fail_nomem(err);
     l->net = net;
     l->team = team;
-    int r = word_encoder_new(&l->encoder, net, team, err);
-    if (r)
-        tune_loss_free(l);
-    else
-        *ret_loss = l;
-    return r;
+    *ret_loss = l;
+    return 0;
 }
 
 void tune_loss_free(struct tune_loss *l)
 {
     if (!l)
         return;
-    word_encoder_free(l->encoder);
     arena_done(&l->directions[0].arena);
     arena_done(&l->directions[1].arena);
     arena_done(&l->shared);
@@ -199,45 +193,52 @@ static bool run_directions(struct tune_loss *l, team_work *work)
     return !l->directions[0].out_of_memory && !l->directions[1].out_of_memory;
 }
 
-static bool run(struct tune_loss *l, double *ret_loss, real *logits, real *head_gradients,
-                real *head_values, const uint32_t *labels)
+/* The gradient of the vectors is the sum of the directions'. */
+static void add_vector_gradients(const struct tune_loss *l, real *dvectors)
 {
-    size_t P = l->net->options.proj_dim, B = l->texts->n_sentences, F = l->head->n_features;
-    struct rng rng = {~l->settings->step_seed};
-    arena_reset(&l->shared);
-    l->vectors = ARENA_NEW(&l->shared, real, l->texts->n_words * P);
-    l->features = ARENA_NEW(&l->shared, real, B * F);
-    l->dfeatures = head_gradients ? ARENA_NEW(&l->shared, real, B * F) : NULL;
-    if (!l->vectors || !l->features || (head_gradients && !l->dfeatures) ||
-        !word_encoder_forward(l->encoder, l->vectors, l->texts->words, l->texts->n_words,
-                              &l->weights) ||
-        !run_directions(l, forward_share))
-        return false;
-    const struct head_batch batch = {l->features, labels, B};
-    if (!head_net_run(ret_loss, logits, head_gradients, l->dfeatures, l->head, head_values, &batch,
-                      head_gradients ? l->settings->head_dropout : 0, &rng, &l->shared))
-        return false;
-    return !head_gradients ||
-           (run_directions(l, backward_share) &&
-            word_encoder_backward(l->encoder, &l->gradients, l->directions[0].dvectors,
-                                  l->directions[1].dvectors));
+    size_t n = l->texts->n_words * l->net->options.proj_dim;
+    for (size_t k = 0; k < n; k++)
+        dvectors[k] = l->directions[0].dvectors[k] + l->directions[1].dvectors[k];
 }
 
-int tune_loss_run(struct tune_loss *l, double *ret_loss, real *logits, real *gradients,
-                  real *head_gradients, real *values, const struct head_net *head,
+static bool run(struct tune_loss *l, double *ret_loss, real *logits,
+                const struct tune_gradients *gradients, real *head_values, const uint32_t *labels)
+{
+    size_t B = l->texts->n_sentences, F = l->head->n_features;
+    struct rng rng = {~l->settings->step_seed};
+    arena_reset(&l->shared);
+    l->features = ARENA_NEW(&l->shared, real, B * F);
+    l->dfeatures = gradients ? ARENA_NEW(&l->shared, real, B * F) : NULL;
+    if (!l->features || (gradients && !l->dfeatures) || !run_directions(l, forward_share))
+        return false;
+    const struct head_batch batch = {l->features, labels, B};
+    if (!head_net_run(ret_loss, logits, gradients ? gradients->head : NULL, l->dfeatures, l->head,
+                      head_values, &batch, gradients ? l->settings->head_dropout : 0, &rng,
+                      &l->shared))
+        return false;
+    if (!gradients)
+        return true;
+    if (!run_directions(l, backward_share))
+        return false;
+    add_vector_gradients(l, gradients->vectors);
+    return true;
+}
+
+int tune_loss_run(struct tune_loss *l, double *ret_loss, real *logits,
+                  const struct tune_gradients *gradients, real *values, const struct head_net *head,
                   real *head_values, const struct tune_batch *batch,
                   const struct tune_settings *settings, struct elmo_error *err)
 {
     l->texts = batch->texts;
+    l->vectors = batch->vectors;
     l->settings = settings;
     l->head = head;
     net_tensors(&l->weights, l->net, values);
     if (gradients) {
-        net_tensors(&l->gradients, l->net, gradients);
-        memset(gradients, 0, l->net->n_dense * sizeof *gradients);
-        memset(head_gradients, 0, head_net_size(head) * sizeof *head_gradients);
+        net_tensors(&l->gradients, l->net, gradients->bilm);
+        memset(gradients->bilm, 0, l->net->n_dense * sizeof *gradients->bilm);
+        memset(gradients->head, 0, head_net_size(head) * sizeof *gradients->head);
     }
-    return run(l, ret_loss, logits, head_gradients, head_values, batch->labels)
-               ? 0
-               : elmo_fail_nomem(err);
+    return run(l, ret_loss, logits, gradients, head_values, batch->labels) ? 0
+                                                                           : elmo_fail_nomem(err);
 }

@@ -33,6 +33,11 @@ int warm_files_open(struct warm_files *ret_files, const char *model, const char 
 {
     struct warm_files f = {0};
     int r = read_files(&f, model, softmax, err);
+    if (!r && safetensors_find(f.model, LEXICON_VECTORS))
+        r = elmo_fail(err, ELMO_E_INVALID,
+                      "'%.200s' was fine-tuned, with vectors for words: a language model goes on "
+                      "from, or is measured on, the model that it was tuned from",
+                      model);
     if (r)
         warm_files_done(&f);
     else
@@ -131,11 +136,10 @@ int warm_copy_bilm(real *values, const struct net *net, const struct warm_files 
 
 int warm_start(real *values, const struct net *net, const char *model_path, struct elmo_error *err)
 {
-    struct warm_files files;
-    int r = warm_files_open(&files, model_path, NULL, err);
-    if (r)
-        return r;
-    r = warm_copy_bilm(values, net, &files, err);
+    struct warm_files files = {0};
+    int r = read_files(&files, model_path, NULL, err);
+    if (!r)
+        r = warm_copy_bilm(values, net, &files, err);
     warm_files_done(&files);
     return r;
 }

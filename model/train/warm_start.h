@@ -14,7 +14,8 @@ struct warm_files { /* owned: warm_files_done; {0} is none */
     bool softmax_is_foreign; /* it was trained with another biLM than this model's */
 };
 
-/* softmax: NULL for none. Errors are those of the files' formats. */
+/* softmax: NULL for none. Errors are those of the files' formats; ELMO_E_INVALID: the model has a
+ * lexicon, which language modelling knows nothing of. */
 ELMO_MUST_USE int warm_files_open(struct warm_files *ret_files, const char *model,
                                   const char *softmax, struct elmo_error *err);
 void warm_files_done(struct warm_files *files);
@@ -36,6 +37,6 @@ ELMO_MUST_USE int warm_copy_softmax(real *values, const struct net *net, const s
                                     const struct warm_files *files, size_t *ret_n_found,
                                     struct elmo_error *err);
 
-/* All at once, without a softmax: warm_copy_bilm from a model file. */
+/* All at once, without a softmax: warm_copy_bilm from a model file; a lexicon is left out. */
 ELMO_MUST_USE int warm_start(real *values, const struct net *net, const char *model_path,
                              struct elmo_error *err);
