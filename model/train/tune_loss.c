@@ -68,6 +68,23 @@ static size_t feature_at(const struct tune_loss *l, size_t layer, unsigned direc
     return layer ? P + (layer - 1) * 2 * P + direction * P : 0;
 }
 
+/* Of the steps 1.. of a text's y, rows of P that lie `stride` apart. */
+static void maxima_over_time(real *max, uint32_t *winner, const real *y, size_t T, size_t stride,
+                             size_t P)
+{
+    for (size_t p = 0; p < P; p++) {
+        max[p] = T > 1 ? y[stride + p] : 0;
+        winner[p] = 1;
+    }
+    for (size_t t = 2; t < T; t++)
+        for (size_t p = 0; p < P; p++) {
+            real value = y[t * stride + p];
+            bool wins = value > max[p];
+            max[p] = wins ? value : max[p];
+            winner[p] = wins ? (uint32_t)t : winner[p];
+        }
+}
+
 /* Steps 1.. of y [T * B, P] are the tokens; step 0 is <S> or, backward, </S>. */
 static void pool_forward(struct tune_loss *l, struct tune_direction *d, size_t layer, size_t at)
 {
@@ -77,22 +94,14 @@ static void pool_forward(struct tune_loss *l, struct tune_direction *d, size_t l
     const real *y = d->outputs[layer];
     for (size_t b = 0; b < B; b++) {
         real *mean = l->features + b * F + at, *max = mean + half;
-        uint32_t *winner = d->winners[layer] + b * P;
-        for (size_t p = 0; p < P; p++) {
-            real sum = 0, greatest = T > 1 ? y[(B + b) * P + p] : 0;
-            winner[p] = 1;
-            for (size_t t = 1; t < T; t++) {
-                real value = y[(t * B + b) * P + p];
-                sum += value;
-                if (value > greatest) {
-                    greatest = value;
-                    winner[p] = (uint32_t)t;
-                }
-            }
-            mean[p] = T > 1 ? sum / (real)(T - 1) : 0;
-            if (maxima)
-                max[p] = greatest;
-        }
+        memset(mean, 0, P * sizeof *mean);
+        for (size_t t = 1; t < T; t++)
+            for (size_t p = 0; p < P; p++)
+                mean[p] += y[(t * B + b) * P + p];
+        for (size_t p = 0; p < P && T > 1; p++)
+            mean[p] /= (real)(T - 1);
+        if (maxima)
+            maxima_over_time(max, d->winners[layer] + b * P, y + b * P, T, B * P, P);
     }
 }
 
