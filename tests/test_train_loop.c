@@ -1,5 +1,5 @@
-/* Training itself, in float: ten sentences are learnt by heart, the number of threads and the seed
- * decide every bit, and a loss that is not finite changes nothing. */
+/* Training itself, in float and in bfloat16: ten sentences are learnt by heart, the number of
+ * threads and the seed decide every bit, and a loss that is not finite changes nothing. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +14,7 @@
 #include "bilm_loss.h"
 #include "kernels/kernels.h"
 #include "optimizer.h"
+#include "products.h"
 #include "rng.h"
 
 enum { N_SENTENCES = 10, N_TOKENS = 7, N_WORDS = 30 };
@@ -114,21 +115,75 @@ static double perplexity(struct training *t)
     return bilm_joint_perplexity(&score);
 }
 
-static void ten_sentences_are_learnt_by_heart(void **state)
+static void learn_by_heart(enum precision precision)
 {
-    (void)state;
     struct training t;
     training_init(&t, 2);
     double before = perplexity(&t);
+    products_use(precision);
     for (uint64_t step = 0; step < 400; step++)
         train_step(&t, 0, step);
+    products_use(PRECISION_F32);
     double after = perplexity(&t);
-    printf("joint perplexity: %.1f before, %.3f after\n", before, after);
+    printf("joint perplexity, %s: %.1f before, %.3f after\n", precision_name(precision), before,
+           after);
     /* The first words of ten random sentences cannot be known: log(10) nats in 2 of 16 predictions
      * at most. */
     assert_true(before > 20);
     assert_true(after < 1.5);
     training_done(&t);
+}
+
+static void ten_sentences_are_learnt_by_heart(void **state)
+{
+    (void)state;
+    learn_by_heart(PRECISION_F32);
+    learn_by_heart(PRECISION_BF16);
+}
+
+/* |a - b| / |a|, of a tensor. */
+static double distance(const real *a, const real *b, size_t n)
+{
+    double difference = 0, whole = 0;
+    for (size_t k = 0; k < n; k++) {
+        difference += (double)((a[k] - b[k]) * (a[k] - b[k]));
+        whole += (double)(a[k] * a[k]);
+    }
+    return sqrt(difference / (whole + 1e-30));
+}
+
+/* A factor is rounded by at most 2^-9; a few of them lie behind each other. */
+static void gradients_in_bf16_are_near_those_in_f32(void **state)
+{
+    (void)state;
+    struct training f32, bf16;
+    double worst = 0;
+    training_init(&f32, 2);
+    training_init(&bf16, 2);
+    train_step(&f32, 0, 0);
+    products_use(PRECISION_BF16);
+    train_step(&bf16, 0, 0);
+    products_use(PRECISION_F32);
+    for (size_t k = 0; f32.net.offsets[k] < f32.net.n_dense; k++) {
+        size_t begin = f32.net.offsets[k], n = f32.net.offsets[k + 1] - begin;
+        worst = fmax(worst, distance(f32.gradients + begin, bf16.gradients + begin, n));
+    }
+    printf("worst tensor: %.2e of its gradient\n", worst);
+    assert_true(worst > 0 && worst < 0.05);
+    training_done(&f32);
+    training_done(&bf16);
+}
+
+static void names_of_precisions_are_read_back(void **state)
+{
+    (void)state;
+    enum precision precision;
+    for (int k = PRECISION_F32; k <= PRECISION_BF16; k++) {
+        assert_true(precision_parse(&precision, precision_name((enum precision)k)));
+        assert_int_equal(precision, k);
+    }
+    assert_false(precision_parse(&precision, "f16"));
+    assert_false(precision_parse(&precision, ""));
 }
 
 static void the_same_seed_and_threads_give_the_same_bits(void **state)
@@ -207,6 +262,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ten_sentences_are_learnt_by_heart),
+        cmocka_unit_test(gradients_in_bf16_are_near_those_in_f32),
+        cmocka_unit_test(names_of_precisions_are_read_back),
         cmocka_unit_test(the_same_seed_and_threads_give_the_same_bits),
         cmocka_unit_test(thread_counts_agree_but_for_rounding),
         cmocka_unit_test(a_team_has_1_to_64_members),

@@ -122,10 +122,11 @@ static void assert_same_checkpoint(const char *left, const char *right)
     mapped_file_close(&b);
 }
 
-static void resuming_is_bit_for_bit_the_same_run(void **state)
+static void resume_in(enum precision precision)
 {
-    (void)state;
     struct pretrain_settings whole = settings_for(out_a, 2000), part = settings_for(out_b, 2000);
+    remove_run(out_a);
+    whole.precision = part.precision = precision;
     assert_int_equal(pretrain_run(&whole, NULL), 0);
     part.hours = 1e-9; /* one step, wherever the epoch is */
     assert_int_equal(pretrain_run(&part, NULL), 0);
@@ -136,6 +137,13 @@ static void resuming_is_bit_for_bit_the_same_run(void **state)
     assert_int_equal(pretrain_run(&part, NULL), 0);
     assert_same_checkpoint(out_a, out_b);
     remove_run(out_b);
+}
+
+static void resuming_is_bit_for_bit_the_same_run(void **state)
+{
+    (void)state;
+    resume_in(PRECISION_BF16);
+    resume_in(PRECISION_F32);
 }
 
 static void kill_9_leaves_a_checkpoint_that_goes_on(void **state)
@@ -240,6 +248,7 @@ static void an_exported_model_says_how_it_was_trained(void **state)
     s.resume = true;
     s.tokens = 500;
     s.learning_rate = 0.002;
+    s.precision = PRECISION_BF16;
     assert_int_equal(pretrain_run(&s, NULL), 0);
     assert_int_equal(text_file_write(extra, "{\"corpus\": \"five sentences\"}", NULL), 0);
     const struct arguments a = {
@@ -262,6 +271,8 @@ static void an_exported_model_says_how_it_was_trained(void **state)
     const json_t *settings = member(all, p, "settings");
     assert_int_equal(json_integer_value(json_object_get(settings, "batch_tokens")), 16);
     assert_true(json_real_value(json_object_get(settings, "learning_rate")) == 0.002);
+    assert_string_equal(json_string_value(json_object_get(settings, "precision")), "bf16");
+    assert_int_equal(c.state.settings.precision, PRECISION_BF16);
     const json_t *perplexity = member(all, p, "perplexity_heldout");
     assert_int_equal(json_integer_value(json_object_get(perplexity, "at_step")), c.state.n_steps);
     assert_true(json_real_value(json_object_get(perplexity, "joint")) > 1);

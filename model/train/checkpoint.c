@@ -36,28 +36,30 @@ static char *state_text(const struct checkpoint *c)
     const struct train_state *s = c->state;
     const struct train_settings *how = &s->settings;
     json_auto_t *json = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:s, s:s, s:{s:I, s:I, s:I, s:f, s:f, s:f, s:I}}",
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:s, s:s, s:{s:I, s:I, s:I, s:s, s:f, s:f, s:f, "
+        "s:I}}",
         "n_steps", (json_int_t)s->n_steps, "n_tokens", (json_int_t)s->n_tokens, "epoch",
         (json_int_t)s->epoch, "next_batch", (json_int_t)s->next_batch, "seed", (json_int_t)s->seed,
         "optimizer_steps", (json_int_t)(c->optimizer ? c->optimizer->n_steps : 0), "seconds",
         s->seconds, "corpus_sha256", s->corpus_sha256, "heldout_sha256", s->heldout_sha256,
         "init_sha256", s->init_sha256, "settings", "batch_tokens", (json_int_t)how->batch_tokens,
-        "n_samples", (json_int_t)how->n_samples, "threads", (json_int_t)how->threads, "dropout",
-        how->dropout, "learning_rate", how->learning_rate, "max_norm", how->max_norm, "tokens",
-        (json_int_t)how->tokens);
+        "n_samples", (json_int_t)how->n_samples, "threads", (json_int_t)how->threads, "precision",
+        precision_name(how->precision), "dropout", how->dropout, "learning_rate",
+        how->learning_rate, "max_norm", how->max_norm, "tokens", (json_int_t)how->tokens);
     return json ? json_dumps(json, JSON_COMPACT) : NULL;
 }
 
-/* Files that older trainers wrote have neither of these. */
+/* Files that older trainers wrote have none of these. */
 static int read_optional(struct train_state *s, json_t *json)
 {
     json_int_t batch_tokens = 0, n_samples = 0, threads = 0, tokens = 0;
-    const char *init = "";
+    const char *init = "", *precision = precision_name(PRECISION_F32);
     struct train_settings how = {0};
-    if (json_unpack(json, "{s?s, s?{s:I, s:I, s:I, s:F, s:F, s:F, s:I}}", "init_sha256", &init,
+    if (json_unpack(json, "{s?s, s?{s:I, s:I, s:I, s?s, s:F, s:F, s:F, s:I}}", "init_sha256", &init,
                     "settings", "batch_tokens", &batch_tokens, "n_samples", &n_samples, "threads",
-                    &threads, "dropout", &how.dropout, "learning_rate", &how.learning_rate,
-                    "max_norm", &how.max_norm, "tokens", &tokens))
+                    &threads, "precision", &precision, "dropout", &how.dropout, "learning_rate",
+                    &how.learning_rate, "max_norm", &how.max_norm, "tokens", &tokens) ||
+        !precision_parse(&how.precision, precision))
         return -1;
     how.batch_tokens = (uint64_t)batch_tokens;
     how.n_samples = (uint64_t)n_samples;

@@ -3,9 +3,11 @@
  * data, how it was started. One safetensors file, written beside the old one and renamed over it.
  */
 #include "optimizer.h"
+#include "products.h"
 
 struct train_settings { /* of the session that wrote it; batch_tokens 0: not known */
     uint64_t batch_tokens, n_samples, threads;
+    enum precision precision;
     double dropout, learning_rate, max_norm;
     uint64_t tokens; /* where the whole run is to end; 0: nowhere */
 };

@@ -25,6 +25,7 @@ struct finetune_settings finetune_defaults(void)
         .head_learning_rate = 1e-3,
         .head_dropout = 0.5,
         .min_count = 5,
+        .precision = products_best_precision(),
         .seed = 1,
     };
 }
@@ -170,8 +171,10 @@ static int run_batch(struct tuning *t, struct tune_batches *batches, size_t inde
         !tuned_words_gather(&t->tuned.words, vectors, rows, filled.texts.words, n_words))
         return elmo_fail_nomem(err);
     const struct tune_batch batch = {&filled.texts, vectors, filled.labels};
+    products_use(learns ? t->settings->precision : PRECISION_F32);
     int r = tune_loss_run(t->loss, &loss, t->logits, learns ? &t->gradients : NULL, t->tuned.values,
                           head, t->head_values, &batch, &how, err);
+    products_use(PRECISION_F32);
     if (!r && learns)
         r = learn(t, rows, n_words, err);
     if (r)

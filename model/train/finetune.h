@@ -9,6 +9,7 @@
 #include "head_net.h"
 #include "labelled.h"
 #include "net.h"
+#include "products.h"
 #include "progress.h"
 #include "team.h"
 #include "tuned_words.h"
@@ -18,6 +19,7 @@ struct finetune_settings {
     double learning_rate;      /* of the biLSTMs, at its height */
     double word_learning_rate; /* of the words' vectors */
     double head_learning_rate; /* of the head */
+    enum precision precision;  /* of the products of learning; measures are in f32 */
     double dropout, head_dropout;
     size_t min_count; /* of a word in the texts to learn, to get a vector of its own */
     uint64_t seed;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "loops.h"
+#include "products.h"
 
 /* ---- Forward ---- */
 
@@ -48,18 +49,18 @@ static bool pack_step_weights(struct step_weights *ret, const struct net_lstm *w
                               size_t P, size_t C, struct arena *arena)
 {
     const real *recurrent = w->w + P * 4 * C;
-    size_t n_recurrent = forward ? real_packed_size(P, 4 * C) : real_packed_size(4 * C, P),
-           n_projection = forward ? real_packed_size(C, P) : real_packed_size(P, C);
+    size_t n_recurrent = forward ? product_packed_size(P, 4 * C) : product_packed_size(4 * C, P),
+           n_projection = forward ? product_packed_size(C, P) : product_packed_size(P, C);
     ret->recurrent = ARENA_NEW(arena, real, n_recurrent);
     ret->projection = ARENA_NEW(arena, real, n_projection);
     if (!ret->recurrent || !ret->projection)
         return false;
     if (forward) {
-        real_pack(ret->recurrent, recurrent, P, 4 * C);
-        real_pack(ret->projection, w->w_proj, C, P);
+        product_pack(ret->recurrent, recurrent, P, 4 * C, false);
+        product_pack(ret->projection, w->w_proj, C, P, false);
     } else {
-        real_pack_transposed(ret->recurrent, recurrent, 4 * C, P);
-        real_pack_transposed(ret->projection, w->w_proj, P, C);
+        product_pack(ret->recurrent, recurrent, 4 * C, P, true);
+        product_pack(ret->projection, w->w_proj, P, C, true);
     }
     return true;
 }
@@ -74,16 +75,16 @@ static bool layer_forward(const struct lstm_layer_tape *l, size_t T, size_t B,
         return false;
     for (size_t row = 0; row < T * B; row++)
         memcpy(l->gates + row * 4 * C, w->b, 4 * C * sizeof(real));
-    real_linear(l->gates, l->x, w->w, T * B, P, 4 * C, 1);
+    product_linear(l->gates, l->x, w->w, T * B, P, 4 * C, true);
     for (size_t t = 0; t < T; t++) {
         real *gates = l->gates + t * B * 4 * C, *h = l->h + (t + 1) * B * P;
-        real_packed_linear(gates, l->h + t * B * P, step.recurrent, B, P, 4 * C, true);
+        product_packed_linear(gates, l->h + t * B * P, step.recurrent, B, P, 4 * C, true);
         for (size_t b = 0; b < B; b++) {
             size_t before = (t * B + b) * C, after = before + B * C;
             loops->cell_forward(gates + b * 4 * C, l->c + before, l->c + after, l->tanh_c + before,
                                 l->m + before, C, (real)o->cell_clip);
         }
-        real_packed_linear(h, l->m + t * B * C, step.projection, B, C, P, false);
+        product_packed_linear(h, l->m + t * B * C, step.projection, B, C, P, false);
         for (size_t k = 0; k < B * P; k++)
             h[k] = clipped(h[k], (real)o->proj_clip);
     }
@@ -151,30 +152,30 @@ static void layer_backward_through_time(const struct backward_scratch *s,
         const real *h = l->h + (t + 1) * B * P;
         for (size_t k = 0; k < B * P; k++)
             dh[k] = was_clipped(h[k], (real)o->proj_clip) ? 0 : dh[k] + s->dh_carry[k];
-        real_packed_linear(s->dm, dh, step->projection, B, P, C, false);
+        product_packed_linear(s->dm, dh, step->projection, B, P, C, false);
         for (size_t b = 0; b < B; b++) {
             size_t before = (t * B + b) * C, after = before + B * C;
             loops->cell_backward(gates + b * 4 * C, s->dm + b * C, l->c + before, l->c + after,
                                  l->tanh_c + before, s->dc + b * C, C, (real)o->cell_clip);
         }
-        real_packed_linear(s->dh_carry, gates, step->recurrent, B, 4 * C, P, false);
+        product_packed_linear(s->dh_carry, gates, step->recurrent, B, 4 * C, P, false);
     }
 }
 
 /* All products that do not depend on the step before, once over all steps. */
 static void layer_weight_gradients(real *dx, const struct backward_scratch *s,
-                                   const struct lstm_layer_tape *l, size_t rows, real keep_dx,
+                                   const struct lstm_layer_tape *l, size_t rows, bool add_dx,
                                    const struct options *o, const struct net_lstm *w,
                                    const struct net_lstm *g)
 {
     size_t P = o->proj_dim, C = o->cell_dim;
-    real_linear_dw(g->w, l->x, l->gates, rows, P, 4 * C);
-    real_linear_dw(g->w + P * 4 * C, l->h, l->gates, rows, P, 4 * C);
-    real_linear_dw(g->w_proj, l->m, s->dh, rows, C, P);
+    product_linear_dw(g->w, l->x, l->gates, rows, P, 4 * C);
+    product_linear_dw(g->w + P * 4 * C, l->h, l->gates, rows, P, 4 * C);
+    product_linear_dw(g->w_proj, l->m, s->dh, rows, C, P);
     for (size_t row = 0; row < rows; row++)
         for (size_t k = 0; k < 4 * C; k++)
             g->b[k] += l->gates[row * 4 * C + k];
-    real_linear_dx(dx, l->gates, w->w, rows, P, 4 * C, keep_dx);
+    product_linear_dx(dx, l->gates, w->w, rows, P, 4 * C, add_dx);
 }
 
 bool lstm_backward(real *doutput, const real *const *dlayers, const struct lstm_tape *tape,

@@ -20,7 +20,7 @@ static const char usage[] =
     "                    [--init-softmax SOFTMAX]]\n"
     "                    [--hours H] [--tokens N] [--threads N] [--batch-tokens N] [--samples N]\n"
     "                    [--dropout X] [--learning-rate X] [--max-norm X] [--seed N]\n"
-    "                    [--checkpoint-minutes X] [--eval-tokens N]\n"
+    "                    [--checkpoint-minutes X] [--eval-tokens N] [--precision bf16|f32]\n"
     "    Trains a biLM. DIR gets checkpoint.safetensors, curve.csv and curve.svg. --options may be\n"
     "    left out with --init or --resume, --vocab with --init-softmax or --resume.\n"
     "\n"
@@ -102,7 +102,7 @@ static bool parse_tokenizer(const char *text, enum tokenizer *ret)
 
 /* ---- One table of options for all commands ---- */
 
-enum kind { FILES_CORPUS, FILES_HELDOUT, TEXT, SIZE, U64, DOUBLE, FLAG, TOKENIZER };
+enum kind { FILES_CORPUS, FILES_HELDOUT, TEXT, SIZE, U64, DOUBLE, FLAG, TOKENIZER, PRECISION };
 
 struct option_spec {
     const char *name;
@@ -126,6 +126,7 @@ static const struct option_spec specs[] = {
     {"hours", "p", DOUBLE, AT(pretrain.hours)},
     {"tokens", "p", U64, AT(pretrain.tokens)},
     {"threads", "pes", SIZE, AT(pretrain.threads)},
+    {"precision", "p", PRECISION, AT(pretrain.precision)},
     {"batch-tokens", "p", SIZE, AT(pretrain.batch_tokens)},
     {"samples", "p", SIZE, AT(pretrain.n_samples)},
     {"dropout", "p", DOUBLE, AT(pretrain.dropout)},
@@ -182,6 +183,7 @@ static bool set_value(struct arguments *a, const struct option_spec *spec, const
     case U64: return parse_u64(text, at);
     case DOUBLE: return parse_double(text, at);
     case TOKENIZER: return parse_tokenizer(text, at);
+    case PRECISION: return precision_parse(at, text);
     default: return false;
     }
 }

@@ -65,6 +65,7 @@ struct pretrain_settings pretrain_defaults(void)
     return (struct pretrain_settings){
         .tokenizer = TOKENIZER_UNICODE,
         .threads = 2,
+        .precision = products_best_precision(),
         .batch_tokens = 2048,
         .n_samples = 2048,
         .dropout = 0.1,
@@ -171,6 +172,7 @@ static struct train_settings settings_of(const struct pretrain_settings *s)
         .batch_tokens = s->batch_tokens,
         .n_samples = s->n_samples,
         .threads = s->threads,
+        .precision = s->precision,
         .dropout = s->dropout,
         .learning_rate = s->learning_rate,
         .max_norm = s->max_norm,
@@ -181,7 +183,7 @@ static struct train_settings settings_of(const struct pretrain_settings *s)
 static bool same_settings(const struct train_settings *a, const struct train_settings *b)
 {
     return a->batch_tokens == b->batch_tokens && a->n_samples == b->n_samples &&
-           a->threads == b->threads && a->dropout == b->dropout &&
+           a->threads == b->threads && a->precision == b->precision && a->dropout == b->dropout &&
            a->learning_rate == b->learning_rate && a->max_norm == b->max_norm &&
            a->tokens == b->tokens;
 }
@@ -354,7 +356,9 @@ static int train_step(struct run *r, struct elmo_error *err)
     const struct bilm_settings settings = {s->n_samples, s->dropout, rng_next(&seeds)};
     const struct optimizer_settings step = {learning_rate(r), s->max_norm};
     batches_fill(&r->batches, r->state.next_batch, &batch);
+    products_use(s->precision);
     int e = bilm_loss_run(r->loss, &result, r->gradients, r->values, &batch, &settings, err);
+    products_use(PRECISION_F32);
     if (e)
         return e;
     double loss = (result.loss[0] + result.loss[1]) / 2;

@@ -2,6 +2,7 @@
 /* The pretraining run: batches in, checkpoints out, until the hours or tokens are used up or a
  * signal comes. */
 #include "elmo.h"
+#include "products.h"
 #include "tokenize.h"
 
 struct pretrain_settings {                      /* strings are borrowed */
@@ -17,6 +18,7 @@ struct pretrain_settings {                      /* strings are borrowed */
     double hours;    /* of this session; 0: no limit */
     uint64_t tokens; /* of the whole run; 0: no limit. The learning rate falls towards its end. */
     size_t threads, batch_tokens, n_samples;
+    enum precision precision; /* of the products; held-out perplexity is always in f32 */
     double dropout, learning_rate, max_norm;
     double checkpoint_minutes;
     uint64_t eval_tokens; /* held-out perplexity every so many tokens */

@@ -58,10 +58,11 @@ static bool last_point(struct curve_point *ret, const char *checkpoint, uint64_t
 
 static json_t *settings_json(const struct train_settings *s)
 {
-    return json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:I}", "batch_tokens",
+    return json_pack("{s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:I}", "batch_tokens",
                      (json_int_t)s->batch_tokens, "samples", (json_int_t)s->n_samples, "threads",
-                     (json_int_t)s->threads, "dropout", s->dropout, "learning_rate",
-                     s->learning_rate, "max_norm", s->max_norm, "tokens", (json_int_t)s->tokens);
+                     (json_int_t)s->threads, "precision", precision_name(s->precision), "dropout",
+                     s->dropout, "learning_rate", s->learning_rate, "max_norm", s->max_norm,
+                     "tokens", (json_int_t)s->tokens);
 }
 
 /* Whether `value`, whose reference is taken, was made and added. */

@@ -21,7 +21,6 @@ static inline real real_sqrt(real x)
 }
 #else
 #include "kernels/fast_math.h"
-#include "kernels/packed_gemm.h"
 typedef float real;
 #define real_gemm cblas_sgemm
 static inline real real_exp(real x)
@@ -67,47 +66,4 @@ static inline void real_linear_dw(real *dw, const real *x, const real *dy, size_
 {
     real_gemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)n_in, (int)n_out, (int)B, 1, x,
               (int)n_in, dy, (int)n_out, 1, dw, (int)n_out);
-}
-
-/* ---- Packed matrices: packed_gemm.h in float; in double a plain copy ---- */
-
-static inline size_t real_packed_size(size_t n_in, size_t n_out) /* in reals */
-{
-#ifdef TRAIN_DOUBLE
-    return n_in * n_out;
-#else
-    return packed_gemm_floats(n_in, n_out);
-#endif
-}
-
-/* w [n_in, n_out]. */
-static inline void real_pack(real *packed, const real *w, size_t n_in, size_t n_out)
-{
-#ifdef TRAIN_DOUBLE
-    memcpy(packed, w, n_in * n_out * sizeof *packed);
-#else
-    packed_gemm_pack(packed, w, n_in, n_out);
-#endif
-}
-
-/* The transpose of w [n_out, n_in]. */
-static inline void real_pack_transposed(real *packed, const real *w, size_t n_in, size_t n_out)
-{
-#ifdef TRAIN_DOUBLE
-    for (size_t k = 0; k < n_in * n_out; k++)
-        packed[k] = w[k % n_out * n_in + k / n_out];
-#else
-    packed_gemm_pack_transposed(packed, w, n_in, n_out);
-#endif
-}
-
-/* y [B, n_out] (+)= x [B, n_in] @ the packed matrix. */
-static inline void real_packed_linear(real *y, const real *x, const real *packed, size_t B,
-                                      size_t n_in, size_t n_out, bool add)
-{
-#ifdef TRAIN_DOUBLE
-    real_linear(y, x, packed, B, n_in, n_out, add);
-#else
-    packed_gemm(y, x, B, packed, n_in, n_out, add);
-#endif
 }

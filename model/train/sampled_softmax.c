@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "loops.h"
+#include "products.h"
 
 /* Rows of logits worked on at once: [CHUNK_ROWS, S] stays in the outer cache. */
 #define CHUNK_ROWS 256
@@ -100,8 +101,7 @@ static double chunk_loss(struct chunk_scratch *s, const real *x, const uint32_t 
 {
     const struct loops *loops = loops_best();
     double loss = 0;
-    real_gemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)c->n_samples, (int)P, 1, x,
-              (int)P, c->w, (int)P, 0, s->logits, (int)c->n_samples);
+    product_linear_dx(s->logits, x, c->w, n, c->n_samples, P, false); /* x @ w^T */
     for (size_t k = 0; k < n; k++) {
         uint32_t row = c->row_of[targets[k]];
         real logit = loops->dot(x + k * P, c->w + row * P, P) + c->offsets[row];
@@ -115,8 +115,8 @@ static void chunk_gradients(real *dx, real *dw, real *db, const struct chunk_scr
                             const struct candidates *c, size_t P)
 {
     size_t S = c->n_samples;
-    real_linear(dx, s->logits, c->w, n, S, P, 0);
-    real_linear_dw(dw, s->logits, x, n, S, P);
+    product_linear(dx, s->logits, c->w, n, S, P, false);
+    product_linear_dw(dw, s->logits, x, n, S, P);
     for (size_t k = 0; k < n; k++) {
         uint32_t row = c->row_of[targets[k]];
         for (size_t i = 0; i < S; i++)

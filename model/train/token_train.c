@@ -4,6 +4,7 @@
 
 #include "char_ids.h"
 #include "loops.h"
+#include "products.h"
 
 /* Words whose convolution windows are worked on at once, so that the products stay in cache. */
 #define CHUNK_WORDS 64
@@ -77,8 +78,8 @@ static void conv_forward(const struct conv_scratch *s, const struct token_tape *
     const struct char_filter *f = &o->char_filters[filter];
     size_t row = 0, F = o->filter_dim;
     size_t rows = gather_windows(s, tape, first, end, f->width, o, w->char_embed);
-    real_linear(s->products, s->windows, w->conv[filter].kernel, rows, f->width * o->char_dim,
-                f->n_filters, 0);
+    product_linear(s->products, s->windows, w->conv[filter].kernel, rows, f->width * o->char_dim,
+                   f->n_filters, false);
     for (size_t word = first; word < end; word++) {
         size_t n = n_windows(tape->n_chars[word], f->width, o->max_chars);
         max_over_time(tape->features + word * F + column, tape->argmax + word * F + column,
@@ -107,8 +108,9 @@ static void conv_backward(const struct conv_scratch *s, const struct token_tape 
         }
         row += n_windows(tape->n_chars[word], f->width, o->max_chars);
     }
-    real_linear_dw(g->conv[filter].kernel, s->windows, s->products, rows, K, f->n_filters);
-    real_linear_dx(s->windows, s->products, w->conv[filter].kernel, rows, K, f->n_filters, 0);
+    product_linear_dw(g->conv[filter].kernel, s->windows, s->products, rows, K, f->n_filters);
+    product_linear_dx(s->windows, s->products, w->conv[filter].kernel, rows, K, f->n_filters,
+                      false);
     row = 0;
     for (size_t word = first; word < end; word++) {
         const uint16_t *ids = tape->ids + word * o->max_chars;
@@ -142,9 +144,9 @@ static void highway_forward(const struct token_tape *tape, size_t k, size_t F,
     const real *y = tape->features + at;
     real *next = tape->features + at + n * F, *gate = tape->gates + at,
          *transform = tape->transforms + at;
-    real_linear(gate, y, w->w_carry, n, F, F, 0);
+    product_linear(gate, y, w->w_carry, n, F, F, false);
     add_bias(gate, w->b_carry, n, F);
-    real_linear(transform, y, w->w_transform, n, F, F, 0);
+    product_linear(transform, y, w->w_transform, n, F, F, false);
     add_bias(transform, w->b_transform, n, F);
     loops_best()->highway_forward(next, gate, transform, y, n * F);
 }
@@ -158,12 +160,12 @@ static void highway_backward(real *dy, real *dgate, real *dtransform, const stru
     const real *y = tape->features + at, *gate = tape->gates + at,
                *transform = tape->transforms + at;
     loops_best()->highway_backward(dy, dgate, dtransform, y, gate, transform, n * F);
-    real_linear_dw(g->w_carry, y, dgate, n, F, F);
-    real_linear_dw(g->w_transform, y, dtransform, n, F, F);
+    product_linear_dw(g->w_carry, y, dgate, n, F, F);
+    product_linear_dw(g->w_transform, y, dtransform, n, F, F);
     add_bias_gradient(g->b_carry, dgate, n, F);
     add_bias_gradient(g->b_transform, dtransform, n, F);
-    real_linear_dx(dy, dgate, w->w_carry, n, F, F, 1);
-    real_linear_dx(dy, dtransform, w->w_transform, n, F, F, 1);
+    product_linear_dx(dy, dgate, w->w_carry, n, F, F, true);
+    product_linear_dx(dy, dtransform, w->w_transform, n, F, F, true);
 }
 
 static bool tape_init(struct token_tape *tape, const struct elmo_token *const *words,
@@ -206,7 +208,8 @@ bool token_forward(real *vectors, struct token_tape *tape, const struct elmo_tok
     }
     for (size_t k = 0; k < o->n_highway; k++)
         highway_forward(tape, k, F, &w->highway[k]);
-    real_linear(vectors, tape->features + o->n_highway * n_words * F, w->w_proj, n_words, F, P, 0);
+    product_linear(vectors, tape->features + o->n_highway * n_words * F, w->w_proj, n_words, F, P,
+                   false);
     add_bias(vectors, w->b_proj, n_words, P);
     return true;
 }
@@ -221,9 +224,9 @@ bool token_backward(const real *dvectors, const struct token_tape *tape, const s
          *dtransform = ARENA_NEW(arena, real, n * F);
     if (!dy || !dgate || !dtransform || !conv_scratch_init(&s, o, arena))
         return false;
-    real_linear_dw(g->w_proj, tape->features + o->n_highway * n * F, dvectors, n, F, P);
+    product_linear_dw(g->w_proj, tape->features + o->n_highway * n * F, dvectors, n, F, P);
     add_bias_gradient(g->b_proj, dvectors, n, P);
-    real_linear_dx(dy, dvectors, w->w_proj, n, F, P, 0);
+    product_linear_dx(dy, dvectors, w->w_proj, n, F, P, false);
     for (size_t k = o->n_highway; k-- > 0;)
         highway_backward(dy, dgate, dtransform, tape, k, F, &w->highway[k], &g->highway[k]);
     for (size_t first = 0; first < n; first += CHUNK_WORDS) {

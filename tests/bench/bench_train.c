@@ -2,7 +2,7 @@
  * machine's own sgemm rate, both measured in turn in the same run, as the machine's speed wanders.
  *
  *     bench_train [--cells C] [--threads N] [--batch-tokens N] [--samples S] [--vocab V]
- *                 [--dropout X] [--blocks N] [--print-batches yes]
+ *                 [--dropout X] [--blocks N] [--precision f32|bf16] [--print-batches yes]
  *
  * A block is every batch once. Prints the median of the blocks' tokens per second, the share of the
  * sgemm rate that the necessary operations make (necessary_flops), and where the time went: the
@@ -17,6 +17,7 @@
 #include "kernels/kernels.h"
 #include "lstm_train.h"
 #include "optimizer.h"
+#include "products.h"
 #include "sampled_softmax.h"
 #include "sgemm_rate.h"
 #include "token_train.h"
@@ -128,6 +129,7 @@ struct bench {
     struct bilm_loss *loss;
     struct optimizer optimizer;
     struct bilm_settings settings;
+    enum precision precision;
     real *values, *gradients;
 };
 
@@ -176,6 +178,7 @@ static double run_block(struct bench *b)
 {
     const struct optimizer_settings step = {1e-3, 1};
     double begin = seconds_now();
+    products_use(b->precision);
     for (size_t k = 0; k < b->text.n_batches; k++) {
         struct bilm_result result;
         b->settings.step_seed++;
@@ -208,10 +211,10 @@ static void report(struct bench *b, size_t n_blocks)
         flops += necessary_flops(batch, &b->options, b->settings.n_samples);
     }
     printf("cells %zu, %.1f M parameters + softmax of %zu words; %zu batches of %.0f tokens, %.0f "
-           "distinct words; %zu samples, dropout %g, %u thread(s)\n",
+           "distinct words; %zu samples, dropout %g, %u thread(s), %s\n",
            b->options.cell_dim, (double)b->net.n_dense / 1e6, b->net.n_vocab, b->text.n_batches,
            tokens / (double)b->text.n_batches, words / (double)b->text.n_batches,
-           b->settings.n_samples, b->settings.dropout, n_threads);
+           b->settings.n_samples, b->settings.dropout, n_threads, precision_name(b->precision));
     run_block(b); /* warm-up */
     memset((void *)phase_ns, 0, sizeof phase_ns);
     for (size_t k = 0; k < n_blocks; k++) {
@@ -270,6 +273,10 @@ int main(int argc, char **argv)
     b.options.cell_dim = number(argc, argv, "--cells", "256");
     b.settings.n_samples = number(argc, argv, "--samples", "2048");
     b.settings.dropout = atof(option(argc, argv, "--dropout", "0"));
+    if (!precision_parse(&b.precision, option(argc, argv, "--precision", "f32"))) {
+        fputs("bench_train: --precision is f32 or bf16\n", stderr);
+        return 2;
+    }
     train_batches_init(&b.text, number(argc, argv, "--vocab", "30000"),
                        number(argc, argv, "--batch-tokens", "1024"));
     if (strcmp(option(argc, argv, "--print-batches", "no"), "no")) {
