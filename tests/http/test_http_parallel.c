@@ -72,9 +72,15 @@ static void *ask_together(void *arg)
     return NULL;
 }
 
-/* The same JSON but for the last bits of its numbers. */
+/* The same JSON but for the last bits of its numbers: what is clipped to 3 here, an integer to
+ * jansson, may be 2.9999998 there. */
 static void assert_same(const json_t *a, const json_t *b)
 {
+    if (json_is_number(a)) {
+        assert_true(json_is_number(b));
+        assert_true(fabs(json_number_value(a) - json_number_value(b)) <= 1e-5);
+        return;
+    }
     assert_int_equal(json_typeof(a), json_typeof(b));
     if (json_is_object(a)) {
         const char *key;
@@ -85,8 +91,6 @@ static void assert_same(const json_t *a, const json_t *b)
         assert_int_equal(json_array_size(a), json_array_size(b));
         for (size_t i = 0; i < json_array_size(a); i++)
             assert_same(json_array_get(a, i), json_array_get(b, i));
-    } else if (json_is_number(a)) {
-        assert_true(fabs(json_number_value(a) - json_number_value(b)) <= 1e-5);
     } else {
         assert_true(json_equal(a, b));
     }
