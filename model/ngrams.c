@@ -31,7 +31,7 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static size_t sort_and_unite(uint32_t *rows, size_t n)
+size_t ngram_rows_unite(uint32_t *rows, size_t n)
 {
     size_t kept = 0;
     if (n)
@@ -59,7 +59,7 @@ int ngram_rows(uint32_t **ret_rows, size_t *ret_n, const struct elmo_token *toke
             rows[n++] = (uint32_t)(h % n_rows);
         }
     }
-    *ret_n = sort_and_unite(rows, n);
+    *ret_n = ngram_rows_unite(rows, n);
     *ret_rows = rows;
     return 0;
 }

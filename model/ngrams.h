@@ -8,7 +8,10 @@
 
 #define NGRAMS_MAX_ORDER 4
 
-/* The rows (< n_rows) of the distinct n-grams of 1..max_order tokens, ascending, none twice; *ret_n
- * of them in the arena. ELMO_E_NOMEM is the only failure. */
+/* The rows (< n_rows <= 2^32) of the distinct n-grams of 1..max_order tokens, ascending, none
+ * twice; *ret_n of them in the arena. ELMO_E_NOMEM is the only failure. */
 ELMO_MUST_USE int ngram_rows(uint32_t **ret_rows, size_t *ret_n, const struct elmo_token *tokens,
                              size_t n_tokens, size_t max_order, size_t n_rows, struct arena *arena);
+
+/* Sorts n rows; returns how many different ones there are, which then come first. */
+size_t ngram_rows_unite(uint32_t *rows, size_t n);

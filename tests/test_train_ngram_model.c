@@ -1,5 +1,5 @@
-/* The linear classifier over n-grams: its naive Bayes scales against counting by hand, that it
- * learns what only a bigram tells, and that the same seed gives the same weights. */
+/* The linear classifier over n-grams: which are counted, its naive Bayes scales against counting by
+ * hand, that it learns what only a bigram tells, and that the same seed gives the same weights. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -165,8 +165,9 @@ static void written_init(struct written *w, const char *const (*core)[2], size_t
         int n = snprintf(text, room, "%s %s %s", before, core[label][k / n_labels % 2], behind);
         w->items[k] = (struct labelled_text){.text = text, .n_bytes = (size_t)n, .label = label};
     }
-    assert_int_equal(ngram_texts_init(&w->texts, &model, w->items, N_TEXTS, max_order, TABLE, NULL),
-                     0);
+    const struct ngram_settings how = {.max_order = max_order, .n_rows = TABLE, .min_count = 1};
+    assert_int_equal(
+        ngram_texts_init(&w->texts, &model, w->items, N_TEXTS, N_TEXTS / 2, &how, NULL), 0);
 }
 
 static void written_done(struct written *w)
@@ -291,13 +292,56 @@ static void texts_are_kept_as_their_rows(void **state)
     written_done(&w);
 }
 
+static size_t n_rows_of(const struct ngram_texts *t, size_t text)
+{
+    return t->begin[text + 1] - t->begin[text];
+}
+
+/* "good" is in three texts to learn, "plot" in two, "good plot" in one; a text that is not learnt
+ * has all its rows, as in serving. */
+static void n_grams_of_too_few_texts_are_left_out(void **state)
+{
+    (void)state;
+    static const char *const written[] = {"good good plot", "Good", "plot good", "good plot dull"};
+    static const size_t expected[][4] = {{4, 1, 3, 5}, {2, 1, 2, 5}, {1, 1, 1, 5}, {0, 0, 0, 5}};
+    struct labelled_text items[4];
+    for (size_t k = 0; k < 4; k++)
+        items[k] =
+            (struct labelled_text){.text = (char *)written[k], .n_bytes = strlen(written[k])};
+    for (size_t min_count = 1; min_count <= 4; min_count++) {
+        const struct ngram_settings how = {.max_order = 2, .n_rows = TABLE, .min_count = min_count};
+        struct ngram_texts texts;
+        assert_int_equal(ngram_texts_init(&texts, &model, items, 4, 3, &how, NULL), 0);
+        for (size_t k = 0; k < 4; k++)
+            assert_int_equal(n_rows_of(&texts, k), expected[min_count - 1][k]);
+        ngram_texts_done(&texts);
+    }
+}
+
+/* In a table of one row, a text has that one or none. */
+static void n_grams_that_share_a_row_count_once(void **state)
+{
+    (void)state;
+    static const struct labelled_text items[] = {{.text = "a b c", .n_bytes = 5},
+                                                 {.text = " ", .n_bytes = 1},
+                                                 {.text = "d d", .n_bytes = 3}};
+    const struct ngram_settings how = {.max_order = 4, .n_rows = 1, .min_count = 1};
+    struct ngram_texts texts;
+    assert_int_equal(ngram_texts_init(&texts, &model, items, 3, 2, &how, NULL), 0);
+    assert_int_equal(n_rows_of(&texts, 0), 1);
+    assert_int_equal(n_rows_of(&texts, 1), 0);
+    assert_int_equal(n_rows_of(&texts, 2), 1);
+    ngram_texts_done(&texts);
+}
+
 static void a_text_that_is_not_utf8_is_an_error(void **state)
 {
     (void)state;
     static const struct labelled_text bad[] = {{.text = "good", .n_bytes = 4},
                                                {.text = "caf\xe9", .n_bytes = 4}};
+    const struct ngram_settings how = ngram_defaults();
     struct ngram_texts texts = {0};
-    assert_int_equal(ngram_texts_init(&texts, &model, bad, ARRAY_LEN(bad), 2, TABLE, NULL),
+    assert_int_equal(ngram_texts_init(&texts, &model, bad, ARRAY_LEN(bad), 1, &how, NULL),
                      ELMO_E_UTF8);
     assert_null(texts.begin);
 }
@@ -314,7 +358,7 @@ static void out_of_memory_is_reported(void **state)
         struct ngram_texts texts = {0};
         struct ngram_model m = {0};
         fail_alloc_after(n_good);
-        int r = ngram_texts_init(&texts, &model, w.items, 20, 2, TABLE, NULL);
+        int r = ngram_texts_init(&texts, &model, w.items, 20, 15, &how, NULL);
         if (!r)
             r = ngram_model_init(&m, &texts, w.items, 20, 1, &how, NULL);
         n_failed = fail_alloc_stop();
@@ -336,6 +380,8 @@ int main(void)
         cmocka_unit_test(the_same_seed_gives_the_same_weights),
         cmocka_unit_test(logits_are_the_sum_of_the_rows_weights),
         cmocka_unit_test(texts_are_kept_as_their_rows),
+        cmocka_unit_test(n_grams_of_too_few_texts_are_left_out),
+        cmocka_unit_test(n_grams_that_share_a_row_count_once),
         cmocka_unit_test(a_text_that_is_not_utf8_is_an_error),
         cmocka_unit_test(out_of_memory_is_reported),
     };

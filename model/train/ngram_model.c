@@ -5,70 +5,18 @@
 
 #include "cross_entropy.h"
 #include "error.h"
-#include "ngrams.h"
 #include "rng.h"
 
 #define MAX_OUTPUTS LABELLED_MAX_LABELS
 
 struct ngram_settings ngram_defaults(void)
 {
-    return (struct ngram_settings){
-        .max_order = 2, .n_rows = (size_t)1 << 21, .n_epochs = 6, .learning_rate = 0.05, .seed = 1};
-}
-
-/* ---- Texts ---- */
-
-static int append_text(struct ngram_texts *t, size_t *room, const struct elmo_model *model,
-                       const struct labelled_text *item, size_t max_order, size_t n_rows,
-                       struct arena *arena, struct elmo_error *err)
-{
-    struct elmo_token *tokens = NULL;
-    uint32_t *rows = NULL;
-    size_t n_tokens = 0, n = 0, at = t->begin[t->n_texts];
-    arena_reset(arena);
-    int r = elmo_tokenize(model, item->text, item->n_bytes, &tokens, &n_tokens, err);
-    if (!r && ngram_rows(&rows, &n, tokens, n_tokens, max_order, n_rows, arena))
-        r = elmo_fail_nomem(err);
-    if (!r && *room - at < n) {
-        size_t more = 2 * *room + n;
-        uint32_t *grown = realloc(t->rows, more * sizeof *grown);
-        if (!grown)
-            r = elmo_fail_nomem(err);
-        else
-            t->rows = grown, *room = more;
-    }
-    if (!r) {
-        if (n)
-            memcpy(t->rows + at, rows, n * sizeof *rows);
-        t->begin[++t->n_texts] = at + n;
-    }
-    free(tokens);
-    return r;
-}
-
-int ngram_texts_init(struct ngram_texts *ret_texts, const struct elmo_model *model,
-                     const struct labelled_text *items, size_t n_items, size_t max_order,
-                     size_t n_rows, struct elmo_error *err)
-{
-    struct ngram_texts t = {.begin = calloc(n_items + 1, sizeof *t.begin)};
-    struct arena arena = {0};
-    size_t room = 0;
-    int r = t.begin ? 0 : elmo_fail_nomem(err);
-    for (size_t k = 0; k < n_items && !r; k++)
-        r = append_text(&t, &room, model, &items[k], max_order, n_rows, &arena, err);
-    arena_done(&arena);
-    if (r)
-        ngram_texts_done(&t);
-    else
-        *ret_texts = t;
-    return r;
-}
-
-void ngram_texts_done(struct ngram_texts *texts)
-{
-    free(texts->rows);
-    free(texts->begin);
-    *texts = (struct ngram_texts){0};
+    return (struct ngram_settings){.max_order = 4,
+                                   .n_rows = (size_t)1 << 22,
+                                   .min_count = 3,
+                                   .n_epochs = 20,
+                                   .learning_rate = 0.01,
+                                   .seed = 1};
 }
 
 /* ---- Naive Bayes' scales ---- */

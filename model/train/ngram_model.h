@@ -3,30 +3,10 @@
  * the features scaled by naive Bayes' log-count ratios (NB-LR: Wang and Manning 2012, "Baselines
  * and bigrams"). The scale is folded into the weights, so that what is served is one number per row
  * and label. Deterministic for the same seed. One thread. */
-#include "labelled.h"
-#include "model.h"
+#include "ngram_texts.h"
 
-struct ngram_settings {
-    size_t max_order, n_rows;
-    size_t n_epochs;
-    double learning_rate; /* of AdaGrad */
-    uint64_t seed;
-};
-
+/* What is best on film reviews. */
 struct ngram_settings ngram_defaults(void);
-
-/* The n-grams of many texts: rows[begin[k] .. begin[k + 1]) are text k's. */
-struct ngram_texts {
-    uint32_t *rows;
-    size_t *begin; /* [n_texts + 1] */
-    size_t n_texts;
-};
-
-/* Owned: ngram_texts_done. The model gives the tokeniser. */
-ELMO_MUST_USE int ngram_texts_init(struct ngram_texts *ret_texts, const struct elmo_model *model,
-                                   const struct labelled_text *items, size_t n_items,
-                                   size_t max_order, size_t n_rows, struct elmo_error *err);
-void ngram_texts_done(struct ngram_texts *texts); /* {0} is fine */
 
 struct ngram_model {
     float *weights; /* [n_rows, n_outputs], owned */

@@ -26,8 +26,10 @@
 #define NOTEBOOK_RIDGE    0.01
 #define BEST_RIDGE        0.1
 #define MAX_TABLE_WEIGHTS ((size_t)1 << 23) /* of n-grams: more labels have fewer rows each */
-#define WHITENING_TEXTS   25000             /* enough to know the correlations */
-#define TUNE_TEXTS        1000              /* whose features tell fine-tuning their scales */
+#define FEW_TEXTS         10000             /* have few n-grams in common: rarer ones are kept */
+#define VERY_FEW_TEXTS    1000
+#define WHITENING_TEXTS   25000 /* enough to know the correlations */
+#define TUNE_TEXTS        1000  /* whose features tell fine-tuning their scales */
 #define TUNE_RIDGE        10.0 /* standardises; whitened features would magnify each step's change */
 
 /* What one seed has learnt. */
@@ -96,7 +98,7 @@ struct sentiment_settings sentiment_defaults(enum sentiment_head head, bool fine
         .finetune = finetune,
         .words = head == SENTIMENT_NOTEBOOK ? NOTEBOOK_WORDS : 0,
         .epochs = finetune ? tuned.n_epochs : epochs,
-        .ngram_order = head == SENTIMENT_NOTEBOOK ? 0 : 2,
+        .ngram_order = head == SENTIMENT_NOTEBOOK ? 0 : ngram_defaults().max_order,
         .dev_share = 0.1,
         .learning_rate = finetune ? tuned.learning_rate : learning_rate,
         .threads = 2,
@@ -241,6 +243,8 @@ static struct ngram_settings ngram_settings_of(const struct job *j)
 {
     struct ngram_settings how = ngram_defaults();
     how.max_order = j->settings->ngram_order;
+    if (j->n_train < FEW_TEXTS)
+        how.min_count = j->n_train < VERY_FEW_TEXTS ? 1 : 2;
     while (how.n_rows * j->n_outputs > MAX_TABLE_WEIGHTS)
         how.n_rows /= 2;
     return how;
@@ -257,8 +261,7 @@ static int prepare_texts(struct job *j, struct elmo_error *err)
     if (!r)
         r = s->head == SENTIMENT_BEST ? whiten_layers(j, err) : whiten_mix(j, err);
     if (!r && s->ngram_order)
-        r = ngram_texts_init(&j->ngram_texts, j->model, j->items, n, s->ngram_order, ngrams.n_rows,
-                             err);
+        r = ngram_texts_init(&j->ngram_texts, j->model, j->items, n, j->n_train, &ngrams, err);
     return r;
 }
 
