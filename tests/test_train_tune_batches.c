@@ -19,7 +19,7 @@
 #define N_SAME       5 /* texts of each length */
 
 static const size_t lengths[] = {1,  0,  5,  15, 16, 17,  31,  32,  33,  47,
-                                 48, 64, 79, 80, 81, 200, 255, 256, 257, 1000};
+                                 48, 64, 79, 80, 81, 200, 399, 400, 401, 1000};
 
 #define N_TEXTS (N_SAME * ARRAY_LEN(lengths))
 

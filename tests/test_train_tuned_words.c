@@ -168,6 +168,30 @@ static void only_the_words_of_a_batch_move(void **state)
     tuned_words_done(&w);
 }
 
+/* Rows as a whole, about as many as they should be, and a gradient where its vector is. */
+static void words_are_dropped_as_a_whole(void **state)
+{
+    (void)state;
+    enum { N = 4000, P = 3 };
+    static float vectors[N * P], gradients[N * P], kept[N * P];
+    size_t n_dropped = 0;
+    for (size_t k = 0; k < N * P; k++)
+        vectors[k] = gradients[k] = kept[k] = (float)(1 + k);
+    tuned_words_drop(kept, N, P, 0, 7);
+    assert_memory_equal(kept, vectors, sizeof kept);
+    tuned_words_drop(vectors, N, P, 0.2, 7);
+    tuned_words_drop(gradients, N, P, 0.2, 7);
+    assert_memory_equal(vectors, gradients, sizeof vectors);
+    tuned_words_drop(kept, N, P, 0.2, 8);
+    assert_memory_not_equal(vectors, kept, sizeof vectors);
+    for (size_t k = 0; k < N * P; k++) {
+        bool dropped = !(vectors[k / P * P] > 0);
+        assert_true(vectors[k] == (dropped ? 0 : (float)(1 + k) * 1.25f));
+        n_dropped += dropped;
+    }
+    assert_true(n_dropped > 0.17 * N * P && n_dropped < 0.23 * N * P);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +199,7 @@ int main(void)
         cmocka_unit_test(words_of_an_older_lexicon_stay),
         cmocka_unit_test(they_begin_where_the_model_has_them),
         cmocka_unit_test(only_the_words_of_a_batch_move),
+        cmocka_unit_test(words_are_dropped_as_a_whole),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

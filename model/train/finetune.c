@@ -18,11 +18,13 @@
 struct finetune_settings finetune_defaults(void)
 {
     return (struct finetune_settings){
-        .n_epochs = 2,
-        .batch_tokens = 8192,
-        .learning_rate = 3e-4,
+        .n_epochs = 4,
+        .batch_tokens = 4096,
+        .learning_rate = 1e-3,
         .word_learning_rate = 1e-3,
         .head_learning_rate = 1e-3,
+        .dropout = 0.2,
+        .word_dropout = 0.15,
         .head_dropout = 0.5,
         .min_count = 5,
         .precision = products_best_precision(),
@@ -162,7 +164,7 @@ static int run_batch(struct tuning *t, struct tune_batches *batches, size_t inde
     double loss;
     if (!tune_batches_fill(batches, index, &filled))
         return elmo_fail_nomem(err);
-    size_t n_words = filled.texts.n_words, n = n_words * t->tuned.net.options.proj_dim;
+    size_t n_words = filled.texts.n_words, P = t->tuned.net.options.proj_dim, n = n_words * P;
     arena_reset(&t->arena);
     real *vectors = ARENA_NEW(&t->arena, real, n);
     uint32_t *rows = ARENA_NEW(&t->arena, uint32_t, n_words);
@@ -170,13 +172,17 @@ static int run_batch(struct tuning *t, struct tune_batches *batches, size_t inde
     if (!vectors || !rows || !t->gradients.vectors ||
         !tuned_words_gather(&t->tuned.words, vectors, rows, filled.texts.words, n_words))
         return elmo_fail_nomem(err);
+    double word_dropout = learns ? t->settings->word_dropout : 0;
+    tuned_words_drop(vectors, n_words, P, word_dropout, how.step_seed);
     const struct tune_batch batch = {&filled.texts, vectors, filled.labels};
     products_use(learns ? t->settings->precision : PRECISION_F32);
     int r = tune_loss_run(t->loss, &loss, t->logits, learns ? &t->gradients : NULL, t->tuned.values,
                           head, t->head_values, &batch, &how, err);
     products_use(PRECISION_F32);
-    if (!r && learns)
+    if (!r && learns) {
+        tuned_words_drop(t->gradients.vectors, n_words, P, word_dropout, how.step_seed);
         r = learn(t, rows, n_words, err);
+    }
     if (r)
         return r;
     for (size_t k = 0; k < filled.texts.n_sentences; k++) {

@@ -20,7 +20,9 @@ struct finetune_settings {
     double word_learning_rate; /* of the words' vectors */
     double head_learning_rate; /* of the head */
     enum precision precision;  /* of the products of learning; measures are in f32 */
-    double dropout, head_dropout;
+    double dropout;            /* of the biLSTMs' layers */
+    double word_dropout;       /* of whole words in a batch */
+    double head_dropout;
     size_t min_count; /* of a word in the texts to learn, to get a vector of its own */
     uint64_t seed;
 };

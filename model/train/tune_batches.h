@@ -7,7 +7,7 @@
 #include "tune_loss.h"
 
 #define TUNE_LENGTH_STEP 16u
-#define TUNE_MAX_TOKENS  256u
+#define TUNE_MAX_TOKENS  400u
 
 struct tune_text {
     struct elmo_token *tokens; /* owned */

@@ -6,6 +6,7 @@
 #include "error.h"
 #include "lexicon.h"
 #include "loops.h"
+#include "rng.h"
 #include "vocabulary.h"
 
 #define CHUNK 4096 /* words encoded at a time */
@@ -141,6 +142,16 @@ bool tuned_words_gather(struct tuned_words *w, float *vectors, uint32_t *rows,
         spelt += rows[k] == WORD_NONE ? P : 0;
     }
     return true;
+}
+
+void tuned_words_drop(float *x, size_t n, size_t P, double dropout, uint64_t seed)
+{
+    struct rng rng = {seed};
+    for (size_t k = 0; k < n && dropout > 0; k++) {
+        float factor = rng_uniform(&rng) < dropout ? 0 : (float)(1 / (1 - dropout));
+        for (size_t p = 0; p < P; p++)
+            x[k * P + p] *= factor;
+    }
 }
 
 void tuned_words_step(struct tuned_words *w, const uint32_t *rows, const float *gradients, size_t n,

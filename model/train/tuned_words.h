@@ -26,6 +26,10 @@ void tuned_words_done(struct tuned_words *words); /* {0} is fine */
  * not. false: out of memory. */
 bool tuned_words_gather(struct tuned_words *words, float *vectors, uint32_t *rows,
                         const struct elmo_token *const *tokens, size_t n);
+/* Dropout of whole words (Gal and Ghahramani 2016, arXiv:1512.05287): each of the n rows of x [n,
+ * P] becomes 0 with probability `dropout` and grows by 1 / (1 - dropout) else. The same seed drops
+ * the same rows, so that a gradient passes where its vector did. */
+void tuned_words_drop(float *x, size_t n, size_t P, double dropout, uint64_t seed);
 /* One step of Adam on those rows with gradients [n, P]. */
 void tuned_words_step(struct tuned_words *words, const uint32_t *rows, const float *gradients,
                       size_t n, double learning_rate);
