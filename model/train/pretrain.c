@@ -279,6 +279,9 @@ static int run_init(struct run *r, const struct pretrain_settings *settings, str
 {
     *r = (struct run){.settings = settings};
     kernels_init();
+    bool slow = settings->precision == PRECISION_BF16 && products_best_precision() == PRECISION_F32;
+    if (slow && !settings->quiet)
+        fprintf(stderr, "note: this processor is slow at bf16: --precision f32 would be faster\n");
     int e = make_out(r, err);
     if (!e)
         e = open_start(r, err);

@@ -1,14 +1,14 @@
 #!/bin/bash
 # Pretraining speed of bench_train and of PyTorch on the same batches, in turn, and their ratio.
 #
-#     tests/bench/bench_train.sh BUILD_DIR [ROUNDS [CELLS [BATCH_TOKENS]]]     (3, 256, 1024)
+#     tests/bench/bench_train.sh BUILD_DIR [ROUNDS [CELLS [BATCH_TOKENS [PRECISION]]]]     (3, 256, 1024, f32)
 #
 # Needs python3-torch. Where libopenblas0-openmp is installed PyTorch gets it: on two threads it is several
 # times faster with it than with the variant on POSIX threads.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-build=${1:?usage: bench_train.sh BUILD_DIR [ROUNDS [CELLS [BATCH_TOKENS]]]}
-rounds=${2:-3} cells=${3:-256} batch_tokens=${4:-1024}
+build=${1:?usage: bench_train.sh BUILD_DIR [ROUNDS [CELLS [BATCH_TOKENS [PRECISION]]]]}
+rounds=${2:-3} cells=${3:-256} batch_tokens=${4:-1024} precision=${5:-f32}
 bench=$build/tests/bench/bench_train
 openmp=$(echo /usr/lib/*/openblas-openmp)
 
@@ -19,11 +19,12 @@ trap 'rm -rf "$work"' EXIT
 median() { sort -n | awk '{ x[NR] = $1 } END { print x[int((NR + 1) / 2)] }'; }
 for ((round = 1; round <= rounds; round++)); do
     echo "== round $round"
-    "$bench" --cells "$cells" --batch-tokens "$batch_tokens" --blocks 3 | tee "$work/ours"
+    "$bench" --cells "$cells" --batch-tokens "$batch_tokens" --precision "$precision" \
+        --blocks 3 | tee "$work/ours"
     LD_LIBRARY_PATH=$openmp /usr/bin/python3 "$here/bench_train_torch.py" "$work/batches.json" \
         --cells "$cells" --blocks 1 | tee "$work/torch"
     ours=$(sed -nE 's/^([0-9]+) tokens\/s.*/\1/p' "$work/ours")
     torch=$(sed -nE 's/.* ([0-9]+) tokens\/s.*/\1/p' "$work/torch")
     awk -v a="$ours" -v b="$torch" 'BEGIN { print a / b }' >>"$work/ratios"
 done
-printf 'elmo-train / PyTorch, median of %d rounds: %.1f\n' "$rounds" "$(median <"$work/ratios")"
+printf 'elmo-train (%s) / PyTorch (f32), median of %d rounds: %.1f\n' "$precision" "$rounds" "$(median <"$work/ratios")"
