@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "kernels/kernels.h"
+#include "kernels/packed_gemm.h"
 
 /* The input products of a block of time steps are one matrix of about this many floats (16 MiB). */
 #define BLOCK_FLOATS ((size_t)4 << 20)
@@ -167,10 +168,10 @@ static void run_step(const struct scratch *s, float *gates, float *x, size_t B, 
                      const struct lstm_weights *w, const struct options *o)
 {
     size_t P = o->proj_dim, C = o->cell_dim;
-    kernel_linear_add(gates, s->h, B, w->w_recurrent, P, 4 * C);
+    packed_gemm(gates, s->h, B, w->w_recurrent, P, 4 * C, true);
     kernel_lstm_cells(s->m, s->c, gates, B, C, o->cell_clip);
     if (w->w_proj) {
-        kernel_linear(s->h, s->m, B, w->w_proj, NULL, C, P);
+        packed_gemm(s->h, s->m, B, w->w_proj, C, P, false);
         kernel_clip(s->h, B * P, o->proj_clip);
     } else { /* C == P; TensorFlow clips what it projects */
         memcpy(s->h, s->m, B * P * sizeof *s->h);

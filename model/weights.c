@@ -6,11 +6,12 @@
 #include <string.h>
 
 #include "error.h"
+#include "kernels/packed_gemm.h"
 #include "model_file.h"
 #include "ngrams.h"
 #include "tensor_specs.h"
 
-#define ALIGN_FLOATS 16 /* widened tensors start on a cache line */
+#define ALIGN_FLOATS 16 /* widened and packed tensors start on a cache line */
 
 /* The specs of a file and, beside each, where its float32 values lie (NULL: optional and absent).
  */
@@ -95,11 +96,16 @@ static bool usable_in_place(const struct st_tensor *t)
     return t->dtype == ST_F32 && (uintptr_t)t->data % sizeof(float) == 0 && host.first_byte == 1;
 }
 
+static size_t aligned_floats(size_t n)
+{
+    return (n + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+}
+
 static size_t widened_floats(const struct st_tensor *t)
 {
     if (!t || usable_in_place(t))
         return 0;
-    return (n_elements(t) + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+    return aligned_floats(n_elements(t));
 }
 
 static bool all_finite(const float *values, size_t n)
@@ -189,6 +195,31 @@ static struct lstm_weights lstm_fields(const struct loader *loader, const struct
         .bias = value(loader, "%s/B", prefix),
         .w_proj = value(loader, "%s/W_P_0", prefix),
     };
+}
+
+/* Puts what every step multiplies by into the order that packed_gemm reads. */
+static int pack_steps(struct weights *w, const struct options *o, struct elmo_error *err)
+{
+    size_t P = o->proj_dim, C = o->cell_dim, n_bytes;
+    size_t recurrent = aligned_floats(packed_gemm_floats(P, 4 * C)),
+           projection = aligned_floats(packed_gemm_floats(C, P));
+    if (!mul_ok(2 * o->n_layers * (recurrent + projection), sizeof *w->packed, &n_bytes))
+        return elmo_fail_nomem(err);
+    float *next = w->packed = aligned_alloc(ALIGN_FLOATS * sizeof(float), n_bytes);
+    if (!next)
+        return elmo_fail_nomem(err);
+    for (size_t k = 0; k < 2 * o->n_layers; k++) {
+        struct lstm_weights *lstm = &w->lstm[k % 2][k / 2];
+        packed_gemm_pack(next, lstm->w_recurrent, P, 4 * C);
+        lstm->w_recurrent = next;
+        next += recurrent;
+        if (!lstm->w_proj)
+            continue;
+        packed_gemm_pack(next, lstm->w_proj, C, P);
+        lstm->w_proj = next;
+        next += projection;
+    }
+    return 0;
 }
 
 static void head_fields(struct head_weights *head, const struct loader *loader)
@@ -343,7 +374,8 @@ int weights_init(struct weights *ret_weights, const struct options *o,
         return elmo_fail_nomem(err);
     if ((r = check_all(&loader, err)) || (r = widen_all(w, &loader, err)))
         return r;
-    return set_fields(w, &loader, o, err);
+    r = set_fields(w, &loader, o, err);
+    return r ? r : pack_steps(w, o, err);
 }
 
 void weights_done(struct weights *weights)
@@ -352,5 +384,6 @@ void weights_done(struct weights *weights)
     free(weights->lstm[0]);
     free(weights->lstm[1]);
     free(weights->widened);
+    free(weights->packed);
     *weights = (struct weights){0};
 }

@@ -1,7 +1,7 @@
 #pragma once
 /* The tensors of a model file as float32 arrays, checked against tensor_specs.h. float32 tensors
- * are used where they lie in the file; bf16 and f16 ones are widened once, at load. Immutable
- * afterwards. */
+ * are used where they lie in the file; bf16 and f16 ones are widened once, at load, and the
+ * matrices of the LSTMs' steps are packed. Immutable afterwards. */
 #include "options.h"
 #include "safetensors.h"
 #include "tensor_specs.h"
@@ -18,9 +18,9 @@ struct highway_weights {
 
 struct lstm_weights {
     const float *w_input;     /* [P, 4C] */
-    const float *w_recurrent; /* [P, 4C] */
+    const float *w_recurrent; /* [P, 4C], packed (packed_gemm.h) */
     const float *bias;        /* [4C] */
-    const float *w_proj;      /* [C, P], or NULL where C == P and there is none */
+    const float *w_proj;      /* [C, P], packed; NULL where C == P and there is none */
 };
 
 struct head_weights {
@@ -44,6 +44,7 @@ struct weights {
     size_t n_lexicon;
     struct head_weights head;
     float *widened; /* owned: what is not float32 in the file */
+    float *packed;  /* owned: what the LSTMs' steps multiply by */
     size_t n_parameters;
     const char *dtype; /* "f32", "bf16", "f16": of the largest part of the file; static */
 };
