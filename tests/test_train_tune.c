@@ -120,10 +120,11 @@ static void fixture_done(struct fixture *f)
     free(f->gradients.vectors);
 }
 
-static void check(bool all_layers, bool max, size_t n_team)
+static void check(bool all_layers, bool max, double dropout, size_t n_team)
 {
     struct fixture f;
     fixture_init(&f, all_layers, max, n_team);
+    f.settings.dropout = dropout;
     run(&f, true);
     for (size_t t = 0; f.net.offsets[t] < f.net.n_dense; t++) {
         const char *name = f.net.specs.items[t].name;
@@ -145,9 +146,11 @@ static void check(bool all_layers, bool max, size_t n_team)
 static void gradients_are_those_of_central_differences(void **state)
 {
     (void)state;
-    check(false, false, 1); /* scalar mix */
-    check(true, false, 1);  /* all layers, means */
-    check(true, true, 2);   /* and maxima */
+    check(false, false, 0, 1); /* scalar mix */
+    check(true, false, 0, 1);  /* all layers, means */
+    check(true, true, 0, 2);   /* and maxima */
+    check(false, false, 0.3, 1);
+    check(true, true, 0.3, 2);
 }
 
 static void dropout_hangs_on_the_seed_alone(void **state)

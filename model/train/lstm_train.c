@@ -201,9 +201,9 @@ bool lstm_backward(real *doutput, const real *const *dlayers, const struct lstm_
         layer_backward_through_time(&s, l, T, B, o, &step);
         layer_weight_gradients(doutput, &s, l, T * B, has_residual(o, layer), o, &w[layer],
                                &g[layer]);
-        drop(doutput, n, tape, l->drop_key);
         for (size_t k = 0; k < n && dlayers && layer; k++)
             doutput[k] += dlayers[layer - 1][k];
+        drop(doutput, n, tape, l->drop_key);
     }
     return true;
 }

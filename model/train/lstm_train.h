@@ -29,8 +29,9 @@ bool lstm_forward(real *output, struct lstm_tape *tape, const real *input, size_
                   real dropout, struct rng *rng, const struct options *o, const struct net_lstm *w,
                   struct arena *arena);
 /* Adds the weights' gradients to g; doutput [T * B, P] is overwritten with the gradient of the
- * input. dlayers (may be NULL): [L - 1] gradients [T * B, P] that the lower layers' outputs have
- * besides, of an objective that reads them too. The tape's gates are used up. False: out of memory.
+ * input. dlayers (may be NULL): [L - 1] gradients [T * B, P] that the inputs of the layers above
+ * the first have besides, after their dropout, of an objective that reads them too. The tape's
+ * gates are used up. False: out of memory.
  */
 bool lstm_backward(real *doutput, const real *const *dlayers, const struct lstm_tape *tape,
                    const struct options *o, const struct net_lstm *w, const struct net_lstm *g,
