@@ -25,7 +25,7 @@ static uint64_t append(uint64_t h, uint64_t token)
     return h ^ h >> 31;
 }
 
-static int by_value(const void *a, const void *b)
+int ngram_row_order(const void *a, const void *b)
 {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
     return (x > y) - (x < y);
@@ -35,7 +35,7 @@ size_t ngram_rows_unite(uint32_t *rows, size_t n)
 {
     size_t kept = 0;
     if (n)
-        qsort(rows, n, sizeof *rows, by_value);
+        qsort(rows, n, sizeof *rows, ngram_row_order);
     for (size_t k = 0; k < n; k++)
         if (!kept || rows[kept - 1] != rows[k])
             rows[kept++] = rows[k];

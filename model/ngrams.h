@@ -15,3 +15,4 @@ ELMO_MUST_USE int ngram_rows(uint32_t **ret_rows, size_t *ret_n, const struct el
 
 /* Sorts n rows; returns how many different ones there are, which then come first. */
 size_t ngram_rows_unite(uint32_t *rows, size_t n);
+int ngram_row_order(const void *a, const void *b); /* of rows, for qsort and bsearch */

@@ -10,7 +10,8 @@
 
 #include "error.h"
 
-/* The format's own bound on a header is 100 MB; ours are a few KB, so 16 MiB is generous. */
+/* The format's own bound on a header is 100 MB; ours are a few hundred KB, most of it a
+ * vocabulary, so 16 MiB is generous. */
 #define MAX_HEADER_BYTES (16u << 20)
 #define PREFIX_BYTES     8u
 #define METADATA_KEY     "__metadata__"

@@ -32,10 +32,9 @@ static int add_word(struct word_table *words, const json_t *word, struct elmo_er
 int vocabulary_parse(struct word_table *words, const char *json, struct elmo_error *err)
 {
     json_auto_t *array = json ? json_loads(json, 0, NULL) : NULL;
-    if (json_array_size(array) <= VOCAB_N_MARKS)
+    if (json_array_size(array) < VOCAB_N_MARKS)
         return elmo_fail(err, ELMO_E_FORMAT,
-                         THIS ": expected a JSON array of %u marks and at least one word",
-                         VOCAB_N_MARKS);
+                         THIS ": expected a JSON array of %u marks and the words", VOCAB_N_MARKS);
     for (size_t k = 0; k < json_array_size(array); k++) {
         int r = add_word(words, json_array_get(array, k), err);
         if (r)

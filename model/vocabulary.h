@@ -1,5 +1,6 @@
 #pragma once
-/* The vocabulary of an LM softmax as files hold it: a JSON array of V distinct words in
+/* The vocabulary of an LM softmax or of a lexicon as files hold it: a JSON array of V distinct
+ * words in
  * __metadata__, the position being the id. The first three are the marks that the ids below name.
  */
 #include "elmo.h"

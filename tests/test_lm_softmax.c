@@ -163,7 +163,7 @@ static const struct {
     {"no vocabulary", "\"vocabulary\"", "\"words\"", {"'vocabulary'", "JSON array"}},
     {"vocabulary not JSON", "[\\\"<S>", "\\\"<S>", {"'vocabulary'", "JSON array"}},
     {"no array", "\"vocabulary\":\"[", "\"vocabulary\":\"{", {"'vocabulary'", "JSON array"}},
-    {"marks alone", ",\\\"film\\\",\\\"caf\xc3\xa9\\\"", "", {"'vocabulary'", "at least one word"}},
+    {"marks alone", ",\\\"film\\\",\\\"caf\xc3\xa9\\\"", "", {"softmax/W", "for 3 words"}},
     {"marks turned", "<S>\\\",\\\"</S>", "</S>\\\",\\\"<S>", {"entry 0 must be <S>"}},
     {"word not a string", "\\\"film\\\"", "12", {"entry 3 is no string"}},
     {"word twice", "caf\xc3\xa9", "film", {"entries 3 and 4 are the same word"}},

@@ -288,6 +288,11 @@ static void without_development_texts_none_are_scored(void **state)
         const json_t *settings = json_object_get(head, "settings");
         assert_int_equal(json_integer_value(json_object_get(settings, "seed")), 3);
         assert_int_equal(json_integer_value(json_object_get(settings, "words")), 150);
+        const json_t *tuned = json_object_get(settings, "finetune");
+        assert_int_equal(tuned != NULL, s.finetune);
+        if (tuned)
+            assert_string_equal(json_string_value(json_object_get(tuned, "precision")),
+                                precision_name(s.precision));
         json_decref(all);
         elmo_model_free(model);
         fixture_done(&f);
@@ -312,6 +317,27 @@ static void texts_without_a_token_cannot_tune(void **state)
     tune(&s, 2);
     assert_int_equal(sentiment_run(&s, &err), ELMO_E_INVALID);
     assert_non_null(strstr(err.message, "token"));
+    fixture_done(&f);
+}
+
+/* No word stands in five texts: only the marks get vectors of their own. */
+static void texts_of_rare_words_are_tuned_too(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct elmo_model *model;
+    struct elmo_error err = {0};
+    fixture_init(&f, 2);
+    FILE *data = fopen(f.data, "w");
+    assert_non_null(data);
+    for (int k = 0; k < 40; k++)
+        fprintf(data, "word%d\t%s\n", k, labels[k % 2]);
+    assert_int_equal(fclose(data), 0);
+    struct sentiment_settings s = settings_of(&f, SENTIMENT_BEST);
+    tune(&s, 1);
+    must(sentiment_run(&s, &err), &err);
+    must(elmo_model_open(&model, f.out, &err), &err);
+    elmo_model_free(model);
     fixture_done(&f);
 }
 
@@ -362,6 +388,7 @@ int main(void)
         cmocka_unit_test(the_table_of_many_labels_is_no_larger),
         cmocka_unit_test(without_development_texts_none_are_scored),
         cmocka_unit_test(texts_without_a_token_cannot_tune),
+        cmocka_unit_test(texts_of_rare_words_are_tuned_too),
         cmocka_unit_test(errors_name_what_is_wrong_and_leave_no_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

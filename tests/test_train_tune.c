@@ -1,4 +1,4 @@
-/* The classifier's loss through the whole model, against central differences in double: pooling
+/* The classifier's loss through the biLSTMs, against central differences in double: pooling
  * (means, and maxima with their routing), every layer's gradient joining that from above, biLSTMs,
  * the words' vectors, head. The token encoder is frozen: its gradients are 0. */
 #include <math.h>

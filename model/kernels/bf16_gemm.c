@@ -45,7 +45,7 @@ static struct bf16_factor part(struct bf16_factor f, size_t first, size_t first_
     return f;
 }
 
-/* Tiles of even height: 13 rows as 7 + 6. Row of the first of tile t. */
+/* Tiles of even height: 13 rows as 6 + 7. Row of the first of tile t. */
 static size_t tile_begin(size_t t, size_t M)
 {
     size_t n_tiles = (M + BF16_MAX_ROWS - 1) / BF16_MAX_ROWS;

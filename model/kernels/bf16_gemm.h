@@ -20,7 +20,7 @@ struct bf16_factor {
     size_t stride, k_stride;
 };
 
-/* y [M, N] (+)= the sum over k < K of a (m, k) b (n, k); `add` adds to y. */
+/* y [M, N] (+)= the sum over k < K, K > 0, of a (m, k) b (n, k); `add` adds to y. */
 void bf16_gemm(float *y, struct bf16_factor a, struct bf16_factor b, size_t M, size_t N, size_t K,
                bool add);
 

@@ -6,11 +6,11 @@
 #define BETA_2  0.999
 #define EPSILON 1e-8
 
-struct adam_step adam_step_at(uint64_t n_steps, double learning_rate, double gradient_scale)
+struct adam_rates adam_rates_at(uint64_t n_steps, double learning_rate, double gradient_scale)
 {
     /* w -= rate * (first / c1) / (sqrt(second / c2) + epsilon) */
     double c1 = 1 - pow(BETA_1, (double)n_steps), c2 = 1 - pow(BETA_2, (double)n_steps);
-    return (struct adam_step){
+    return (struct adam_rates){
         .scale = (real)gradient_scale,
         .rate = (real)(learning_rate * sqrt(c2) / c1),
         .beta_1 = (real)BETA_1,
@@ -40,7 +40,7 @@ void adam_done(struct adam *a)
 void adam_step(struct adam *a, real *restrict values, const real *restrict gradients, double rate,
                double decay, size_t n_decayed)
 {
-    const struct adam_step step = adam_step_at(++a->n_steps, rate, 1);
+    const struct adam_rates step = adam_rates_at(++a->n_steps, rate, 1);
     real *restrict first = a->first, *restrict second = a->second, keep = (real)(1 - rate * decay);
     for (size_t k = 0; k < n_decayed; k++)
         values[k] *= keep;

@@ -16,7 +16,7 @@ struct adam {
 
 /* What loops.h's adam does in step n_steps (from 1): the corrections of both moments are folded
  * into rate and epsilon. */
-struct adam_step adam_step_at(uint64_t n_steps, double learning_rate, double gradient_scale);
+struct adam_rates adam_rates_at(uint64_t n_steps, double learning_rate, double gradient_scale);
 
 ELMO_MUST_USE int adam_init(struct adam *ret_adam, size_t n, struct elmo_error *err);
 void adam_done(struct adam *adam); /* {0} is fine */

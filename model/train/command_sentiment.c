@@ -26,6 +26,8 @@ int command_sentiment(const struct arguments *a, struct elmo_error *err)
     s.n_seeds = given->n_seeds ? given->n_seeds : 1;
     s.limit = a->limit;
     s.threads = a->pretrain.threads;
+    if (a->pretrain.precision != PRECISION_UNSAID)
+        s.precision = a->pretrain.precision;
     s.seed = a->pretrain.seed;
     s.quiet = a->pretrain.quiet;
     if (a->max_words)

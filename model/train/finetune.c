@@ -6,6 +6,7 @@
 #include "adam.h"
 #include "error.h"
 #include "head_fit.h"
+#include "loops.h"
 #include "model.h"
 #include "optimizer.h"
 #include "rng.h"
@@ -134,15 +135,22 @@ static double rate_share(const struct tuning *t)
     return share < RISE ? (share + 1e-3) / RISE : (1 - share) / (1 - RISE);
 }
 
+static bool all_finite(const real *x, size_t n)
+{
+    return isfinite(loops_best()->sum_of_squares(x, n));
+}
+
 static int learn(struct tuning *t, const uint32_t *rows, size_t n_words, struct elmo_error *err)
 {
     const struct bilm_result no_softmax = {0};
     const struct finetune_settings *s = t->settings;
     double share = rate_share(t);
+    size_t P = t->tuned.net.options.proj_dim;
     const struct optimizer_settings step = {s->learning_rate * share, MAX_NORM};
     double norm =
         optimizer_step(&t->optimizer, t->tuned.values, t->gradients.bilm, &no_softmax, &step);
-    if (!isfinite(norm))
+    if (!isfinite(norm) || !all_finite(t->gradients.vectors, n_words * P) ||
+        !all_finite(t->gradients.head, head_net_size(t->job->head)))
         return elmo_fail(err, ELMO_E_NUMERIC, "fine-tuning: the gradient is not finite at step %zu",
                          t->n_steps);
     tuned_words_step(&t->tuned.words, rows, t->gradients.vectors, n_words,
@@ -168,8 +176,8 @@ static int run_batch(struct tuning *t, struct tune_batches *batches, size_t inde
     arena_reset(&t->arena);
     real *vectors = ARENA_NEW(&t->arena, real, n);
     uint32_t *rows = ARENA_NEW(&t->arena, uint32_t, n_words);
-    t->gradients.vectors = ARENA_NEW(&t->arena, real, n);
-    if (!vectors || !rows || !t->gradients.vectors ||
+    t->gradients.vectors = learns ? ARENA_NEW(&t->arena, real, n) : NULL;
+    if (!vectors || !rows || (learns && !t->gradients.vectors) ||
         !tuned_words_gather(&t->tuned.words, vectors, rows, filled.texts.words, n_words))
         return elmo_fail_nomem(err);
     double word_dropout = learns ? t->settings->word_dropout : 0;
@@ -302,6 +310,7 @@ int finetune_run(struct finetuned *ret_tuned, real *head_values, const struct fi
     if (!r)
         r = run(&t, err);
     if (!r) {
+        tuned_words_finish(&t.tuned.words);
         *ret_tuned = t.tuned;
         t.tuned = (struct finetuned){0};
     }

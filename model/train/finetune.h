@@ -1,9 +1,9 @@
 #pragma once
 /* Fine-tuning: the biLSTMs, the vectors of frequent words and the head trained together on labelled
- * texts (Howard and Ruder 2018, "Universal language model fine-tuning", arXiv:1801.06146: a slanted
- * triangle of learning rates, a lower one for what is pretrained). The token encoder stays as it is
+ * texts, by a slanted triangle of learning rates (Howard and Ruder 2018, "Universal language model
+ * fine-tuning", arXiv:1801.06146). The token encoder stays as it is
  * and spells the other words. Keeps the epoch that was best on the development texts. The same seed
- * and threads give the same weights. */
+ * and threads give the same weights, on processors with the same instructions. */
 #include <stdio.h>
 
 #include "head_net.h"

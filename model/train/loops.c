@@ -217,9 +217,9 @@ static double sum_of_squares(const real *x, size_t n)
 }
 
 static void adam(real *restrict w, real *restrict first, real *restrict second,
-                 const real *restrict gradients, size_t n, const struct adam_step *step)
+                 const real *restrict gradients, size_t n, const struct adam_rates *step)
 {
-    const struct adam_step s = *step;
+    const struct adam_rates s = *step;
     for (size_t k = 0; k < n; k++) {
         real g = gradients[k] * s.scale;
         real mean = s.beta_1 * first[k] + (1 - s.beta_1) * g,

@@ -5,7 +5,7 @@
 
 #include "real.h"
 
-struct adam_step {
+struct adam_rates {
     real scale;          /* of the gradient */
     real rate;           /* learning rate with the bias corrections of both moments */
     real beta_1, beta_2; /* what a step leaves of the first and of the second moment */
@@ -43,7 +43,7 @@ struct loops {
     double (*sum_of_squares)(const real *x, size_t n);
     /* w and its two moments, by Adam. */
     void (*adam)(real *w, real *first, real *second, const real *gradients, size_t n,
-                 const struct adam_step *step);
+                 const struct adam_rates *step);
 };
 
 /* Those of this processor. */

@@ -28,6 +28,7 @@ static const char usage[] =
     "                     [--test DATA] [--finetune] [--words N] [--limit N]\n"
     "                     [--epochs N] [--learning-rate X] [--dev-share X] [--seed N] [--seeds N]\n"
     "                     [--ngram-order N | --no-ngrams] [--threads N] [--name NAME]\n"
+    "                     [--precision bf16|f32]\n"
     "    A classifier on the model's biLM. notebook: the first 150 words, scalar mix, mean, dense 256,\n"
     "    one epoch. best (default): whole texts, means and maxima of all layers, dense 256, n-grams\n"
     "    beside it. --finetune trains the biLSTMs and the vectors of frequent words too: --epochs and\n"
@@ -126,7 +127,7 @@ static const struct option_spec specs[] = {
     {"hours", "p", DOUBLE, AT(pretrain.hours)},
     {"tokens", "p", U64, AT(pretrain.tokens)},
     {"threads", "pes", SIZE, AT(pretrain.threads)},
-    {"precision", "p", PRECISION, AT(pretrain.precision)},
+    {"precision", "ps", PRECISION, AT(pretrain.precision)},
     {"batch-tokens", "p", SIZE, AT(pretrain.batch_tokens)},
     {"samples", "p", SIZE, AT(pretrain.n_samples)},
     {"dropout", "p", DOUBLE, AT(pretrain.dropout)},

@@ -1,5 +1,6 @@
 #include "ngram_texts.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "error.h"
@@ -38,12 +39,6 @@ static int append_text(struct ngram_texts *t, size_t *room, const struct elmo_mo
     return r;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
-}
-
 /* The codes, ascending, that at least min_count of the n given ones are: a text has none twice. */
 static int frequent_codes(uint32_t **ret_codes, size_t *ret_n, const uint32_t *codes, size_t n,
                           size_t min_count, struct elmo_error *err)
@@ -54,7 +49,7 @@ static int frequent_codes(uint32_t **ret_codes, size_t *ret_n, const uint32_t *c
         return elmo_fail_nomem(err);
     if (n) {
         memcpy(sorted, codes, n * sizeof *sorted);
-        qsort(sorted, n, sizeof *sorted, by_value);
+        qsort(sorted, n, sizeof *sorted, ngram_row_order);
     }
     for (size_t k = 0, end = 0; k < n; k = end) {
         while (end < n && sorted[end] == sorted[k])
@@ -72,7 +67,7 @@ static size_t keep_frequent(uint32_t *codes, size_t n, const uint32_t *frequent,
 {
     size_t n_kept = 0;
     for (size_t k = 0; k < n; k++)
-        if (bsearch(&codes[k], frequent, n_frequent, sizeof codes[k], by_value))
+        if (bsearch(&codes[k], frequent, n_frequent, sizeof codes[k], ngram_row_order))
             codes[n_kept++] = codes[k];
     return n_kept;
 }
@@ -82,6 +77,8 @@ static void make_rows(struct ngram_texts *t, size_t n_train, size_t n_rows,
                       const uint32_t *frequent, size_t n_frequent)
 {
     size_t at = 0;
+    if (!t->rows) /* no text has a token */
+        return;
     for (size_t text = 0; text < t->n_texts; text++) {
         uint32_t *codes = t->rows + t->begin[text];
         size_t n = t->begin[text + 1] - t->begin[text];
@@ -105,7 +102,8 @@ int ngram_texts_init(struct ngram_texts *ret_texts, const struct elmo_model *mod
     struct ngram_texts t = {.begin = calloc(n_items + 1, sizeof *t.begin)};
     struct arena arena = {0};
     AUTO(mem_free) uint32_t *frequent = NULL;
-    size_t room = 0, n_frequent = 0;
+    size_t room = 0, n_frequent = 0, n_rows = settings->n_rows;
+    assert(n_rows && !(n_rows & (n_rows - 1)) && n_train <= n_items);
     int r = t.begin ? 0 : elmo_fail_nomem(err);
     for (size_t k = 0; k < n_items && !r; k++)
         r = append_text(&t, &room, model, &items[k], settings->max_order, &arena, err);
@@ -117,7 +115,7 @@ int ngram_texts_init(struct ngram_texts *ret_texts, const struct elmo_model *mod
         ngram_texts_done(&t);
         return r;
     }
-    make_rows(&t, n_train, settings->n_rows, frequent, n_frequent);
+    make_rows(&t, n_train, n_rows, frequent, n_frequent);
     *ret_texts = t;
     return 0;
 }

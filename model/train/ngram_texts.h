@@ -1,7 +1,7 @@
 #pragma once
 /* Labelled texts as the rows of their n-grams (ngrams.h). Of the texts to learn, only the n-grams
- * that several of them have are kept: the many that stand in one alone tell little, and would share
- * their rows with the others. */
+ * that min_count of them have are kept: the many that stand in one alone tell little, and would
+ * share their rows with the others. */
 #include "labelled.h"
 #include "model.h"
 

@@ -39,7 +39,7 @@ struct step {
     const real *gradients;
     const struct bilm_result *result;
     double squares[MAX_TEAM]; /* per member: of its share of the gradient */
-    struct adam_step adam;
+    struct adam_rates adam;
 };
 
 static void measure_share(void *arg, size_t index, size_t size)
@@ -93,8 +93,8 @@ double optimizer_step(struct optimizer *o, real *values, const real *dense_gradi
     if (!isfinite(norm))
         return norm;
     o->n_steps++;
-    s.adam = adam_step_at(o->n_steps, settings->learning_rate,
-                          norm > settings->max_norm ? settings->max_norm / norm : 1);
+    s.adam = adam_rates_at(o->n_steps, settings->learning_rate,
+                           norm > settings->max_norm ? settings->max_norm / norm : 1);
     team_run(o->team, update_share, &s);
     return norm;
 }

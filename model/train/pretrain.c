@@ -35,6 +35,7 @@ struct run {
     struct vocab vocab;
     struct corpus corpus, heldout;
     struct batches batches, heldout_batches;
+    enum precision precision;
     struct net net;
     struct team *team;
     struct bilm_loss *loss;
@@ -65,7 +66,7 @@ struct pretrain_settings pretrain_defaults(void)
     return (struct pretrain_settings){
         .tokenizer = TOKENIZER_UNICODE,
         .threads = 2,
-        .precision = products_best_precision(),
+        .precision = PRECISION_UNSAID,
         .batch_tokens = 2048,
         .n_samples = 2048,
         .dropout = 0.1,
@@ -166,13 +167,14 @@ static int resume(struct run *r, struct elmo_error *err)
     return 0;
 }
 
-static struct train_settings settings_of(const struct pretrain_settings *s)
+static struct train_settings settings_of(const struct run *r)
 {
+    const struct pretrain_settings *s = r->settings;
     return (struct train_settings){
         .batch_tokens = s->batch_tokens,
         .n_samples = s->n_samples,
         .threads = s->threads,
-        .precision = s->precision,
+        .precision = r->precision,
         .dropout = s->dropout,
         .learning_rate = s->learning_rate,
         .max_norm = s->max_norm,
@@ -188,11 +190,23 @@ static bool same_settings(const struct train_settings *a, const struct train_set
            a->tokens == b->tokens;
 }
 
+static void choose_precision(struct run *r)
+{
+    const struct pretrain_settings *s = r->settings;
+    enum precision best = products_best_precision(), before = r->state.settings.precision;
+    r->precision = s->precision;
+    if (s->precision == PRECISION_UNSAID)
+        r->precision = s->resume ? before : best;
+    if (r->precision == PRECISION_BF16 && best != PRECISION_BF16 && !s->quiet)
+        fprintf(stderr, "note: this processor is slow at bf16: --precision f32 would be faster\n");
+}
+
 /* Other settings may be just what is wanted; a run that never stopped would not have them. */
 static void take_settings(struct run *r)
 {
     const struct train_settings before = r->state.settings;
-    r->state.settings = settings_of(r->settings);
+    choose_precision(r);
+    r->state.settings = settings_of(r);
     if (r->settings->resume && before.batch_tokens && !r->settings->quiet &&
         !same_settings(&before, &r->state.settings))
         fprintf(stderr, "note: goes on with other settings than the checkpoint was trained with\n");
@@ -279,9 +293,6 @@ static int run_init(struct run *r, const struct pretrain_settings *settings, str
 {
     *r = (struct run){.settings = settings};
     kernels_init();
-    bool slow = settings->precision == PRECISION_BF16 && products_best_precision() == PRECISION_F32;
-    if (slow && !settings->quiet)
-        fprintf(stderr, "note: this processor is slow at bf16: --precision f32 would be faster\n");
     int e = make_out(r, err);
     if (!e)
         e = open_start(r, err);
@@ -359,7 +370,7 @@ static int train_step(struct run *r, struct elmo_error *err)
     const struct bilm_settings settings = {s->n_samples, s->dropout, rng_next(&seeds)};
     const struct optimizer_settings step = {learning_rate(r), s->max_norm};
     batches_fill(&r->batches, r->state.next_batch, &batch);
-    products_use(s->precision);
+    products_use(r->precision);
     int e = bilm_loss_run(r->loss, &result, r->gradients, r->values, &batch, &settings, err);
     products_use(PRECISION_F32);
     if (e)

@@ -18,7 +18,8 @@ struct pretrain_settings {                      /* strings are borrowed */
     double hours;    /* of this session; 0: no limit */
     uint64_t tokens; /* of the whole run; 0: no limit. The learning rate falls towards its end. */
     size_t threads, batch_tokens, n_samples;
-    enum precision precision; /* of the products; held-out perplexity is always in f32 */
+    enum precision precision; /* of the products; held-out perplexity is always in f32. UNSAID: as
+                                 the checkpoint to resume, or as the processor is fastest */
     double dropout, learning_rate, max_norm;
     double checkpoint_minutes;
     uint64_t eval_tokens; /* held-out perplexity every so many tokens */

@@ -6,11 +6,11 @@
 
 static const char *const names[] = {[PRECISION_F32] = "f32", [PRECISION_BF16] = "bf16"};
 
-static enum precision used = PRECISION_F32;
+static enum precision precision_in_use = PRECISION_F32;
 
 void products_use(enum precision precision)
 {
-    used = precision;
+    precision_in_use = precision;
 }
 
 enum precision products_best_precision(void)
@@ -85,7 +85,7 @@ static struct bf16_factor along_columns(const float *x, size_t n)
 void product_linear(real *y, const real *x, const real *w, size_t B, size_t n_in, size_t n_out,
                     bool add)
 {
-    if (used == PRECISION_BF16)
+    if (precision_in_use == PRECISION_BF16)
         bf16_gemm(y, along_rows(x, n_in), along_columns(w, n_out), B, n_out, n_in, add);
     else
         real_linear(y, x, w, B, n_in, n_out, add);
@@ -94,7 +94,7 @@ void product_linear(real *y, const real *x, const real *w, size_t B, size_t n_in
 void product_linear_dx(real *dx, const real *dy, const real *w, size_t B, size_t n_in, size_t n_out,
                        bool add)
 {
-    if (used == PRECISION_BF16)
+    if (precision_in_use == PRECISION_BF16)
         bf16_gemm(dx, along_rows(dy, n_out), along_rows(w, n_out), B, n_in, n_out, add);
     else
         real_linear_dx(dx, dy, w, B, n_in, n_out, add);
@@ -102,7 +102,7 @@ void product_linear_dx(real *dx, const real *dy, const real *w, size_t B, size_t
 
 void product_linear_dw(real *dw, const real *x, const real *dy, size_t B, size_t n_in, size_t n_out)
 {
-    if (used == PRECISION_BF16)
+    if (precision_in_use == PRECISION_BF16)
         bf16_gemm(dw, along_columns(x, n_in), along_columns(dy, n_out), n_in, n_out, B, true);
     else
         real_linear_dw(dw, x, dy, B, n_in, n_out);
@@ -116,7 +116,7 @@ size_t product_packed_size(size_t n_in, size_t n_out)
 
 void product_pack(real *packed, const real *w, size_t n_in, size_t n_out, bool transposed)
 {
-    if (used == PRECISION_BF16)
+    if (precision_in_use == PRECISION_BF16)
         bf16_pack((void *)packed, transposed ? along_rows(w, n_in) : along_columns(w, n_out), n_out,
                   n_in);
     else if (transposed)
@@ -128,7 +128,7 @@ void product_pack(real *packed, const real *w, size_t n_in, size_t n_out, bool t
 void product_packed_linear(real *y, const real *x, const real *packed, size_t B, size_t n_in,
                            size_t n_out, bool add)
 {
-    if (used == PRECISION_BF16)
+    if (precision_in_use == PRECISION_BF16)
         bf16_packed_gemm(y, x, B, (const void *)packed, n_out, n_in, add);
     else
         packed_gemm(y, x, B, packed, n_in, n_out, add);

@@ -7,7 +7,8 @@
 
 enum precision {
     PRECISION_F32,
-    PRECISION_BF16, /* factors rounded to bfloat16, sums in float32 */
+    PRECISION_BF16,   /* factors rounded to bfloat16, sums in float32 */
+    PRECISION_UNSAID, /* of settings alone: whatever is best here, or was used before */
 };
 
 /* Of the calls to come, of all threads; PRECISION_F32 at first. Not while others are in a product,

@@ -13,7 +13,7 @@ struct progress_state {
     double epoch_share; /* 0..1 of this epoch's data done; NAN: no steps and epochs are told */
     double loss;        /* NAN: not known yet */
     uint64_t n_tokens;  /* done since the run began, resumed runs included; fewer than before:
-                           another  job begins, with a speed and a time left of its own */
+                           another job begins, with a speed and a time left of its own */
     double done_share;  /* 0..1 of the whole run; NAN: it has no end */
 };
 

@@ -102,6 +102,7 @@ struct sentiment_settings sentiment_defaults(enum sentiment_head head, bool fine
         .dev_share = 0.1,
         .learning_rate = finetune ? tuned.learning_rate : learning_rate,
         .threads = 2,
+        .precision = products_best_precision(),
         .seed = 1,
         .n_seeds = 1,
     };
@@ -351,7 +352,8 @@ static int tune(struct job *j, struct fitted *f, struct elmo_error *err)
     };
     how.seed = f->seed;
     how.n_epochs = j->settings->epochs;
-    how.learning_rate = j->settings->learning_rate;
+    how.learning_rate = how.word_learning_rate = j->settings->learning_rate;
+    how.precision = j->settings->precision;
     int r = finetune_run(&j->tuned, f->values, &job, &how, err);
     return r || !(j->n_dev + j->n_test) ? r : score_tuned(j, &net, f->values, err);
 }
@@ -467,14 +469,27 @@ static int fold(struct job *j, struct elmo_error *err)
 
 /* ---- Writing ---- */
 
+/* What fine-tuning has besides; NULL: nothing, or out of memory. */
+static json_t *finetune_json(const struct sentiment_settings *s)
+{
+    const struct finetune_settings how = finetune_defaults();
+    return s->finetune
+               ? json_pack("{s:s, s:f, s:f, s:f, s:I, s:I}", "precision",
+                           precision_name(s->precision), "dropout", how.dropout, "word_dropout",
+                           how.word_dropout, "head_dropout", how.head_dropout, "batch_tokens",
+                           (json_int_t)how.batch_tokens, "min_count", (json_int_t)how.min_count)
+               : NULL;
+}
+
 static json_t *settings_json(const struct job *j)
 {
     const struct sentiment_settings *s = j->settings;
-    return json_pack("{s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I}", "words", (json_int_t)s->words,
-                     "limit", (json_int_t)s->limit, "epochs", (json_int_t)s->epochs, "ngram_order",
-                     (json_int_t)s->ngram_order, "learning_rate", s->learning_rate, "dev_share",
-                     s->dev_share, "threads", (json_int_t)s->threads, "seed",
-                     (json_int_t)j->kept.seed, "best_of_seeds", (json_int_t)s->n_seeds);
+    return json_pack("{s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I, s:o*}", "words",
+                     (json_int_t)s->words, "limit", (json_int_t)s->limit, "epochs",
+                     (json_int_t)s->epochs, "ngram_order", (json_int_t)s->ngram_order,
+                     "learning_rate", s->learning_rate, "dev_share", s->dev_share, "threads",
+                     (json_int_t)s->threads, "seed", (json_int_t)j->kept.seed, "best_of_seeds",
+                     (json_int_t)s->n_seeds, "finetune", finetune_json(s));
 }
 
 /* How this head came about; NULL: out of memory. */

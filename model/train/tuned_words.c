@@ -108,13 +108,19 @@ int tuned_words_init(struct tuned_words *ret_words, const struct elmo_model *mod
     return r;
 }
 
+void tuned_words_finish(struct tuned_words *w)
+{
+    free(w->first);
+    free(w->second);
+    arena_done(&w->arena);
+    w->first = w->second = NULL;
+}
+
 void tuned_words_done(struct tuned_words *w)
 {
     word_table_done(&w->words);
     free(w->vectors);
-    free(w->first);
-    free(w->second);
-    arena_done(&w->arena);
+    tuned_words_finish(w);
     *w = (struct tuned_words){0};
 }
 
@@ -158,7 +164,7 @@ void tuned_words_step(struct tuned_words *w, const uint32_t *rows, const float *
                       double learning_rate)
 {
     size_t P = w->model->options.proj_dim;
-    const struct adam_step step = adam_step_at(++w->n_steps, learning_rate, 1);
+    const struct adam_rates step = adam_rates_at(++w->n_steps, learning_rate, 1);
     for (size_t k = 0; k < n; k++)
         if (rows[k] != WORD_NONE)
             loops_best()->adam(w->vectors + rows[k] * P, w->first + rows[k] * P,

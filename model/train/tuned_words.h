@@ -21,6 +21,8 @@ ELMO_MUST_USE int tuned_words_init(struct tuned_words *ret_words, const struct e
                                    const struct tune_text *texts, size_t n_texts, size_t min_count,
                                    struct elmo_error *err);
 void tuned_words_done(struct tuned_words *words); /* {0} is fine */
+/* Frees all but the words and their vectors: no more steps. */
+void tuned_words_finish(struct tuned_words *words);
 
 /* vectors [n, P] of a batch's words; rows [n] is what each is among the tuned, WORD_NONE if it is
  * not. false: out of memory. */
