@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "fail_alloc.h"
 #include "lexicon.h"
 #include "model_file.h"
 #include "outputs.h"
@@ -192,11 +193,43 @@ static void a_wrong_lexicon_is_named(void **state)
     }
 }
 
+/* Opening a model with a lexicon and encoding by it, as far as memory lasts. */
+static void out_of_memory_is_reported(void **state)
+{
+    (void)state;
+    static const size_t dims[] = {N_WORDS, P};
+    static const struct elmo_token *const tokens[] = {&film, &a, &book};
+    struct elmo_model *model = NULL;
+    struct elmo_error err = {0};
+    float vectors[3 * P];
+    size_t n_good = 0, n_failed, n_bytes;
+    must(open_with(&model, VOCABULARY, dims, 2, &err), &err);
+    elmo_model_free(model);
+    AUTO(mem_free) char *path = temp_path(&fixture.dir, "lexicon");
+    AUTO(mem_free) unsigned char *file = read_whole_file(path, &n_bytes);
+    assert_non_null(file);
+    do {
+        struct arena arena = {0};
+        model = NULL;
+        fail_alloc_after(n_good);
+        int r = elmo_model_open_memory(&model, file, n_bytes, NULL);
+        if (!r)
+            r = lexicon_encode(vectors, tokens, ARRAY_LEN(tokens), model, &arena);
+        n_failed = fail_alloc_stop();
+        assert_true(n_failed ? r != 0 : r == 0);
+        arena_done(&arena);
+        elmo_model_free(model);
+        n_good++;
+    } while (n_failed);
+    assert_true(n_good > 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_word_of_the_lexicon_has_its_vector_and_others_are_spelt),
         cmocka_unit_test(a_wrong_lexicon_is_named),
+        cmocka_unit_test(out_of_memory_is_reported),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

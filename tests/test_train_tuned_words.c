@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "fail_alloc.h"
 #include "lexicon.h"
 #include "random_model.h"
 #include "test_files.h"
@@ -168,6 +169,27 @@ static void only_the_words_of_a_batch_move(void **state)
     tuned_words_done(&w);
 }
 
+static void out_of_memory_is_reported(void **state)
+{
+    (void)state;
+    size_t n_good = 0, n_failed;
+    uint32_t rows[N_WORDS];
+    AUTO(mem_free) float *vectors = calloc(N_WORDS * fixture.dim, sizeof *vectors);
+    assert_non_null(vectors);
+    do {
+        struct tuned_words w = {0};
+        fail_alloc_after(n_good);
+        int r = tuned_words_init(&w, fixture.model, texts, ARRAY_LEN(texts), 2, NULL);
+        if (!r && !tuned_words_gather(&w, vectors, rows, batch, N_WORDS))
+            r = ELMO_E_NOMEM;
+        n_failed = fail_alloc_stop();
+        assert_int_equal(r, n_failed ? ELMO_E_NOMEM : 0);
+        tuned_words_done(&w);
+        n_good++;
+    } while (n_failed);
+    assert_true(n_good > 5);
+}
+
 /* Rows as a whole, about as many as they should be, and a gradient where its vector is. */
 static void words_are_dropped_as_a_whole(void **state)
 {
@@ -200,6 +222,7 @@ int main(void)
         cmocka_unit_test(they_begin_where_the_model_has_them),
         cmocka_unit_test(only_the_words_of_a_batch_move),
         cmocka_unit_test(words_are_dropped_as_a_whole),
+        cmocka_unit_test(out_of_memory_is_reported),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
