@@ -136,7 +136,10 @@ static void check_tile(const struct bf16_tile *tile)
                 y[rows * columns] = 77; /* behind the end */
                 tile->multiply(y, columns, rows, columns, a, b, PAIRS, false);
                 assert_product(fa, fb, rows, columns, K, 0);
+                for (size_t k = 0; k < rows * columns; k++)
+                    y[k] = 1;
                 tile->multiply(y, columns, rows, columns, a, b, PAIRS, true);
+                assert_product(fa, fb, rows, columns, K, 1);
                 assert_true(y[rows * columns] == 77);
             }
 }
