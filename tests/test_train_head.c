@@ -33,7 +33,7 @@ struct fixture {
     struct head_net net;
     struct arena arena;
     real values[N_MOST], gradients[N_MOST], features[N_MOST], dfeatures[N_MOST];
-    real centre[64], whitener[64 * 64];
+    real centre[64], scales[64], whitener[64 * 64];
     uint32_t labels[N_TEXTS];
     double dropout;
 };
@@ -52,9 +52,11 @@ static void fixture_init(struct fixture *f, const struct head_net *net, bool whi
     size_t K = net->shape.output_dim;
     fill(f->features, N_TEXTS * net->n_features, &rng);
     fill(f->centre, net->shape.input_dim, &rng);
+    fill(f->scales, net->shape.input_dim, &rng);
     fill(f->whitener, net->shape.input_dim * net->shape.input_dim, &rng);
     if (whitened) {
         f->net.centre = f->centre;
+        f->net.scales = f->scales;
         f->net.whitener = f->whitener;
     }
     head_net_randomize(&f->net, f->values, 7);

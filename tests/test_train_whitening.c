@@ -173,6 +173,42 @@ static void folded_into_a_layer_it_gives_the_same_outputs(void **state)
     }
 }
 
+/* ---- Scales ---- */
+
+static void scales_bring_all_columns_to_one_deviation(void **state)
+{
+    (void)state;
+    struct whitening w;
+    AUTO(mem_free) float *x = correlated_rows(N, 2);
+    AUTO(mem_free) float *z = copy_of(x, N);
+    assert_int_equal(whitening_init_scales(&w, x, N, STRIDE, DIM, 0.5, NULL), 0);
+    assert_int_equal(whitening_apply(&w, z, N, STRIDE, NULL), 0);
+    for (size_t d = 0; d < DIM; d++) {
+        double mean = mean_of(x, N, d), scale = 0.5 / sqrt(covariance_of(x, N, d, d));
+        for (size_t row = 0; row < N; row++)
+            assert_near((double)z[row * STRIDE + d], ((double)x[row * STRIDE + d] - mean) * scale,
+                        1e-5);
+    }
+    check_fold(&w, x, N, 1e-3);
+    whitening_done(&w);
+}
+
+static void a_constant_column_has_no_scale(void **state)
+{
+    (void)state;
+    struct whitening w;
+    AUTO(mem_free) float *x = correlated_rows(N, 6);
+    for (size_t row = 0; row < N; row++)
+        x[row * STRIDE + 2] = 0.3f;
+    assert_int_equal(whitening_init_scales(&w, x, N, STRIDE, DIM, 0.5, NULL), 0);
+    for (size_t d = 0; d < DIM; d++)
+        assert_int_equal(w.scales[d] == 0, d == 2);
+    check_fold(&w, x, N, 1e-3);
+    whitening_done(&w);
+    x[N / 2 * STRIDE] = NAN;
+    assert_int_equal(whitening_init_scales(&w, x, N, STRIDE, DIM, 0.5, NULL), ELMO_E_NUMERIC);
+}
+
 /* ---- Features that tell nothing ---- */
 
 static void assert_bounded(const float *z, size_t n, double most)
@@ -254,7 +290,10 @@ static int run_all(const float *x, float *z)
 {
     struct whitening w = {0};
     real kernel[DIM * N_OUT] = {0}, bias[N_OUT] = {0};
-    int r = whitening_init(&w, x, N, STRIDE, DIM, 0.1, NULL);
+    int r = whitening_init_scales(&w, x, N, STRIDE, DIM, 0.5, NULL);
+    whitening_done(&w);
+    if (!r)
+        r = whitening_init(&w, x, N, STRIDE, DIM, 0.1, NULL);
     if (!r)
         r = whitening_apply(&w, z, N, STRIDE, NULL);
     if (!r)
@@ -286,6 +325,8 @@ int main(void)
         cmocka_unit_test(a_huge_ridge_only_standardises),
         cmocka_unit_test(what_lies_behind_a_row_stays),
         cmocka_unit_test(folded_into_a_layer_it_gives_the_same_outputs),
+        cmocka_unit_test(scales_bring_all_columns_to_one_deviation),
+        cmocka_unit_test(a_constant_column_has_no_scale),
         cmocka_unit_test(a_column_that_never_changed_is_left_out),
         cmocka_unit_test(fewer_rows_than_columns_do_no_harm),
         cmocka_unit_test(features_that_are_not_finite_are_an_error),

@@ -178,6 +178,9 @@ static void whiten(struct head_tape *t, const struct head_net *net, size_t n)
     for (size_t b = 0; b < n && net->centre; b++)
         for (size_t d = 0; d < D; d++)
             t->input[b * D + d] -= net->centre[d];
+    for (size_t b = 0; b < n && net->scales; b++)
+        for (size_t d = 0; d < D; d++)
+            t->input[b * D + d] *= net->scales[d];
     if (net->whitener)
         real_linear(t->z, t->input, net->whitener, n, D, D, 0);
     else
@@ -240,6 +243,9 @@ static void backward(struct head_tape *t, const struct head_params *g, real *dfe
         real_linear_dx(t->dinput, t->dz, net->whitener, n, D, D, 0);
     else
         memcpy(t->dinput, t->dz, n * D * sizeof *t->dz);
+    for (size_t b = 0; b < n && net->scales; b++)
+        for (size_t d = 0; d < D; d++)
+            t->dinput[b * D + d] *= net->scales[d];
     if (dfeatures)
         memset(dfeatures, 0, n * net->n_features * sizeof *dfeatures);
     if (s->all_layers)

@@ -4,7 +4,7 @@
  *     features: per text the means (and maxima) of all layers side by side, [n_features]
  *     input "mix":    gamma * sum_k softmax(w)_k * mean_k   (Peters et al. 2018, eq. 1)  [2P]
  *     input "layers": the features as they are                                   [n_features]
- *     z = (input - centre) @ whitener          fixed, folded into dense_1 when the file is written
+ *     z = (input - centre) * scales @ whitener fixed, folded into dense_1 when the file is written
  *     hidden = dropout(relu(z @ W1 + b1));  logits = hidden @ W2 + b2
  *     loss: cross-entropy of the softmax, or of the sigmoid where there is one logit
  *
@@ -21,6 +21,7 @@ struct head_net {
     size_t n_layers, proj_dim; /* L, P */
     size_t n_features;         /* of a text */
     const real *centre;        /* [input_dim], borrowed; NULL: zeros */
+    const real *scales;        /* [input_dim], borrowed; NULL: ones */
     const real *whitener;      /* [input_dim, input_dim], borrowed; NULL: the identity */
 };
 

@@ -40,11 +40,13 @@ static bool covariances(double *covariance, const double *mean, const float *x, 
     return true;
 }
 
-/* ret_sd [dim]: 0 where a column is constant but for its rounding. false: not finite. */
-static bool deviations(double *ret_sd, const double *covariance, const double *mean, size_t dim)
+/* ret_sd [dim] from variances that lie `stride` apart: 0 where a column is constant but for its
+ * rounding. false: not finite. */
+static bool deviations(double *ret_sd, const double *variance, size_t stride, const double *mean,
+                       size_t dim)
 {
     for (size_t d = 0; d < dim; d++) {
-        double sd = sqrt(covariance[d * dim + d]);
+        double sd = sqrt(variance[d * stride]);
         if (!isfinite(sd))
             return false;
         ret_sd[d] = sd > CONSTANT * fabs(mean[d]) ? sd : 0;
@@ -83,6 +85,12 @@ static void fill(struct whitening *w, const double *mean, const double *sd, cons
     }
 }
 
+static int fail_not_finite(struct elmo_error *err)
+{
+    return elmo_fail(err, ELMO_E_NUMERIC,
+                     "the features of the texts are not finite: they cannot be whitened");
+}
+
 int whitening_init(struct whitening *ret_whitening, const float *x, size_t n, size_t stride,
                    size_t dim, double ridge, struct elmo_error *err)
 {
@@ -101,9 +109,8 @@ int whitening_init(struct whitening *ret_whitening, const float *x, size_t n, si
             r = elmo_fail_nomem(err);
     }
     /* LAPACK passes NaN on without a word. */
-    if (!r && (!deviations(sd, a, mean, dim) || !invert(a, sd, dim, ridge)))
-        r = elmo_fail(err, ELMO_E_NUMERIC,
-                      "the features of the texts are not finite: they cannot be whitened");
+    if (!r && (!deviations(sd, a, dim + 1, mean, dim) || !invert(a, sd, dim, ridge)))
+        r = fail_not_finite(err);
     if (r) {
         whitening_done(&w);
         return r;
@@ -113,10 +120,36 @@ int whitening_init(struct whitening *ret_whitening, const float *x, size_t n, si
     return 0;
 }
 
+int whitening_init_scales(struct whitening *ret_whitening, const float *x, size_t n, size_t stride,
+                          size_t dim, double deviation, struct elmo_error *err)
+{
+    AUTO(mem_free) real *centre = calloc(dim, sizeof *centre);
+    AUTO(mem_free) real *scales = calloc(dim, sizeof *scales);
+    AUTO(mem_free) double *mean = calloc(dim, sizeof *mean);
+    AUTO(mem_free) double *variance = calloc(dim, sizeof *variance);
+    AUTO(mem_free) double *sd = calloc(dim, sizeof *sd);
+    if (!centre || !scales || !mean || !variance || !sd)
+        return elmo_fail_nomem(err);
+    means(mean, x, n, stride, dim);
+    for (size_t row = 0; row < n; row++)
+        for (size_t d = 0; d < dim; d++)
+            variance[d] += pow((double)x[row * stride + d] - mean[d], 2) / (double)n;
+    if (!deviations(sd, variance, 1, mean, dim))
+        return fail_not_finite(err);
+    for (size_t d = 0; d < dim; d++) {
+        centre[d] = (real)mean[d];
+        scales[d] = sd[d] > 0 ? (real)(deviation / sd[d]) : 0;
+    }
+    *ret_whitening =
+        (struct whitening){.centre = STEAL(centre), .scales = STEAL(scales), .dim = dim};
+    return 0;
+}
+
 void whitening_done(struct whitening *w)
 {
     free(w->centre);
     free(w->matrix);
+    free(w->scales);
     *w = (struct whitening){0};
 }
 
@@ -133,7 +166,10 @@ int whitening_apply(const struct whitening *w, float *x, size_t n, size_t stride
         for (size_t row = 0; row < rows; row++)
             for (size_t d = 0; d < dim; d++)
                 in[row * dim + d] = (real)x[(first + row) * stride + d] - w->centre[d];
-        real_linear(out, in, w->matrix, rows, dim, dim, 0);
+        if (w->matrix)
+            real_linear(out, in, w->matrix, rows, dim, dim, 0);
+        for (size_t k = 0; k < rows * dim && w->scales; k++)
+            out[k] = in[k] * w->scales[k % dim];
         for (size_t row = 0; row < rows; row++)
             for (size_t d = 0; d < dim; d++)
                 x[(first + row) * stride + d] = (float)out[row * dim + d];
@@ -145,11 +181,16 @@ int whitening_fold(const struct whitening *w, real *kernel, real *bias, size_t n
                    struct elmo_error *err)
 {
     size_t dim = w->dim;
-    AUTO(mem_free) real *folded = calloc(dim * n_out, sizeof *folded);
-    if (!folded)
-        return elmo_fail_nomem(err);
-    real_linear(folded, w->matrix, kernel, dim, dim, n_out, 0);
-    memcpy(kernel, folded, dim * n_out * sizeof *kernel);
+    if (w->matrix) {
+        AUTO(mem_free) real *folded = calloc(dim * n_out, sizeof *folded);
+        if (!folded)
+            return elmo_fail_nomem(err);
+        real_linear(folded, w->matrix, kernel, dim, dim, n_out, 0);
+        memcpy(kernel, folded, dim * n_out * sizeof *kernel);
+    } else {
+        for (size_t k = 0; k < dim * n_out; k++)
+            kernel[k] *= w->scales[k / n_out];
+    }
     for (size_t out = 0; out < n_out; out++) {
         double shift = 0;
         for (size_t d = 0; d < dim; d++)
