@@ -167,11 +167,121 @@ static void dropout_hangs_on_the_seed_alone(void **state)
     fixture_done(&f);
 }
 
+/* Texts whose words are all different, so that a word's gradient is that of its place. */
+static void adversary_fixture_init(struct fixture *f, size_t n_team)
+{
+    static const uint32_t positions[] = {0, 2, 3, 4, 1, 0, 5, 6, 7, 1, 0, 8, 9, 10, 1};
+    struct rng rng = {10};
+    fixture_init(f, true, true, n_team);
+    f->texts.positions = positions;
+    f->texts.n_words = 11;
+    size_t n = f->texts.n_words * options.proj_dim;
+    free(f->vectors);
+    free(f->gradients.vectors);
+    f->vectors = calloc(n, sizeof(real));
+    f->gradients.vectors = calloc(n, sizeof(real));
+    assert_true(f->vectors && f->gradients.vectors);
+    for (size_t k = 0; k < n; k++)
+        f->vectors[k] = 2 * rng_uniform(&rng) - 1;
+}
+
+/* Of dimension p over the tokens, words 2 .. 10. */
+static double variance(const real *vectors, size_t p)
+{
+    double mean = 0, sum = 0;
+    for (size_t word = 2; word < 11; word++)
+        mean += vectors[word * options.proj_dim + p] / 9;
+    for (size_t word = 2; word < 11; word++)
+        sum += pow(vectors[word * options.proj_dim + p] - mean, 2) / 9;
+    return sum;
+}
+
+/* Words 2 .. 10, three to a text, go `length` deviations along the gradient. */
+static void shift_vectors(real *vectors, const real *before, const real *gradients, double length)
+{
+    size_t P = options.proj_dim;
+    for (size_t text = 0; text < 3; text++) {
+        double squares = 0;
+        size_t begin = (2 + 3 * text) * P;
+        for (size_t k = begin; k < begin + 3 * P; k++)
+            squares += variance(before, k % P) * gradients[k] * gradients[k];
+        for (size_t k = begin; k < begin + 3 * P; k++)
+            vectors[k] += length * variance(before, k % P) * gradients[k] / sqrt(squares);
+    }
+}
+
+static void assert_sum(const real *sum, const real *a, const real *b, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        assert_true(fabs(sum[k] - a[k] - b[k]) <= 1e-9 * fmax(1e-3, fabs(sum[k])));
+}
+
+static real *copy_of(const real *x, size_t n)
+{
+    real *copy = calloc(n, sizeof *copy);
+    assert_non_null(copy);
+    memcpy(copy, x, n * sizeof *copy);
+    return copy;
+}
+
+/* The gradients with an adversary are the sum of those without one, here and at the vectors that
+ * the adversary chooses; the loss is the one here. */
+static void check_adversary(double dropout, size_t n_team)
+{
+    static const double share = 0.25;
+    struct fixture f;
+    adversary_fixture_init(&f, n_team);
+    f.settings.dropout = dropout;
+    f.settings.head_dropout = dropout;
+    size_t n_bilm = f.net.n_dense, n_head = head_net_size(&f.head), n = 11 * options.proj_dim;
+    double loss = run(&f, true);
+    real *bilm = copy_of(f.gradients.bilm, n_bilm), *head = copy_of(f.gradients.head, n_head);
+    real *vectors = copy_of(f.gradients.vectors, n), *before = copy_of(f.vectors, n);
+    shift_vectors(f.vectors, before, vectors, share * sqrt((double)options.proj_dim));
+    assert_true(run(&f, true) > loss);
+    real *bilm_there = copy_of(f.gradients.bilm, n_bilm);
+    real *head_there = copy_of(f.gradients.head, n_head);
+    real *vectors_there = copy_of(f.gradients.vectors, n);
+    memcpy(f.vectors, before, n * sizeof *before);
+    f.settings.adversary = share;
+    assert_true(run(&f, true) == loss);
+    assert_sum(f.gradients.bilm, bilm, bilm_there, n_bilm);
+    assert_sum(f.gradients.head, head, head_there, n_head);
+    assert_sum(f.gradients.vectors, vectors, vectors_there, n);
+    real *owned[] = {bilm, head, vectors, before, bilm_there, head_there, vectors_there};
+    for (size_t k = 0; k < sizeof owned / sizeof *owned; k++)
+        free(owned[k]);
+    fixture_done(&f);
+}
+
+static void an_adversary_shifts_each_text_to_a_higher_loss(void **state)
+{
+    (void)state;
+    check_adversary(0, 1);
+    check_adversary(0.3, 2);
+}
+
+/* A head that does not look at its inputs: the gradient is 0, and there is nowhere to go. */
+static void without_a_gradient_the_adversary_stays(void **state)
+{
+    (void)state;
+    struct fixture f;
+    adversary_fixture_init(&f, 1);
+    memset(f.head_values, 0, head_net_size(&f.head) * sizeof(real));
+    f.settings.adversary = 0.25;
+    assert_true(isfinite(run(&f, true)));
+    for (size_t k = 0; k < f.net.n_dense; k++)
+        assert_true(f.gradients.bilm[k] == 0);
+    fixture_done(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_those_of_central_differences),
         cmocka_unit_test(dropout_hangs_on_the_seed_alone),
+        cmocka_unit_test(an_adversary_shifts_each_text_to_a_higher_loss),
+        cmocka_unit_test(without_a_gradient_the_adversary_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,6 +27,7 @@ struct finetune_settings finetune_defaults(void)
         .dropout = 0.2,
         .word_dropout = 0.15,
         .head_dropout = 0.5,
+        .adversary = 0,
         .min_count = 5,
         .precision = products_best_precision(),
         .seed = 1,
@@ -135,9 +136,14 @@ static double rate_share(const struct tuning *t)
     return share < RISE ? (share + 1e-3) / RISE : (1 - share) / (1 - RISE);
 }
 
-static bool all_finite(const real *x, size_t n)
+/* Clips a gradient to MAX_NORM, as optimizer_step does: after quiet times a great one would make
+ * Adam leap. false: it is not finite. */
+static bool clip(real *gradient, size_t n)
 {
-    return isfinite(loops_best()->sum_of_squares(x, n));
+    double norm = sqrt(loops_best()->sum_of_squares(gradient, n));
+    for (size_t k = 0; k < n && norm > MAX_NORM; k++)
+        gradient[k] *= (real)(MAX_NORM / norm);
+    return isfinite(norm);
 }
 
 static int learn(struct tuning *t, const uint32_t *rows, size_t n_words, struct elmo_error *err)
@@ -149,8 +155,8 @@ static int learn(struct tuning *t, const uint32_t *rows, size_t n_words, struct 
     const struct optimizer_settings step = {s->learning_rate * share, MAX_NORM};
     double norm =
         optimizer_step(&t->optimizer, t->tuned.values, t->gradients.bilm, &no_softmax, &step);
-    if (!isfinite(norm) || !all_finite(t->gradients.vectors, n_words * P) ||
-        !all_finite(t->gradients.head, head_net_size(t->job->head)))
+    if (!isfinite(norm) || !clip(t->gradients.vectors, n_words * P) ||
+        !clip(t->gradients.head, head_net_size(t->job->head)))
         return elmo_fail(err, ELMO_E_NUMERIC, "fine-tuning: the gradient is not finite at step %zu",
                          t->n_steps);
     tuned_words_step(&t->tuned.words, rows, t->gradients.vectors, n_words,
@@ -167,7 +173,7 @@ static int run_batch(struct tuning *t, struct tune_batches *batches, size_t inde
     struct tune_filled filled;
     struct rng seeds = {t->settings->seed ^ (uint64_t)t->n_steps << 20};
     const struct tune_settings how = {learns ? t->settings->dropout : 0, t->settings->head_dropout,
-                                      rng_next(&seeds)};
+                                      t->settings->adversary, rng_next(&seeds)};
     const struct head_net *head = t->job->head;
     double loss;
     if (!tune_batches_fill(batches, index, &filled))

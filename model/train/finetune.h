@@ -23,6 +23,7 @@ struct finetune_settings {
     double dropout;            /* of the biLSTMs' layers */
     double word_dropout;       /* of whole words in a batch */
     double head_dropout;
+    double adversary; /* 0: none; see tune_loss.h */
     size_t min_count; /* of a word in the texts to learn, to get a vector of its own */
     uint64_t seed;
 };

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "adversary.h"
 #include "bilm_input.h"
 #include "error.h"
 #include "lstm_train.h"
@@ -13,6 +14,7 @@ struct tune_direction {
     real *x, *y;                                 /* [T * B, P] input, top output */
     uint32_t *winners[1 + OPTIONS_MAX_LAYERS];   /* [B, P] step of each maximum */
     const real *outputs[1 + OPTIONS_MAX_LAYERS]; /* [T * B, P] of each layer; [0] is x */
+    const real *dx;                              /* [T * B, P] of the input */
     real *dvectors;                              /* [n_words, P] */
     bool out_of_memory;
 };
@@ -28,6 +30,7 @@ struct tune_loss {
     const struct head_net *head;
     struct net_tensors weights, gradients;
     const real *vectors;        /* [n_words, P] */
+    const real *shift;          /* [T * B, P] of the inputs; NULL: none */
     real *features, *dfeatures; /* [B, head->n_features] */
 };
 
@@ -136,6 +139,8 @@ static bool forward(struct tune_loss *l, unsigned direction)
     if (!d->x || !d->y)
         return false;
     bilm_gather_inputs(d->x, l->vectors, l->texts, direction, P);
+    if (l->shift)
+        adversary_add(d->x, l->shift, l->texts, direction, P);
     if (!lstm_forward(d->y, &d->tape, d->x, T, B, (real)l->settings->dropout, &rng, o,
                       l->weights.lstm[direction], &d->arena))
         return false;
@@ -176,6 +181,7 @@ static bool backward(struct tune_loss *l, unsigned direction)
     if (direction == 0)
         pool_backward(l, dx, d, 0, 0);
     bilm_scatter_gradients(d->dvectors, dx, l->texts, direction, P);
+    d->dx = dx;
     return true;
 }
 
@@ -202,25 +208,21 @@ static bool run_directions(struct tune_loss *l, team_work *work)
     return !l->directions[0].out_of_memory && !l->directions[1].out_of_memory;
 }
 
-/* The gradient of the vectors is the sum of the directions'. */
 static void add_vector_gradients(const struct tune_loss *l, real *dvectors)
 {
     size_t n = l->texts->n_words * l->net->options.proj_dim;
     for (size_t k = 0; k < n; k++)
-        dvectors[k] = l->directions[0].dvectors[k] + l->directions[1].dvectors[k];
+        dvectors[k] += l->directions[0].dvectors[k] + l->directions[1].dvectors[k];
 }
 
-static bool run(struct tune_loss *l, double *ret_loss, real *logits,
-                const struct tune_gradients *gradients, real *head_values, const uint32_t *labels)
+/* Adds to the gradients. */
+static bool pass(struct tune_loss *l, double *ret_loss, real *logits,
+                 const struct tune_gradients *gradients, real *head_values, const uint32_t *labels)
 {
-    size_t B = l->texts->n_sentences, F = l->head->n_features;
     struct rng rng = {~l->settings->step_seed};
-    arena_reset(&l->shared);
-    l->features = ARENA_NEW(&l->shared, real, B * F);
-    l->dfeatures = gradients ? ARENA_NEW(&l->shared, real, B * F) : NULL;
-    if (!l->features || (gradients && !l->dfeatures) || !run_directions(l, forward_share))
+    const struct head_batch batch = {l->features, labels, l->texts->n_sentences};
+    if (!run_directions(l, forward_share))
         return false;
-    const struct head_batch batch = {l->features, labels, B};
     if (!head_net_run(ret_loss, logits, gradients ? gradients->head : NULL, l->dfeatures, l->head,
                       head_values, &batch, gradients ? l->settings->head_dropout : 0, &rng,
                       &l->shared))
@@ -231,6 +233,37 @@ static bool run(struct tune_loss *l, double *ret_loss, real *logits,
         return false;
     add_vector_gradients(l, gradients->vectors);
     return true;
+}
+
+/* A pass behind another one, at the adversary's inputs; dropout is the same. */
+static bool adversarial_pass(struct tune_loss *l, const struct tune_gradients *gradients,
+                             real *head_values, const uint32_t *labels)
+{
+    const struct tune_direction *d = l->directions;
+    const real *const dx[2] = {d[0].dx, d[1].dx};
+    size_t P = l->net->options.proj_dim;
+    real *shift = ARENA_NEW(&l->shared, real, l->texts->n_steps * l->texts->n_sentences * P);
+    double loss;
+    if (!shift ||
+        !adversary_find(shift, dx, d[0].x, l->texts, P, l->settings->adversary, &l->shared))
+        return false;
+    l->shift = shift;
+    return pass(l, &loss, NULL, gradients, head_values, labels);
+}
+
+static bool run(struct tune_loss *l, double *ret_loss, real *logits,
+                const struct tune_gradients *gradients, real *head_values, const uint32_t *labels)
+{
+    size_t n = l->texts->n_sentences * l->head->n_features;
+    arena_reset(&l->shared);
+    l->shift = NULL;
+    l->features = ARENA_NEW(&l->shared, real, n);
+    l->dfeatures = gradients ? ARENA_NEW(&l->shared, real, n) : NULL;
+    if (!l->features || (gradients && !l->dfeatures) ||
+        !pass(l, ret_loss, logits, gradients, head_values, labels))
+        return false;
+    return !gradients || !(l->settings->adversary > 0) ||
+           adversarial_pass(l, gradients, head_values, labels);
 }
 
 int tune_loss_run(struct tune_loss *l, double *ret_loss, real *logits,
@@ -247,6 +280,8 @@ int tune_loss_run(struct tune_loss *l, double *ret_loss, real *logits,
         net_tensors(&l->gradients, l->net, gradients->bilm);
         memset(gradients->bilm, 0, l->net->n_dense * sizeof *gradients->bilm);
         memset(gradients->head, 0, head_net_size(head) * sizeof *gradients->head);
+        memset(gradients->vectors, 0,
+               batch->texts->n_words * l->net->options.proj_dim * sizeof *gradients->vectors);
     }
     return run(l, ret_loss, logits, gradients, head_values, batch->labels) ? 0
                                                                            : elmo_fail_nomem(err);

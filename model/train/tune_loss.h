@@ -29,6 +29,8 @@ struct tune_gradients { /* all are overwritten */
 struct tune_settings {
     double dropout;      /* of the LSTMs: inputs of layers and the top output */
     double head_dropout; /* of the head's hidden layer */
+    double adversary;    /* share; > 0: the gradients are those of this loss and the loss at the
+                          * adversary's inputs (adversary.h), added up */
     uint64_t step_seed;  /* dropout depends on nothing else */
 };
 
