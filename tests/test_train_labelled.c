@@ -313,6 +313,35 @@ static void texts_are_cut_behind_the_words_asked_for(void **state)
     check_set(&set, "one  two three/x/0/0|four<br />five/y/1/0|");
 }
 
+/* Whatever the file's name; the hash is that of the lines that are kept. */
+static void texts_without_labels_are_lines(void **state)
+{
+    (void)state;
+    static const struct labelled_settings unlabelled = {.unlabelled = true};
+    static const char text[] = "a tab\tstays\n\n  \ncaf\xc3\xa9.<br />Next\r\nbad\xff\n";
+    static const char *const texts[] = {"a tab\tstays", "caf\xc3\xa9.      Next"};
+    struct labelled_set set;
+    char *printed;
+    size_t n_bytes;
+    assert_int_equal(load_text(&set, "any", text, strlen(text), &unlabelled, NULL), 0);
+    assert_int_equal(set.n_items, ARRAY_LEN(texts));
+    assert_int_equal(set.n_labels, 0);
+    for (size_t k = 0; k < ARRAY_LEN(texts); k++) {
+        assert_string_equal(set.items[k].text, texts[k]);
+        assert_int_equal(set.items[k].label, 0);
+    }
+    /* printf 'a tab\tstays\ncaf\xc3\xa9.      Next\n' | sha256sum */
+    assert_string_equal(set.sha256,
+                        "a428c7cbab4d9fbab688644cfd8f01990a741e737b877513315d392913b42819");
+    FILE *out = open_memstream(&printed, &n_bytes);
+    labelled_print(&set, out);
+    fclose(out);
+    assert_string_equal(printed, "2 texts without labels\nleft out: 2 empty, 1 not UTF-8\n");
+    free(printed);
+    labelled_done(&set);
+    assert_int_equal(load_text(&set, "any", "\n", 1, &unlabelled, NULL), ELMO_E_INVALID);
+}
+
 static void the_hash_is_that_of_the_tsv_file(void **state)
 {
     (void)state;
@@ -543,6 +572,7 @@ int main(void)
         cmocka_unit_test(files_may_be_packed),
         cmocka_unit_test(labels_are_sorted_whatever_the_order_of_the_texts),
         cmocka_unit_test(texts_are_cut_behind_the_words_asked_for),
+        cmocka_unit_test(texts_without_labels_are_lines),
         cmocka_unit_test(the_hash_is_that_of_the_tsv_file),
         cmocka_unit_test(texts_of_files_that_cannot_be_used_are_counted),
         cmocka_unit_test(long_lines_are_counted_and_the_next_line_is_read),

@@ -146,6 +146,9 @@ static void values_out_of_range_are_refused(void **state)
         {RUN "--head bestest", "--head is notebook or best"},
         {RUN "--head ''", "--head is notebook or best"},
         {RUN "--dev-share 0.95", "--dev-share is at most 0.9"},
+        {RUN "--adversary -1", "--adversary has no value, or a wrong one"},
+        {RUN "--unlabelled more.txt", "--unlabelled goes with --finetune and n-grams"},
+        {RUN "--unlabelled more.txt --finetune --no-ngrams", "--unlabelled goes with --finetune"},
         {RUN "--dev-share 1", "--dev-share is at most 0.9"},
         {RUN "--dev-share -0.1", "--dev-share has no value, or a wrong one"},
         {RUN "--dev-share nan", "--dev-share has no value, or a wrong one"},
@@ -225,6 +228,29 @@ static void one_file_is_written_and_nothing_beside_it(void **state)
         assert_string_equal(printed, "");
         remove_file("out.safetensors");
     }
+}
+
+/* Clear cases are labelled and learnt; what says nothing is not. */
+static void texts_without_labels_are_learnt_too(void **state)
+{
+    (void)state;
+    AUTO(mem_free) char *path = temp_path(&dir, "more.txt");
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    for (size_t k = 0; k < 30; k++)
+        fprintf(f, "%s\n",
+                k % 3 == 2 ? "nobody knows"
+                : k % 3    ? "it was wonderful ."
+                           : "it was dreadful .");
+    assert_int_equal(fclose(f), 0);
+    must_train(RUN QUICKLY "--finetune --unlabelled more.txt --dev-share 0.3");
+    assert_non_null(strstr(printed, "30 texts without labels\n"));
+    assert_non_null(strstr(printed, "20 of 30 texts without labels labelled by the n-grams\n"));
+    must_train("eval --model out.safetensors --data texts.tsv");
+    remove_file("out.safetensors");
+    assert_int_equal(train(RUN QUICKLY "--finetune --unlabelled none.txt"), 1);
+    assert_non_null(strstr(printed, "none.txt"));
+    remove_file("more.txt");
 }
 
 /* Language modelling would not see the words' vectors. */
@@ -356,6 +382,7 @@ int main(void)
         cmocka_unit_test(options_of_other_commands_are_refused),
         cmocka_unit_test(files_that_cannot_be_used_are_named),
         cmocka_unit_test(one_file_is_written_and_nothing_beside_it),
+        cmocka_unit_test(texts_without_labels_are_learnt_too),
         cmocka_unit_test(a_tuned_model_is_no_language_model),
         cmocka_unit_test(stopped_anywhere_it_leaves_a_whole_file),
         cmocka_unit_test(what_appears_is_finished),

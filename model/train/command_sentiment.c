@@ -23,6 +23,7 @@ int command_sentiment(const struct arguments *a, struct elmo_error *err)
     s.out = a->out;
     s.name = a->name;
     s.test = given->test;
+    s.unlabelled = given->unlabelled;
     s.n_seeds = given->n_seeds ? given->n_seeds : 1;
     s.limit = a->limit;
     s.threads = a->pretrain.threads;
@@ -40,6 +41,10 @@ int command_sentiment(const struct arguments *a, struct elmo_error *err)
         s.learning_rate = given->learning_rate;
     if (!isnan(given->dev_share))
         s.dev_share = given->dev_share;
+    if (!isnan(given->adversary))
+        s.adversary = given->adversary;
+    if (s.unlabelled && !(s.finetune && s.ngram_order))
+        return elmo_fail(err, ELMO_E_INVALID, "--unlabelled goes with --finetune and n-grams");
     if (s.dev_share > 0.9 || s.ngram_order > NGRAMS_MAX_ORDER)
         return elmo_fail(err, ELMO_E_INVALID,
                          "--dev-share is at most 0.9, --ngram-order at most %d", NGRAMS_MAX_ORDER);

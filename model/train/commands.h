@@ -7,10 +7,10 @@ struct import_arguments { /* see convert/import.h */
 };
 
 struct sentiment_arguments { /* see sentiment.h; 0, NULL or NAN: as the head has it */
-    const char *head, *test;
+    const char *head, *test, *unlabelled;
     bool finetune, no_ngrams;
     size_t epochs, ngram_order, n_seeds;
-    double learning_rate, dev_share;
+    double learning_rate, dev_share, adversary;
 };
 
 struct arguments { /* borrowed from argv */

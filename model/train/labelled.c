@@ -107,7 +107,8 @@ static uint32_t find_group(struct labelled_loader *l, const struct elmo_token *g
 int labelled_add(struct labelled_loader *l, const struct labelled_input *in, struct elmo_error *err)
 {
     size_t n_bytes;
-    int r = check_label(l, &in->label, err);
+    bool unlabelled = l->settings->unlabelled;
+    int r = unlabelled ? 0 : check_label(l, &in->label, err);
     if (r)
         return r;
     if (!l->settings->keep_breaks)
@@ -119,7 +120,7 @@ int labelled_add(struct labelled_loader *l, const struct labelled_input *in, str
     struct labelled_text item = {
         .text = copy_text(l, in->text, n_bytes),
         .n_bytes = n_bytes,
-        .label = word_table_add(&l->labels, in->label.bytes, in->label.n_bytes),
+        .label = unlabelled ? 0 : word_table_add(&l->labels, in->label.bytes, in->label.n_bytes),
         .group = find_group(l, &in->group),
         .rating = in->rating,
     };
@@ -167,9 +168,9 @@ static void hash_items(struct labelled_set *set)
     sha256_init(&sha256);
     for (size_t k = 0; k < set->n_items; k++) {
         const struct labelled_text *item = &set->items[k];
-        const char *label = set->labels[item->label];
+        const char *label = set->n_labels ? set->labels[item->label] : "";
         sha256_update(&sha256, item->n_bytes, (const uint8_t *)item->text);
-        sha256_update(&sha256, 1, (const uint8_t *)"\t");
+        sha256_update(&sha256, set->n_labels > 0, (const uint8_t *)"\t");
         sha256_update(&sha256, strlen(label), (const uint8_t *)label);
         sha256_update(&sha256, 1, (const uint8_t *)"\n");
     }
@@ -197,12 +198,12 @@ static int finish(struct labelled_loader *l, const char *path, struct elmo_error
                          "with a NUL, %zu too long, %zu other files",
                          path, c->n_empty, c->n_not_utf8, c->n_with_nul, c->n_too_long,
                          c->n_other_files);
-    if (l->labels.n_items < 2)
+    if (l->labels.n_items < 2 && !l->settings->unlabelled)
         return elmo_fail(err, ELMO_E_INVALID,
                          "'%.200s' has one label for all its texts (%zu): there is nothing to tell "
                          "apart",
                          path, set->n_items);
-    if (sort_labels(l))
+    if (!l->settings->unlabelled && sort_labels(l))
         return elmo_fail_nomem(err);
     set->n_groups = l->groups.n_items;
     hash_items(set);
@@ -218,6 +219,8 @@ static bool has_suffix(const char *path, size_t n_bytes, const char *suffix)
 static int load(struct labelled_loader *l, const char *path, struct elmo_error *err)
 {
     struct stat st;
+    if (l->settings->unlabelled)
+        return labelled_load_text(l, path, err);
     if (!stat(path, &st) && S_ISDIR(st.st_mode))
         return labelled_load_folder(l, path, err);
     size_t n = strlen(path);
@@ -264,7 +267,10 @@ void labelled_print(const struct labelled_set *set, FILE *out)
     bool is_first = true;
     for (size_t k = 0; k < set->n_items; k++)
         n_of[set->items[k].label]++;
-    fprintf(out, "%zu texts in %zu groups: ", set->n_items, set->n_groups);
+    if (set->n_labels)
+        fprintf(out, "%zu texts in %zu groups: ", set->n_items, set->n_groups);
+    else
+        fprintf(out, "%zu texts without labels", set->n_items);
     for (size_t k = 0; k < set->n_labels; k++)
         fprintf(out, "%s%zu %s", k ? ", " : "", n_of[k], set->labels[k]);
     putc('\n', out);

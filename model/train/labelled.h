@@ -9,6 +9,7 @@
  *               "text<TAB>label" is a heading.
  *   *.jsonl     a line is {"text": "...", "label": "..."}, the label a string or an integer; with
  *               "group": "..." the texts of one group stay together. Other keys are ignored.
+ *   any file    where texts without labels are asked for: a line is a text.
  *
  * Files may be .gz or .xz. The order is the file's, or of a folder: neg by id, then pos by id.
  * Texts that cannot be used (struct labelled_counts says why) are left out and counted; all else
@@ -43,10 +44,10 @@ struct labelled_counts { /* of texts that were left out, and of what was passed 
 struct labelled_set {
     struct labelled_text *items; /* [n_items], at least 1 */
     size_t n_items;
-    const char **labels; /* [n_labels], at least 2, sorted by their bytes */
+    const char **labels; /* [n_labels], at least 2, sorted by their bytes; 0 if unlabelled */
     size_t n_labels, n_groups;
     struct labelled_counts counts;
-    char sha256[65]; /* of TEXT <TAB> LABEL <LF> of all items as loaded */
+    char sha256[65]; /* of TEXT <TAB> LABEL <LF> of all items as loaded; unlabelled: TEXT <LF> */
     struct arena memory;
 };
 
@@ -54,6 +55,7 @@ struct labelled_settings {
     const char *split; /* "train" or "test": of a folder that holds both; NULL: "train" */
     size_t max_words;  /* cut each text behind so many words, split at white space; 0: whole */
     bool keep_breaks;  /* leave "<br />" as it is; false: it becomes white space */
+    bool unlabelled;   /* a line is a text, all labels are 0 */
 };
 
 /* ELMO_E_IO: a file cannot be read. ELMO_E_FORMAT: it is not what is said above. ELMO_E_INVALID:

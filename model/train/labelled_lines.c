@@ -1,4 +1,4 @@
-/* Sources of labelled.h that have a text a line: TSV and JSONL. */
+/* Sources of labelled.h that have a text a line: TSV, JSONL, and text without labels. */
 #include <jansson.h>
 #include <string.h>
 
@@ -98,6 +98,14 @@ static int read_jsonl(struct labelled_loader *l, char *line, size_t n_bytes, str
     return 0;
 }
 
+/* ---- Text ---- */
+
+static int read_text(struct labelled_loader *l, char *line, size_t n_bytes, struct elmo_error *err)
+{
+    const struct labelled_input input = {.text = line, .n_bytes = n_bytes};
+    return labelled_add(l, &input, err);
+}
+
 /* ---- Files of lines ---- */
 
 static int load_lines(struct labelled_loader *l, const char *path, read_line *read,
@@ -133,4 +141,9 @@ int labelled_load_tsv(struct labelled_loader *l, const char *path, struct elmo_e
 int labelled_load_jsonl(struct labelled_loader *l, const char *path, struct elmo_error *err)
 {
     return load_lines(l, path, read_jsonl, err);
+}
+
+int labelled_load_text(struct labelled_loader *l, const char *path, struct elmo_error *err)
+{
+    return load_lines(l, path, read_text, err);
 }

@@ -34,3 +34,5 @@ ELMO_MUST_USE int labelled_load_tsv(struct labelled_loader *loader, const char *
                                     struct elmo_error *err);
 ELMO_MUST_USE int labelled_load_jsonl(struct labelled_loader *loader, const char *path,
                                       struct elmo_error *err);
+ELMO_MUST_USE int labelled_load_text(struct labelled_loader *loader, const char *path,
+                                     struct elmo_error *err);

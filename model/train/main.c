@@ -25,15 +25,18 @@ static const char usage[] =
     "    left out with --init or --resume, --vocab with --init-softmax or --resume.\n"
     "\n"
     "elmo-train sentiment --model MODEL --data DATA --out MODEL2 [--head notebook|best]\n"
-    "                     [--test DATA] [--finetune] [--words N] [--limit N]\n"
+    "                     [--test DATA] [--finetune] [--unlabelled FILE] [--words N] [--limit N]\n"
     "                     [--epochs N] [--learning-rate X] [--dev-share X] [--seed N] [--seeds N]\n"
     "                     [--ngram-order N | --no-ngrams] [--threads N] [--name NAME]\n"
-    "                     [--precision bf16|f32]\n"
+    "                     [--precision bf16|f32] [--adversary X]\n"
     "    A classifier on the model's biLM. notebook: the first 150 words, scalar mix, mean, dense 256,\n"
     "    one epoch. best (default): whole texts, means and maxima of all layers, dense 256, n-grams\n"
-    "    beside it. --finetune trains the biLSTMs and the vectors of frequent words too: --epochs and\n"
-    "    --learning-rate are then theirs. --dev-share of the texts (default 0.1) choose;\n"
-    "    --test is looked at once, at the end. --seeds N: so many heads, the best is kept.\n"
+    "    beside it. --dev-share of the texts (default 0.1) choose; --test is looked at once, at the\n"
+    "    end. --seeds N: so many heads, the best is kept. --finetune trains the biLSTMs and the\n"
+    "    vectors of frequent words too: --epochs and --learning-rate are then theirs. It learns each\n"
+    "    text also with its words' vectors shifted by --adversary X of a vector's length to where it is\n"
+    "    hardest (0: not, in half the time), and of the texts of --unlabelled, a line each, those that\n"
+    "    the n-grams are sure of.\n"
     "\n"
     "elmo-train eval (--checkpoint FILE | --model MODEL --softmax SOFTMAX) --corpus FILE...\n"
     "                [--threads N]\n"
@@ -145,11 +148,13 @@ static const struct option_spec specs[] = {
     {"limit", "es", SIZE, AT(limit)},
     {"head", "s", TEXT, AT(sentiment.head)},
     {"test", "s", TEXT, AT(sentiment.test)},
+    {"unlabelled", "s", TEXT, AT(sentiment.unlabelled)},
     {"seeds", "s", SIZE, AT(sentiment.n_seeds)},
     {"finetune", "s", FLAG, AT(sentiment.finetune)},
     {"epochs", "s", SIZE, AT(sentiment.epochs)},
     {"learning-rate", "s", DOUBLE, AT(sentiment.learning_rate)},
     {"dev-share", "s", DOUBLE, AT(sentiment.dev_share)},
+    {"adversary", "s", DOUBLE, AT(sentiment.adversary)},
     {"ngram-order", "s", SIZE, AT(sentiment.ngram_order)},
     {"no-ngrams", "s", FLAG, AT(sentiment.no_ngrams)},
     {"name", "xis", TEXT, AT(name)},
@@ -245,8 +250,9 @@ int main(int argc, char **argv)
         {"eval", 'e', command_eval},     {"export", 'x', command_export},
         {"import", 'i', command_import}, {"sentiment", 's', command_sentiment},
     };
-    struct arguments a = {
-        .pretrain = pretrain_defaults(), .vocab_size = 30000, .sentiment = {.dev_share = NAN}};
+    struct arguments a = {.pretrain = pretrain_defaults(),
+                          .vocab_size = 30000,
+                          .sentiment = {.dev_share = NAN, .adversary = NAN}};
     setvbuf(stdout, NULL, _IOLBF, 0); /* epochs are told as they end, in a file too */
     struct elmo_error err = {0};
     if (argc < 2 || !strcmp(argv[1], "--help")) {

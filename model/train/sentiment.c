@@ -17,7 +17,9 @@
 #include "model.h"
 #include "ngram_model.h"
 #include "provenance.h"
+#include "pseudo_labels.h"
 #include "sentiment_print.h"
+#include "sentiment_texts.h"
 #include "text_features.h"
 #include "whitening.h"
 
@@ -29,8 +31,11 @@
 #define FEW_TEXTS         10000             /* have few n-grams in common: rarer ones are kept */
 #define VERY_FEW_TEXTS    1000
 #define WHITENING_TEXTS   25000 /* enough to know the correlations */
-#define TUNE_TEXTS        1000  /* whose features tell fine-tuning their scales */
-#define TUNE_RIDGE        10.0 /* standardises; whitened features would magnify each step's change */
+#define PSEUDO_CONFIDENCE 0.9
+#define TUNE_TEXTS        1000 /* whose features tell fine-tuning their scales */
+#define TUNE_DEVIATION                                                        \
+    0.3 /* of its features: they rise and fall together, steps on them add up \
+         */
 
 /* What one seed has learnt. */
 struct fitted {
@@ -41,16 +46,14 @@ struct fitted {
     struct head_fit_score dev, test;
 };
 
-/* Everything of a run; job_done takes it apart. The texts are in this order: those to learn, those
- * for development, those for the test. */
+/* Everything of a run; job_done takes it apart. */
 struct job {
     const struct sentiment_settings *settings;
     FILE *out; /* NULL: quiet */
     struct elmo_model *model;
-    struct labelled_set set, test_set;
-    struct labelled_text *items; /* [n_train + n_dev + n_test], owned; texts are the sets' */
-    size_t n_train, n_dev, n_test, n_outputs;
-    size_t n_scales; /* the first ones to learn, which tell how features are whitened */
+    struct sentiment_texts texts;
+    size_t n_outputs;
+    size_t n_scales; /* the first texts to learn, which tell how features are whitened */
     struct team *team;
     struct progress progress;
     struct text_features features;
@@ -62,6 +65,12 @@ struct job {
     struct finetuned tuned; /* {0}: the biLM stays as it is */
     char *provenance;
 };
+
+/* The texts that are not learnt. */
+static size_t n_scored(const struct job *j)
+{
+    return j->texts.n_dev + j->texts.n_test;
+}
 
 static void fitted_done(struct fitted *f)
 {
@@ -82,9 +91,7 @@ static void job_done(struct job *j)
     whitening_done(&j->whitening);
     text_features_done(&j->features);
     team_free(j->team);
-    free(j->items);
-    labelled_done(&j->set);
-    labelled_done(&j->test_set);
+    sentiment_texts_done(&j->texts);
     elmo_model_free(j->model);
 }
 
@@ -101,6 +108,7 @@ struct sentiment_settings sentiment_defaults(enum sentiment_head head, bool fine
         .ngram_order = head == SENTIMENT_NOTEBOOK ? 0 : ngram_defaults().max_order,
         .dev_share = 0.1,
         .learning_rate = finetune ? tuned.learning_rate : learning_rate,
+        .adversary = tuned.adversary,
         .threads = 2,
         .precision = products_best_precision(),
         .seed = 1,
@@ -109,68 +117,6 @@ struct sentiment_settings sentiment_defaults(enum sentiment_head head, bool fine
 }
 
 /* ---- Loading ---- */
-
-/* At most `limit` of the set's texts (0: all), in the seed's order. */
-static int load_set(struct labelled_set *set, const struct job *j, const char *path,
-                    const char *split, struct elmo_error *err)
-{
-    const struct sentiment_settings *s = j->settings;
-    const struct labelled_settings how = {.split = split, .max_words = s->words};
-    int r = labelled_load(set, path, &how, err);
-    if (r)
-        return r;
-    if (j->out)
-        labelled_print(set, j->out);
-    labelled_shuffle(set->items, set->n_items, s->seed);
-    if (s->limit && s->limit < set->n_items)
-        set->n_items = s->limit;
-    return 0;
-}
-
-static int load_test(struct job *j, struct elmo_error *err)
-{
-    int r = load_set(&j->test_set, j, j->settings->test, "test", err);
-    if (r)
-        return r;
-    if (!strcmp(j->set.sha256, j->test_set.sha256))
-        return elmo_fail(err, ELMO_E_INVALID, "the texts of '%.200s' are those that are learnt",
-                         j->settings->test);
-    j->n_test = j->test_set.n_items;
-    bool same = j->test_set.n_labels == j->set.n_labels;
-    for (size_t k = 0; k < j->set.n_labels && same; k++)
-        same = !strcmp(j->set.labels[k], j->test_set.labels[k]);
-    return same ? 0
-                : elmo_fail(err, ELMO_E_INVALID,
-                            "the texts of '%.200s' have other labels than those of '%.200s'",
-                            j->settings->test, j->settings->data);
-}
-
-static int load_texts(struct job *j, struct elmo_error *err)
-{
-    const struct sentiment_settings *s = j->settings;
-    int r = load_set(&j->set, j, s->data, "train", err);
-    j->n_train = j->set.n_items;
-    if (!r && s->dev_share > 0)
-        r = labelled_split_by_group(&j->set, s->seed, s->dev_share, &j->n_train, err);
-    if (!r && s->test)
-        r = load_test(j, err);
-    if (r)
-        return r;
-    j->n_dev = j->set.n_items - j->n_train;
-    size_t most = s->finetune ? TUNE_TEXTS : WHITENING_TEXTS;
-    j->n_scales = j->n_train < most ? j->n_train : most;
-    j->n_outputs = j->set.n_labels == 2 ? 1 : j->set.n_labels;
-    j->items = calloc(j->set.n_items + j->n_test, sizeof *j->items);
-    if (!j->items)
-        return elmo_fail_nomem(err);
-    memcpy(j->items, j->set.items, j->set.n_items * sizeof *j->items);
-    if (j->n_test)
-        memcpy(j->items + j->set.n_items, j->test_set.items, j->n_test * sizeof *j->items);
-    if (j->out)
-        fprintf(j->out, "%zu to learn, %zu for development, %zu for the test\n", j->n_train,
-                j->n_dev, j->n_test);
-    return 0;
-}
 
 static int load(struct job *j, struct elmo_error *err)
 {
@@ -181,13 +127,16 @@ static int load(struct job *j, struct elmo_error *err)
     if (!r)
         r = elmo_model_open(&j->model, s->model, err);
     if (!r)
-        r = load_texts(j, err);
+        r = sentiment_texts_load(&j->texts, s, j->out, err);
     if (!r)
         r = team_new(&j->team, s->threads, err);
     if (r)
         return r;
     bool best = s->head == SENTIMENT_BEST;
-    size_t n_logits = (j->n_dev + j->n_test) * j->n_outputs;
+    size_t most = s->finetune ? TUNE_TEXTS : WHITENING_TEXTS;
+    j->n_scales = j->texts.n_train < most ? j->texts.n_train : most;
+    j->n_outputs = j->texts.set.n_labels == 2 ? 1 : j->texts.set.n_labels;
+    size_t n_logits = n_scored(j) * j->n_outputs;
     j->net = head_net_make(&j->model->options, best, best, HIDDEN_DIM, j->n_outputs);
     j->deep_logits = calloc(n_logits + 1, sizeof *j->deep_logits);
     j->ngram_logits = calloc(n_logits + 1, sizeof *j->ngram_logits);
@@ -200,11 +149,23 @@ static int load(struct job *j, struct elmo_error *err)
 
 /* ---- Features of the frozen biLM, whitened ---- */
 
-/* The fewer texts a dimension, the less their correlations are believed. */
-static double ridge(const struct job *j, double least, size_t n_texts)
+/* The fewer texts a dimension, the less their correlations are believed. Fine-tuning changes the
+ * features: whitened ones would magnify each step's change, so they are only scaled. */
+static int learn_whitening(struct job *j, const float *rows, size_t stride, double ridge,
+                           struct elmo_error *err)
 {
-    return j->settings->finetune ? TUNE_RIDGE
-                                 : least + (double)j->net.shape.input_dim / (double)n_texts;
+    size_t n = j->n_scales, dim = j->net.shape.input_dim;
+    if (j->settings->finetune)
+        return whitening_init_scales(&j->whitening, rows, n, stride, dim, TUNE_DEVIATION, err);
+    ridge += (double)dim / (double)n;
+    return whitening_init(&j->whitening, rows, n, stride, dim, ridge, err);
+}
+
+static void use_whitening(struct head_net *net, const struct whitening *w)
+{
+    net->centre = w->centre;
+    net->scales = w->scales;
+    net->whitener = w->matrix;
 }
 
 /* By the even mix's means, which the mix starts from; head_net whitens what its mix has become. */
@@ -223,9 +184,8 @@ static int whiten_mix(struct job *j, struct elmo_error *err)
                 means[k * D + d] += row[P + l * 2 * P + d];
             means[k * D + d] /= (float)(1 + net->n_layers);
         }
-    int r = whitening_init(&j->whitening, means, n, D, D, ridge(j, NOTEBOOK_RIDGE, n), err);
-    j->net.centre = j->whitening.centre;
-    j->net.whitener = j->whitening.matrix;
+    int r = learn_whitening(j, means, D, NOTEBOOK_RIDGE, err);
+    use_whitening(&j->net, &j->whitening);
     return r;
 }
 
@@ -233,9 +193,7 @@ static int whiten_mix(struct job *j, struct elmo_error *err)
 static int whiten_layers(struct job *j, struct elmo_error *err)
 {
     struct text_features *f = &j->features;
-    size_t n = j->n_scales;
-    int r = whitening_init(&j->whitening, f->rows, n, f->dim, j->net.shape.input_dim,
-                           ridge(j, BEST_RIDGE, n), err);
+    int r = learn_whitening(j, f->rows, f->dim, BEST_RIDGE, err);
     return r ? r : whitening_apply(&j->whitening, f->rows, f->n_rows, f->dim, err);
 }
 
@@ -244,8 +202,8 @@ static struct ngram_settings ngram_settings_of(const struct job *j)
 {
     struct ngram_settings how = ngram_defaults();
     how.max_order = j->settings->ngram_order;
-    if (j->n_train < FEW_TEXTS)
-        how.min_count = j->n_train < VERY_FEW_TEXTS ? 1 : 2;
+    if (j->texts.n_train < FEW_TEXTS)
+        how.min_count = j->texts.n_train < VERY_FEW_TEXTS ? 1 : 2;
     while (how.n_rows * j->n_outputs > MAX_TABLE_WEIGHTS)
         how.n_rows /= 2;
     return how;
@@ -255,18 +213,35 @@ static int prepare_texts(struct job *j, struct elmo_error *err)
 {
     const struct sentiment_settings *s = j->settings;
     const struct ngram_settings ngrams = ngram_settings_of(j);
-    size_t n = j->n_train + j->n_dev + j->n_test, n_features = s->finetune ? j->n_scales : n;
-    int r = text_features_init(&j->features, j->model, j->items, n_features, j->team, &j->progress,
-                               err);
+    size_t n = j->texts.n_train + n_scored(j);
+    size_t n_features = s->finetune ? j->n_scales : n;
+    int r = text_features_init(&j->features, j->model, j->texts.items, n_features, j->team,
+                               &j->progress, err);
     progress_clear(&j->progress);
     if (!r)
         r = s->head == SENTIMENT_BEST ? whiten_layers(j, err) : whiten_mix(j, err);
     if (!r && s->ngram_order)
-        r = ngram_texts_init(&j->ngram_texts, j->model, j->items, n, j->n_train, &ngrams, err);
+        r = ngram_texts_init(&j->ngram_texts, j->model, j->texts.items, n, j->texts.n_train,
+                             &ngrams, err);
     return r;
 }
 
 /* ---- One seed ---- */
+
+static int fit_ngrams(struct job *j, struct fitted *f, struct elmo_error *err)
+{
+    struct ngram_settings how = ngram_settings_of(j);
+    how.seed = f->seed;
+    int r = ngram_model_init(&f->ngrams, &j->ngram_texts, j->texts.items, j->texts.n_train,
+                             j->n_outputs, &how, err);
+    for (size_t k = 0; k < n_scored(j) && !r; k++) {
+        double logits[LABELLED_MAX_LABELS];
+        ngram_model_logits(logits, &f->ngrams, &j->ngram_texts, j->texts.n_train + k);
+        for (size_t out = 0; out < j->n_outputs; out++)
+            j->ngram_logits[k * j->n_outputs + out] = (real)logits[out];
+    }
+    return r;
+}
 
 static int fit_frozen(struct job *j, struct fitted *f, struct elmo_error *err)
 {
@@ -281,12 +256,12 @@ static int fit_frozen(struct job *j, struct fitted *f, struct elmo_error *err)
         .dropout = best ? 0.5 : 0,
         .seed = f->seed,
     };
-    const struct head_fit_texts texts = {j->features.rows, j->features.dim, j->items, j->n_train,
-                                         j->n_dev};
+    const struct head_fit_texts texts = {j->features.rows, j->features.dim, j->texts.items,
+                                         j->texts.n_train, j->texts.n_dev};
     int r = head_fit(f->values, &j->net, &texts, &how, j->out, err);
     return r ? r
-             : head_logits(j->deep_logits, &j->net, f->values, &texts, j->n_train,
-                           j->n_dev + j->n_test, err);
+             : head_logits(j->deep_logits, &j->net, f->values, &texts, j->texts.n_train,
+                           n_scored(j), err);
 }
 
 /* A model file of the tuned biLM alone: what is measured next is what will be served. The file has
@@ -319,8 +294,8 @@ static int score_tuned(struct job *j, const struct head_net *net, real *values,
 {
     struct elmo_model *tuned = NULL;
     struct text_features features = {0};
-    const struct labelled_text *items = j->items + j->n_train;
-    size_t n = j->n_dev + j->n_test;
+    const struct labelled_text *items = j->texts.items + j->texts.n_train;
+    size_t n = n_scored(j);
     int r = open_tuned(&tuned, j, err);
     if (!r)
         r = text_features_init(&features, tuned, items, n, j->team, &j->progress, err);
@@ -333,18 +308,66 @@ static int score_tuned(struct job *j, const struct head_net *net, real *values,
     return r;
 }
 
+/* Labels the unlabelled texts that the n-grams are sure of, which come first then: *ret_n. */
+static int label_unlabelled(struct job *j, size_t *ret_n, const struct fitted *f,
+                            struct elmo_error *err)
+{
+    struct labelled_set *set = &j->texts.unlabelled_set;
+    const struct labelled_text *dev = j->texts.items + j->texts.n_train;
+    const struct ngram_settings ngrams = ngram_settings_of(j);
+    struct calibration calibration = {0};
+    const struct pseudo_labeller labeller = {j->model, &f->ngrams, &ngrams, &calibration,
+                                             PSEUDO_CONFIDENCE};
+    int r = calibration_init(&calibration, j->ngram_logits, NULL, dev, j->texts.n_dev, j->n_outputs,
+                             err);
+    if (!r)
+        r = pseudo_label(set->items, set->n_items, ret_n, &labeller, err);
+    calibration_done(&calibration);
+    if (!r && j->out)
+        fprintf(j->out, "%zu of %zu texts without labels labelled by the n-grams\n", *ret_n,
+                set->n_items);
+    return r;
+}
+
+/* What fine-tuning learns, *ret_n_train, and the texts for development behind it. */
+static int texts_to_tune(struct job *j, struct labelled_text **ret_items, size_t *ret_n_train,
+                         const struct fitted *f, struct elmo_error *err)
+{
+    const struct sentiment_texts *t = &j->texts;
+    size_t n_more = 0;
+    int r = j->settings->unlabelled ? label_unlabelled(j, &n_more, f, err) : 0;
+    struct labelled_text *items = calloc(t->n_train + n_more + t->n_dev + 1, sizeof *items);
+    if (!r && !items)
+        r = elmo_fail_nomem(err);
+    if (r) {
+        free(items);
+        return r;
+    }
+    memcpy(items, t->items, t->n_train * sizeof *items);
+    if (n_more)
+        memcpy(items + t->n_train, t->unlabelled_set.items, n_more * sizeof *items);
+    memcpy(items + t->n_train + n_more, t->items + t->n_train, t->n_dev * sizeof *items);
+    *ret_items = items;
+    *ret_n_train = t->n_train + n_more;
+    return 0;
+}
+
 static int tune(struct job *j, struct fitted *f, struct elmo_error *err)
 {
+    size_t n_train;
+    AUTO(mem_free) struct labelled_text *items = NULL;
     struct finetune_settings how = finetune_defaults();
     struct head_net net = j->net;
-    net.centre = j->whitening.centre;
-    net.whitener = j->whitening.matrix;
+    int r = texts_to_tune(j, &items, &n_train, f, err);
+    if (r)
+        return r;
+    use_whitening(&net, &j->whitening);
     const struct finetune job = {
         .model = j->model,
         .path = j->settings->model,
-        .items = j->items,
-        .n_train = j->n_train,
-        .n_dev = j->n_dev,
+        .items = items,
+        .n_train = n_train,
+        .n_dev = j->texts.n_dev,
         .team = j->team,
         .head = &net,
         .progress = &j->progress,
@@ -353,55 +376,41 @@ static int tune(struct job *j, struct fitted *f, struct elmo_error *err)
     how.seed = f->seed;
     how.n_epochs = j->settings->epochs;
     how.learning_rate = how.word_learning_rate = j->settings->learning_rate;
+    how.adversary = j->settings->adversary;
     how.precision = j->settings->precision;
-    int r = finetune_run(&j->tuned, f->values, &job, &how, err);
-    return r || !(j->n_dev + j->n_test) ? r : score_tuned(j, &net, f->values, err);
-}
-
-static int fit_ngrams(struct job *j, struct fitted *f, struct elmo_error *err)
-{
-    struct ngram_settings how = ngram_settings_of(j);
-    how.seed = f->seed;
-    int r = ngram_model_init(&f->ngrams, &j->ngram_texts, j->items, j->n_train, j->n_outputs, &how,
-                             err);
-    for (size_t k = 0; k < j->n_dev + j->n_test && !r; k++) {
-        double logits[LABELLED_MAX_LABELS];
-        ngram_model_logits(logits, &f->ngrams, &j->ngram_texts, j->n_train + k);
-        for (size_t out = 0; out < j->n_outputs; out++)
-            j->ngram_logits[k * j->n_outputs + out] = (real)logits[out];
-    }
-    return r;
+    r = finetune_run(&j->tuned, f->values, &job, &how, err);
+    return r || !n_scored(j) ? r : score_tuned(j, &net, f->values, err);
 }
 
 /* Development texts and test texts of the logits. */
 static void score(const struct job *j, const real *logits, struct head_fit_score *ret_dev,
                   struct head_fit_score *ret_test)
 {
-    const struct labelled_text *dev = j->items + j->n_train;
-    *ret_dev = head_score(logits, j->n_outputs, dev, j->n_dev);
-    *ret_test =
-        head_score(logits + j->n_dev * j->n_outputs, j->n_outputs, dev + j->n_dev, j->n_test);
+    const struct labelled_text *dev = j->texts.items + j->texts.n_train;
+    *ret_dev = head_score(logits, j->n_outputs, dev, j->texts.n_dev);
+    *ret_test = head_score(logits + j->texts.n_dev * j->n_outputs, j->n_outputs,
+                           dev + j->texts.n_dev, j->texts.n_test);
 }
 
 static void print_score(const struct job *j, const char *what, const real *logits)
 {
     struct head_fit_score dev, test;
     score(j, logits, &dev, &test);
-    if (j->out && j->n_dev)
-        sentiment_print_score(j->out, what, &dev, j->n_test ? &test : NULL);
+    if (j->out && j->texts.n_dev)
+        sentiment_print_score(j->out, what, &dev, j->texts.n_test ? &test : NULL);
 }
 
 static int calibrate(struct job *j, struct fitted *f, struct elmo_error *err)
 {
     const real *second = j->settings->ngram_order ? j->ngram_logits : NULL;
-    int r = calibration_init(&f->calibration, j->deep_logits, second, j->items + j->n_train,
-                             j->n_dev, j->n_outputs, err);
+    int r = calibration_init(&f->calibration, j->deep_logits, second,
+                             j->texts.items + j->texts.n_train, j->texts.n_dev, j->n_outputs, err);
     if (r)
         return r;
     print_score(j, "biLM alone", j->deep_logits);
     if (second)
         print_score(j, "n-grams alone", j->ngram_logits);
-    calibration_apply(&f->calibration, j->deep_logits, second, j->n_dev + j->n_test, j->n_outputs);
+    calibration_apply(&f->calibration, j->deep_logits, second, n_scored(j), j->n_outputs);
     print_score(j, second ? "both, calibrated" : "calibrated", j->deep_logits);
     score(j, j->deep_logits, &f->dev, &f->test);
     return 0;
@@ -415,9 +424,9 @@ static int fit(struct job *j, struct fitted *f, struct elmo_error *err)
     if (!f->values)
         return elmo_fail_nomem(err);
     head_net_randomize(&j->net, f->values, f->seed);
-    int r = j->settings->finetune ? tune(j, f, err) : fit_frozen(j, f, err);
-    if (!r && j->settings->ngram_order)
-        r = fit_ngrams(j, f, err);
+    int r = j->settings->ngram_order ? fit_ngrams(j, f, err) : 0;
+    if (!r)
+        r = j->settings->finetune ? tune(j, f, err) : fit_frozen(j, f, err);
     return r ? r : calibrate(j, f, err);
 }
 
@@ -443,7 +452,7 @@ static int fit_seeds(struct job *j, struct elmo_error *err)
             return r;
     }
     if (j->out && n_seeds > 1)
-        sentiment_print_seeds(j->out, table, n_seeds, j->n_test);
+        sentiment_print_seeds(j->out, table, n_seeds, j->texts.n_test);
     return 0;
 }
 
@@ -474,10 +483,11 @@ static json_t *finetune_json(const struct sentiment_settings *s)
 {
     const struct finetune_settings how = finetune_defaults();
     return s->finetune
-               ? json_pack("{s:s, s:f, s:f, s:f, s:I, s:I}", "precision",
+               ? json_pack("{s:s, s:f, s:f, s:f, s:f, s:I, s:I}", "precision",
                            precision_name(s->precision), "dropout", how.dropout, "word_dropout",
-                           how.word_dropout, "head_dropout", how.head_dropout, "batch_tokens",
-                           (json_int_t)how.batch_tokens, "min_count", (json_int_t)how.min_count)
+                           how.word_dropout, "head_dropout", how.head_dropout, "adversary",
+                           s->adversary, "batch_tokens", (json_int_t)how.batch_tokens, "min_count",
+                           (json_int_t)how.min_count)
                : NULL;
 }
 
@@ -495,19 +505,20 @@ static json_t *settings_json(const struct job *j)
 /* How this head came about; NULL: out of memory. */
 static json_t *head_json(const struct job *j)
 {
-    json_t *head = json_pack(
-        "{s:s, s:s, s:s, s:b, s:I, s:I, s:s, s:o}", "trained_with", "elmo-train sentiment",
-        "commit", train_commit, "head", j->settings->head == SENTIMENT_BEST ? "best" : "notebook",
-        "fine_tuned", j->tuned.values != NULL, "texts_train", (json_int_t)j->n_train, "texts_dev",
-        (json_int_t)j->n_dev, "texts_sha256", j->set.sha256, "settings", settings_json(j));
+    json_t *head = json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:s, s:o}", "trained_with",
+                             "elmo-train sentiment", "commit", train_commit, "head",
+                             j->settings->head == SENTIMENT_BEST ? "best" : "notebook",
+                             "fine_tuned", j->tuned.values != NULL, "texts_train",
+                             (json_int_t)j->texts.n_train, "texts_dev", (json_int_t)j->texts.n_dev,
+                             "texts_sha256", j->texts.set.sha256, "settings", settings_json(j));
     bool ok = head;
-    if (ok && j->n_dev)
+    if (ok && j->texts.n_dev)
         ok = !json_object_set_new(head, "accuracy_dev", json_real(j->kept.dev.accuracy)) &&
              !json_object_set_new(head, "log_loss_dev", json_real(j->kept.dev.loss));
-    if (ok && j->n_test)
+    if (ok && j->texts.n_test)
         ok = !json_object_set_new(head, "accuracy_test", json_real(j->kept.test.accuracy)) &&
-             !json_object_set_new(head, "texts_test", json_integer((json_int_t)j->n_test)) &&
-             !json_object_set_new(head, "test_sha256", json_string(j->test_set.sha256));
+             !json_object_set_new(head, "texts_test", json_integer((json_int_t)j->texts.n_test)) &&
+             !json_object_set_new(head, "test_sha256", json_string(j->texts.test_set.sha256));
     if (ok)
         return head;
     json_decref(head);
@@ -530,8 +541,8 @@ static int write_file(struct job *j, struct elmo_error *err)
         .b2 = p.b2,
         .ngrams = j->kept.ngrams.weights,
         .ngram_order = s->ngram_order,
-        .labels = j->set.labels,
-        .n_labels = j->set.n_labels,
+        .labels = j->texts.set.labels,
+        .n_labels = j->texts.set.n_labels,
     };
     head.shape.n_ngram_rows = j->kept.ngrams.n_rows;
     const struct head_file file = {

@@ -20,8 +20,10 @@ enum sentiment_head { SENTIMENT_NOTEBOOK, SENTIMENT_BEST };
 
 struct sentiment_settings { /* borrowed strings */
     const char *model, *data, *out;
-    const char *test; /* texts that are looked at once, at the end; NULL: none */
-    const char *name; /* of the new model; NULL: as the old one's */
+    const char *test;       /* texts that are looked at once, at the end; NULL: none */
+    const char *unlabelled; /* with finetune and n-grams: texts that the n-grams label for it, a
+                             * line each (pseudo_labels.h); NULL: none */
+    const char *name;       /* of the new model; NULL: as the old one's */
     enum sentiment_head head;
     bool finetune;            /* the biLM is trained too (finetune.h) */
     size_t words;             /* cut each text behind so many; 0: whole */
@@ -30,6 +32,7 @@ struct sentiment_settings { /* borrowed strings */
     size_t ngram_order;       /* of "best"; 0: no n-grams */
     double dev_share;         /* 0: none, then nothing is chosen by it */
     double learning_rate;     /* of the head; with finetune, of the biLSTMs and the words */
+    double adversary;         /* of fine-tuning (tune_loss.h) */
     enum precision precision; /* of the products of fine-tuning */
     size_t threads;
     uint64_t seed;
