@@ -146,6 +146,8 @@ static void values_out_of_range_are_refused(void **state)
         {RUN "--head bestest", "--head is notebook or best"},
         {RUN "--head ''", "--head is notebook or best"},
         {RUN "--dev-share 0.95", "--dev-share is at most 0.9"},
+        {RUN "--resume", "--resume goes with --finetune"},
+        {RUN "--resume --finetune", "cannot resume: there is no 'out.safetensors.tuning'"},
         {RUN "--adversary -1", "--adversary has no value, or a wrong one"},
         {RUN "--unlabelled more.txt", "--unlabelled goes with --finetune and n-grams"},
         {RUN "--unlabelled more.txt --finetune --no-ngrams", "--unlabelled goes with --finetune"},
@@ -335,6 +337,8 @@ static void stopped_anywhere_it_leaves_a_whole_file(void **state)
             copy_file("model.safetensors", "own.safetensors");
             remove_file("own.safetensors.new.tmp"); /* of a run that was stopped as it wrote */
             remove_file("own.safetensors.new");
+            remove_file("own.safetensors.tuning");
+            remove_file("own.safetensors.tuning.tmp");
             pid_t pid = start(how[h]);
             if (!ended(pid, moments_ms[k], &status)) {
                 kill(pid, SIGTERM);
@@ -351,6 +355,65 @@ static void stopped_anywhere_it_leaves_a_whole_file(void **state)
                 assert_true(WIFSIGNALED(status));
         }
     assert_true(n_stopped > 0);
+}
+
+#define LONG                                                                                    \
+    "sentiment --model model.safetensors --data texts.tsv --no-ngrams --finetune --epochs 300 " \
+    "--checkpoint-minutes 0 "
+#define CHECKPOINT "out.safetensors.tuning"
+
+static bool exists(const char *name)
+{
+    AUTO(mem_free) char *path = temp_path(&dir, name);
+    return !access(path, F_OK);
+}
+
+/* Starts it, and sends the signal when there has been a checkpoint for `ms`. */
+static void stop_it(const char *arguments, int signal, int ms)
+{
+    const struct timespec moment = {.tv_nsec = 1000000};
+    int status;
+    pid_t pid = start(arguments);
+    while (!exists(CHECKPOINT) && !waitpid(pid, &status, WNOHANG))
+        nanosleep(&moment, NULL);
+    for (int k = 0; k < ms; k++)
+        nanosleep(&moment, NULL);
+    kill(pid, signal);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == signal);
+    assert_true(exists(CHECKPOINT) && !exists("out.safetensors"));
+}
+
+/* However often it is stopped, and if by kill -9. */
+static void fine_tuning_goes_on_bit_for_bit(void **state)
+{
+    (void)state;
+    must_train(LONG "--out whole.safetensors");
+    stop_it(LONG "--out out.safetensors", SIGTERM, 20);
+    assert_int_equal(train(LONG "--out out.safetensors"), 2);
+    assert_non_null(strstr(printed, "'" CHECKPOINT "' holds a run: --resume goes on with it"));
+    assert_int_equal(train(LONG "--out out.safetensors --resume --seed 2"), 2);
+    assert_non_null(strstr(printed, "cannot resume: the model, the texts or the settings"));
+    stop_it(LONG "--out out.safetensors --resume", SIGKILL, 30);
+    stop_it(LONG "--out out.safetensors --resume", SIGINT, 40);
+    must_train(LONG "--out out.safetensors --resume");
+    assert_true(same_file("out.safetensors", "whole.safetensors"));
+    assert_false(exists(CHECKPOINT));
+    remove_file("out.safetensors.tuning.tmp"); /* of the killed one */
+    remove_file("out.safetensors");
+    remove_file("whole.safetensors");
+}
+
+static void a_checkpoint_that_is_none_is_an_error(void **state)
+{
+    (void)state;
+    AUTO(mem_free) char *path = temp_path(&dir, CHECKPOINT);
+    assert_true(write_whole_file(path, "nothing", 7));
+    assert_int_equal(train(LONG "--out out.safetensors --resume"), 1);
+    copy_file("model.safetensors", CHECKPOINT);
+    assert_int_equal(train(LONG "--out out.safetensors --resume"), 1);
+    assert_non_null(strstr(printed, "not a checkpoint of fine-tuning"));
+    remove_file(CHECKPOINT);
 }
 
 /* A file that lies at --out while it runs has its head: nothing unfinished is put there. */
@@ -385,6 +448,8 @@ int main(void)
         cmocka_unit_test(texts_without_labels_are_learnt_too),
         cmocka_unit_test(a_tuned_model_is_no_language_model),
         cmocka_unit_test(stopped_anywhere_it_leaves_a_whole_file),
+        cmocka_unit_test(fine_tuning_goes_on_bit_for_bit),
+        cmocka_unit_test(a_checkpoint_that_is_none_is_an_error),
         cmocka_unit_test(what_appears_is_finished),
     };
     return cmocka_run_group_tests_name("train_sentiment_program", tests, set_up, tear_down);

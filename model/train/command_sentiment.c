@@ -43,6 +43,10 @@ int command_sentiment(const struct arguments *a, struct elmo_error *err)
         s.dev_share = given->dev_share;
     if (!isnan(given->adversary))
         s.adversary = given->adversary;
+    s.resume = a->pretrain.resume;
+    s.checkpoint_minutes = a->pretrain.checkpoint_minutes;
+    if (s.resume && !s.finetune)
+        return elmo_fail(err, ELMO_E_INVALID, "--resume goes with --finetune");
     if (s.unlabelled && !(s.finetune && s.ngram_order))
         return elmo_fail(err, ELMO_E_INVALID, "--unlabelled goes with --finetune and n-grams");
     if (s.dev_share > 0.9 || s.ngram_order > NGRAMS_MAX_ORDER)

@@ -1,6 +1,8 @@
 #include "finetune.h"
 
 #include <math.h>
+#include <nettle/sha2.h>
+#include <signal.h>
 #include <string.h>
 
 #include "adam.h"
@@ -10,7 +12,9 @@
 #include "model.h"
 #include "optimizer.h"
 #include "rng.h"
+#include "stop_signal.h"
 #include "tune_batches.h"
+#include "tune_checkpoint.h"
 #include "warm_start.h"
 
 #define MAX_NORM 1.0
@@ -53,8 +57,9 @@ struct tuning {
     struct adam adam;
     struct tune_batches train, dev;
     struct arena arena; /* of the batch at hand */
-    size_t n_steps, n_total;
-    uint64_t n_tokens;
+    struct tune_state at;
+    size_t n_total;      /* steps */
+    double checkpoint_s; /* progress_now() of the last one */
 };
 
 static int load_texts(struct tuning *t, struct elmo_error *err)
@@ -132,7 +137,7 @@ void finetuned_done(struct finetuned *tuned)
 /* A slanted triangle: up, then down to nothing. */
 static double rate_share(const struct tuning *t)
 {
-    double share = (double)t->n_steps / (double)t->n_total;
+    double share = (double)t->at.n_steps / (double)t->n_total;
     return share < RISE ? (share + 1e-3) / RISE : (1 - share) / (1 - RISE);
 }
 
@@ -158,11 +163,11 @@ static int learn(struct tuning *t, const uint32_t *rows, size_t n_words, struct 
     if (!isfinite(norm) || !clip(t->gradients.vectors, n_words * P) ||
         !clip(t->gradients.head, head_net_size(t->job->head)))
         return elmo_fail(err, ELMO_E_NUMERIC, "fine-tuning: the gradient is not finite at step %zu",
-                         t->n_steps);
+                         (size_t)t->at.n_steps);
     tuned_words_step(&t->tuned.words, rows, t->gradients.vectors, n_words,
                      s->word_learning_rate * share);
     adam_step(&t->adam, t->head_values, t->gradients.head, s->head_learning_rate * share, 0, 0);
-    t->n_steps++;
+    t->at.n_steps++;
     return 0;
 }
 
@@ -171,7 +176,7 @@ static int run_batch(struct tuning *t, struct tune_batches *batches, size_t inde
                      struct head_fit_score *sum, struct elmo_error *err)
 {
     struct tune_filled filled;
-    struct rng seeds = {t->settings->seed ^ (uint64_t)t->n_steps << 20};
+    struct rng seeds = {t->settings->seed ^ t->at.n_steps << 20};
     const struct tune_settings how = {learns ? t->settings->dropout : 0, t->settings->head_dropout,
                                       t->settings->adversary, rng_next(&seeds)};
     const struct head_net *head = t->job->head;
@@ -205,41 +210,126 @@ static int run_batch(struct tuning *t, struct tune_batches *batches, size_t inde
         sum->accuracy += head_score(t->logits + k * K, K, &item, 1).accuracy;
     }
     sum->loss += loss * (double)filled.texts.n_sentences;
-    t->n_tokens += filled.texts.n_sentences * (filled.texts.n_steps - 1);
+    t->at.n_tokens += filled.texts.n_sentences * (filled.texts.n_steps - 1);
     return 0;
 }
 
-static void show(struct tuning *t, size_t epoch, const struct head_fit_score *sum, size_t n_texts)
+static void show(const struct tuning *t)
 {
+    const struct tune_state *at = &t->at;
     const struct progress_state state = {
         .phase = "fine-tuning",
-        .step = t->n_steps,
-        .epoch = epoch,
-        .epoch_share = (double)n_texts / (double)t->train.n_texts,
-        .loss = sum->loss / (double)n_texts,
-        .n_tokens = t->n_tokens,
-        .done_share = (double)t->n_steps / (double)t->n_total,
+        .step = at->n_steps,
+        .epoch = at->epoch,
+        .epoch_share = (double)at->n_texts / (double)t->train.n_texts,
+        .loss = at->sum.loss / (double)at->n_texts,
+        .n_tokens = at->n_tokens,
+        .done_share = (double)at->n_steps / (double)t->n_total,
     };
     progress_update(t->job->progress, progress_now(), &state);
 }
 
-static int run_epoch(struct tuning *t, size_t epoch, struct head_fit_score *ret_train,
-                     struct elmo_error *err)
+/* ---- Checkpoints ---- */
+
+#define MAX_ARRAYS 12
+
+static size_t arrays_of(const struct tuning *t, struct tune_array arrays[static MAX_ARRAYS])
 {
-    size_t n_texts = 0;
-    int r = 0;
-    *ret_train = (struct head_fit_score){0};
-    tune_batches_epoch(&t->train, t->settings->seed, epoch);
-    if (!epoch)
-        t->n_total = t->train.n_batches * t->settings->n_epochs;
-    for (size_t k = 0; k < t->train.n_batches && !r; k++) {
-        r = run_batch(t, &t->train, k, true, ret_train, err);
-        n_texts += t->train.ranges[k].end - t->train.ranges[k].begin;
-        if (!r)
-            show(t, epoch, ret_train, n_texts);
+    const struct tuned_words *w = &t->tuned.words;
+    size_t n = net_size(&t->tuned.net), n_head = head_net_size(t->job->head);
+    size_t n_vectors = w->words.n_items * t->tuned.net.options.proj_dim;
+    const struct tune_array all[MAX_ARRAYS] = {
+        {"bilm", t->tuned.values, n},
+        {"bilm/first", t->optimizer.first, n},
+        {"bilm/second", t->optimizer.second, n},
+        {"bilm/best", t->best.bilm, n},
+        {"head", t->head_values, n_head},
+        {"head/first", t->adam.first, n_head},
+        {"head/second", t->adam.second, n_head},
+        {"head/best", t->best.head, n_head},
+        {"words", w->vectors, n_vectors},
+        {"words/first", w->first, n_vectors},
+        {"words/second", w->second, n_vectors},
+        {"words/best", t->best.vectors, n_vectors},
+    };
+    memcpy(arrays, all, sizeof all);
+    return MAX_ARRAYS;
+}
+
+static int write_checkpoint(struct tuning *t, struct elmo_error *err)
+{
+    struct tune_array arrays[MAX_ARRAYS];
+    size_t n = arrays_of(t, arrays);
+    t->checkpoint_s = progress_now();
+    t->at.bilm_steps = t->optimizer.n_steps;
+    t->at.head_steps = t->adam.n_steps;
+    t->at.word_steps = t->tuned.words.n_steps;
+    return tune_checkpoint_write(t->job->checkpoint, arrays, n, &t->at, err);
+}
+
+static int read_checkpoint(struct tuning *t, struct elmo_error *err)
+{
+    struct tune_array arrays[MAX_ARRAYS];
+    size_t n = arrays_of(t, arrays);
+    int r = tune_checkpoint_read(t->job->checkpoint, arrays, n, &t->at, err);
+    t->optimizer.n_steps = t->at.bilm_steps;
+    t->adam.n_steps = t->at.head_steps;
+    t->tuned.words.n_steps = t->at.word_steps;
+    return r;
+}
+
+static void hash(struct sha256_ctx *sha256, const void *bytes, size_t n_bytes)
+{
+    sha256_update(sha256, n_bytes, bytes);
+}
+
+/* All that decides what is learnt: where it starts, the texts, the settings. */
+static void identify(struct tuning *t)
+{
+    struct sha256_ctx sha256;
+    uint8_t digest[SHA256_DIGEST_SIZE];
+    struct tune_array arrays[MAX_ARRAYS];
+    const struct finetune *job = t->job;
+    const struct finetune_settings *s = t->settings;
+    const size_t sizes[] = {s->n_epochs,  s->batch_tokens, s->min_count, s->seed,
+                            s->precision, job->n_train,    job->n_dev,   team_size(job->team)};
+    const double rates[] = {s->learning_rate, s->word_learning_rate, s->head_learning_rate,
+                            s->dropout,       s->word_dropout,       s->head_dropout,
+                            s->adversary};
+    sha256_init(&sha256);
+    hash(&sha256, sizes, sizeof sizes);
+    hash(&sha256, rates, sizeof rates);
+    for (size_t k = 0, n = arrays_of(t, arrays); k < n; k++)
+        hash(&sha256, arrays[k].values, arrays[k].n * sizeof *arrays[k].values);
+    for (size_t k = 0; k < job->n_train + job->n_dev; k++) {
+        hash(&sha256, &job->items[k].label, sizeof job->items[k].label);
+        hash(&sha256, job->items[k].text, job->items[k].n_bytes + 1);
     }
-    ret_train->loss /= (double)n_texts;
-    ret_train->accuracy /= (double)n_texts;
+    sha256_digest(&sha256, sizeof digest, digest);
+    for (size_t k = 0; k < sizeof digest; k++)
+        snprintf(t->at.job_sha256 + 2 * k, 3, "%02x", digest[k]);
+}
+
+/* ---- Epochs ---- */
+
+/* From the batch to come on; stops behind one when it is told to. */
+static int run_epoch(struct tuning *t, struct elmo_error *err)
+{
+    const struct finetune *job = t->job;
+    int r = 0;
+    tune_batches_epoch(&t->train, t->settings->seed, t->at.epoch);
+    t->n_total = t->train.n_batches * t->settings->n_epochs;
+    while (t->at.next_batch < t->train.n_batches && !r && !stop_signal_came()) {
+        const struct tune_range *range = &t->train.ranges[t->at.next_batch];
+        r = run_batch(t, &t->train, t->at.next_batch, true, &t->at.sum, err);
+        if (r)
+            break;
+        t->at.n_texts += range->end - range->begin;
+        t->at.next_batch++;
+        show(t);
+        if (progress_now() - t->checkpoint_s > job->checkpoint_seconds)
+            r = write_checkpoint(t, err);
+    }
     return r;
 }
 
@@ -255,12 +345,12 @@ static int score_dev(struct tuning *t, struct head_fit_score *ret_dev, struct el
     return r;
 }
 
-static void print_epoch(const struct tuning *t, size_t epoch, const struct head_fit_score *train,
-                        const struct head_fit_score *dev)
+static void print_epoch(const struct tuning *t, const struct head_fit_score *dev)
 {
     FILE *out = t->job->out;
-    fprintf(out, "Fine-tuning %zu/%zu - loss: %.4f - accuracy: %.4f", epoch + 1,
-            t->settings->n_epochs, train->loss, train->accuracy);
+    double n = (double)t->at.n_texts;
+    fprintf(out, "Fine-tuning %zu/%zu - loss: %.4f - accuracy: %.4f", (size_t)t->at.epoch + 1,
+            t->settings->n_epochs, t->at.sum.loss / n, t->at.sum.accuracy / n);
     if (t->dev.n_texts)
         fprintf(out, " - val_loss: %.4f - val_accuracy: %.4f", dev->loss, dev->accuracy);
     fputc('\n', out);
@@ -283,38 +373,74 @@ static void copy_weights(struct tuning *t, bool back)
                parts[k].n_bytes);
 }
 
+/* Measures the epoch that is done, and keeps it if it is the best one. */
+static int end_epoch(struct tuning *t, struct elmo_error *err)
+{
+    struct head_fit_score dev = {INFINITY, 0};
+    int r = t->dev.n_texts ? score_dev(t, &dev, err) : 0;
+    if (!r && t->dev.n_texts && !isfinite(dev.loss))
+        r = elmo_fail(err, ELMO_E_NUMERIC,
+                      "fine-tuning: the development texts' loss is not finite");
+    if (r)
+        return r;
+    progress_clear(t->job->progress);
+    if (t->job->out)
+        print_epoch(t, &dev);
+    if (!t->dev.n_texts || dev.loss < t->at.best_loss) {
+        t->at.best_loss = dev.loss;
+        copy_weights(t, false);
+    }
+    t->at.epoch++;
+    t->at.next_batch = 0;
+    t->at.n_texts = 0;
+    t->at.sum = (struct head_fit_score){0};
+    return 0;
+}
+
 static int run(struct tuning *t, struct elmo_error *err)
 {
-    double best_loss = INFINITY;
-    for (size_t epoch = 0; epoch < t->settings->n_epochs; epoch++) {
-        struct head_fit_score train, dev = {INFINITY, 0};
-        int r = run_epoch(t, epoch, &train, err);
-        if (!r && t->dev.n_texts)
-            r = score_dev(t, &dev, err);
-        if (!r && t->dev.n_texts && !isfinite(dev.loss))
-            r = elmo_fail(err, ELMO_E_NUMERIC,
-                          "fine-tuning: the development texts' loss is not finite");
+    t->checkpoint_s = progress_now();
+    while (t->at.epoch < t->settings->n_epochs) {
+        int r = run_epoch(t, err);
+        if (!r && stop_signal_came())
+            return write_checkpoint(t, err);
+        if (!r)
+            r = end_epoch(t, err);
         if (r)
             return r;
-        progress_clear(t->job->progress);
-        if (t->job->out)
-            print_epoch(t, epoch, &train, &dev);
-        if (t->dev.n_texts && dev.loss >= best_loss)
-            continue;
-        best_loss = dev.loss;
-        copy_weights(t, false);
     }
     copy_weights(t, true);
     return 0;
 }
 
+/* Being told to stop ends the process as it would without a checkpoint, but behind one. */
+static int run_to_signal(struct tuning *t, struct elmo_error *err)
+{
+    stop_signal_catch();
+    int r = run(t, err);
+    int signal = stop_signal_release();
+    if (r || !signal || t->at.epoch == t->settings->n_epochs)
+        return r;
+    progress_clear(t->job->progress);
+    fprintf(stderr, "stopped behind a checkpoint: --resume goes on\n");
+    raise(signal);
+    return elmo_fail(err, ELMO_E_IO, "stopped by signal %d", signal);
+}
+
 int finetune_run(struct finetuned *ret_tuned, real *head_values, const struct finetune *job,
                  const struct finetune_settings *settings, struct elmo_error *err)
 {
-    struct tuning t = {.job = job, .settings = settings, .head_values = head_values};
+    struct tuning t = {.job = job,
+                       .settings = settings,
+                       .head_values = head_values,
+                       .at = {.best_loss = INFINITY}};
     int r = tuning_init(&t, err);
+    if (!r) {
+        identify(&t);
+        r = job->resume ? read_checkpoint(&t, err) : 0;
+    }
     if (!r)
-        r = run(&t, err);
+        r = run_to_signal(&t, err);
     if (!r) {
         tuned_words_finish(&t.tuned.words);
         *ret_tuned = t.tuned;

@@ -38,7 +38,11 @@ struct finetune {                   /* borrowed */
     struct team *team;
     const struct head_net *head;
     struct progress *progress;
-    FILE *out; /* a line per epoch; NULL: quiet */
+    FILE *out;              /* a line per epoch; NULL: quiet */
+    const char *checkpoint; /* path: written every so many seconds, and when SIGTERM or SIGINT come,
+                             * which then take their course; removed by the caller */
+    double checkpoint_seconds;
+    bool resume; /* goes on from it */
 };
 
 struct finetuned { /* owned: finetuned_done; {0} is none */
@@ -47,8 +51,9 @@ struct finetuned { /* owned: finetuned_done; {0} is none */
     struct tuned_words words; /* its lexicon */
 };
 
-/* ELMO_E_INVALID: no text to learn has a token; ELMO_E_NUMERIC: a gradient or the development loss
- * is not finite. head_values [head_net_size()]: start and result. */
+/* ELMO_E_INVALID: no text to learn has a token, or the checkpoint is of another job;
+ * ELMO_E_NUMERIC: a gradient or the development loss is not finite. head_values [head_net_size()]:
+ * start and result. */
 ELMO_MUST_USE int finetune_run(struct finetuned *ret_tuned, real *head_values,
                                const struct finetune *job, const struct finetune_settings *settings,
                                struct elmo_error *err);

@@ -29,6 +29,7 @@ static const char usage[] =
     "                     [--epochs N] [--learning-rate X] [--dev-share X] [--seed N] [--seeds N]\n"
     "                     [--ngram-order N | --no-ngrams] [--threads N] [--name NAME]\n"
     "                     [--precision bf16|f32] [--adversary X]\n"
+    "                     [--resume] [--checkpoint-minutes X]\n"
     "    A classifier on the model's biLM. notebook: the first 150 words, scalar mix, mean, dense 256,\n"
     "    one epoch. best (default): whole texts, means and maxima of all layers, dense 256, n-grams\n"
     "    beside it. --dev-share of the texts (default 0.1) choose; --test is looked at once, at the\n"
@@ -36,7 +37,7 @@ static const char usage[] =
     "    vectors of frequent words too: --epochs and --learning-rate are then theirs. It learns each\n"
     "    text also with its words' vectors shifted by --adversary X of a vector's length to where it is\n"
     "    hardest (0: not, in half the time), and of the texts of --unlabelled, a line each, those that\n"
-    "    the n-grams are sure of.\n"
+    "    the n-grams are sure of. Its checkpoints are at MODEL2.tuning, --resume goes on from there.\n"
     "\n"
     "elmo-train eval (--checkpoint FILE | --model MODEL --softmax SOFTMAX) --corpus FILE...\n"
     "                [--threads N]\n"
@@ -126,7 +127,7 @@ static const struct option_spec specs[] = {
     {"options", "pi", TEXT, AT(pretrain.options)},
     {"init", "p", TEXT, AT(pretrain.init)},
     {"init-softmax", "p", TEXT, AT(pretrain.init_softmax)},
-    {"resume", "p", FLAG, AT(pretrain.resume)},
+    {"resume", "ps", FLAG, AT(pretrain.resume)},
     {"hours", "p", DOUBLE, AT(pretrain.hours)},
     {"tokens", "p", U64, AT(pretrain.tokens)},
     {"threads", "pes", SIZE, AT(pretrain.threads)},
@@ -137,7 +138,7 @@ static const struct option_spec specs[] = {
     {"learning-rate", "p", DOUBLE, AT(pretrain.learning_rate)},
     {"max-norm", "p", DOUBLE, AT(pretrain.max_norm)},
     {"seed", "pes", U64, AT(pretrain.seed)},
-    {"checkpoint-minutes", "p", DOUBLE, AT(pretrain.checkpoint_minutes)},
+    {"checkpoint-minutes", "ps", DOUBLE, AT(pretrain.checkpoint_minutes)},
     {"eval-tokens", "p", U64, AT(pretrain.eval_tokens)},
     {"checkpoint", "ex", TEXT, AT(checkpoint)},
     {"model", "es", TEXT, AT(model)},

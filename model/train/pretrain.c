@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,6 +18,7 @@
 #include "optimizer.h"
 #include "progress.h"
 #include "rng.h"
+#include "stop_signal.h"
 #include "text_file.h"
 #include "warm_start.h"
 
@@ -51,13 +51,6 @@ struct run {
     uint64_t n_loss;
     uint64_t next_eval; /* n_tokens */
 };
-
-static volatile sig_atomic_t stop_signal;
-
-static void on_signal(int signal)
-{
-    stop_signal = signal;
-}
 
 /* ---- Setting up ---- */
 
@@ -440,7 +433,7 @@ static int evaluate(struct run *r, struct elmo_error *err)
     struct bilm_score score = {0};
     for (size_t k = 0; k < r->heldout_batches.n_batches; k++) {
         struct bilm_batch batch;
-        if (stop_signal)
+        if (stop_signal_came())
             return write_checkpoint(r, err);
         batches_fill(&r->heldout_batches, k, &batch);
         show(r, "held-out");
@@ -480,7 +473,7 @@ static int evaluate(struct run *r, struct elmo_error *err)
 static bool at_end(const struct run *r)
 {
     const struct pretrain_settings *s = r->settings;
-    return stop_signal || (s->tokens && r->state.n_tokens >= s->tokens) ||
+    return stop_signal_came() || (s->tokens && r->state.n_tokens >= s->tokens) ||
            (s->hours > 0 && progress_now() - r->begin_s >= s->hours * 3600);
 }
 
@@ -501,7 +494,7 @@ static int run_loop(struct run *r, struct elmo_error *err)
             e = write_checkpoint(r, err);
     }
     progress_clear(&r->progress);
-    if (!e && !stop_signal && r->n_loss)
+    if (!e && !stop_signal_came() && r->n_loss)
         return evaluate(r, err);
     return e ? e : write_checkpoint(r, err);
 }
@@ -509,15 +502,11 @@ static int run_loop(struct run *r, struct elmo_error *err)
 int pretrain_run(const struct pretrain_settings *settings, struct elmo_error *err)
 {
     struct run r;
-    struct sigaction action = {.sa_handler = on_signal}, old_term, old_int;
     int e = run_init(&r, settings, err);
     if (!e) {
-        sigemptyset(&action.sa_mask);
-        sigaction(SIGTERM, &action, &old_term);
-        sigaction(SIGINT, &action, &old_int);
+        stop_signal_catch();
         e = run_loop(&r, err);
-        sigaction(SIGTERM, &old_term, NULL);
-        sigaction(SIGINT, &old_int, NULL);
+        stop_signal_release();
     }
     run_done(&r);
     return e;

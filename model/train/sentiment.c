@@ -30,7 +30,8 @@
 #define MAX_TABLE_WEIGHTS ((size_t)1 << 23) /* of n-grams: more labels have fewer rows each */
 #define FEW_TEXTS         10000             /* have few n-grams in common: rarer ones are kept */
 #define VERY_FEW_TEXTS    1000
-#define WHITENING_TEXTS   25000 /* enough to know the correlations */
+#define WHITENING_TEXTS   25000     /* enough to know the correlations */
+#define CHECKPOINT_SUFFIX ".tuning" /* behind the name of the new model */
 #define PSEUDO_CONFIDENCE 0.9
 #define TUNE_TEXTS        1000 /* whose features tell fine-tuning their scales */
 #define TUNE_DEVIATION                                                        \
@@ -63,6 +64,7 @@ struct job {
     real *deep_logits, *ngram_logits; /* [n_dev + n_test, n_outputs] of the seed at hand */
     struct fitted kept;
     struct finetuned tuned; /* {0}: the biLM stays as it is */
+    char *checkpoint;       /* path of fine-tuning's */
     char *provenance;
 };
 
@@ -84,6 +86,7 @@ static void job_done(struct job *j)
 {
     fitted_done(&j->kept);
     free(j->provenance);
+    free(j->checkpoint);
     finetuned_done(&j->tuned);
     ngram_texts_done(&j->ngram_texts);
     free(j->deep_logits);
@@ -109,6 +112,7 @@ struct sentiment_settings sentiment_defaults(enum sentiment_head head, bool fine
         .dev_share = 0.1,
         .learning_rate = finetune ? tuned.learning_rate : learning_rate,
         .adversary = tuned.adversary,
+        .checkpoint_minutes = 5,
         .threads = 2,
         .precision = products_best_precision(),
         .seed = 1,
@@ -118,12 +122,34 @@ struct sentiment_settings sentiment_defaults(enum sentiment_head head, bool fine
 
 /* ---- Loading ---- */
 
+/* That hours of work are not written over by mistake, nor missed after minutes. */
+static int name_checkpoint(struct job *j, struct elmo_error *err)
+{
+    const struct sentiment_settings *s = j->settings;
+    size_t n_bytes = strlen(s->out) + sizeof CHECKPOINT_SUFFIX;
+    j->checkpoint = malloc(n_bytes);
+    if (!j->checkpoint)
+        return elmo_fail_nomem(err);
+    snprintf(j->checkpoint, n_bytes, "%s" CHECKPOINT_SUFFIX, s->out);
+    bool exists = !access(j->checkpoint, F_OK);
+    if (exists && !s->resume)
+        return elmo_fail(err, ELMO_E_INVALID,
+                         "'%.200s' holds a run: --resume goes on with it, another --out begins "
+                         "anew",
+                         j->checkpoint);
+    if (!exists && s->resume)
+        return elmo_fail(err, ELMO_E_INVALID, "cannot resume: there is no '%.200s'", j->checkpoint);
+    return 0;
+}
+
 static int load(struct job *j, struct elmo_error *err)
 {
     const struct sentiment_settings *s = j->settings;
     kernels_init();
     progress_init(&j->progress, s->quiet ? NULL : stderr, 30);
     int r = atomic_file_check(s->out, err);
+    if (!r && s->finetune)
+        r = name_checkpoint(j, err);
     if (!r)
         r = elmo_model_open(&j->model, s->model, err);
     if (!r)
@@ -372,6 +398,9 @@ static int tune(struct job *j, struct fitted *f, struct elmo_error *err)
         .head = &net,
         .progress = &j->progress,
         .out = j->out,
+        .checkpoint = j->checkpoint,
+        .checkpoint_seconds = 60 * j->settings->checkpoint_minutes,
+        .resume = j->settings->resume,
     };
     how.seed = f->seed;
     how.n_epochs = j->settings->epochs;
@@ -574,6 +603,8 @@ int sentiment_run(const struct sentiment_settings *settings, struct elmo_error *
                            head_json(&j), err);
     if (!r)
         r = write_file(&j, err);
+    if (!r && j.checkpoint)
+        unlink(j.checkpoint);
     job_done(&j);
     return r;
 }

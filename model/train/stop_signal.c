@@ -1,0 +1,33 @@
+#include "stop_signal.h"
+
+#include <signal.h>
+#include <stddef.h>
+
+static volatile sig_atomic_t came;
+static struct sigaction old_term, old_int;
+
+static void on_signal(int signal)
+{
+    came = signal;
+}
+
+void stop_signal_catch(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    came = 0;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGTERM, &action, &old_term);
+    sigaction(SIGINT, &action, &old_int);
+}
+
+bool stop_signal_came(void)
+{
+    return came;
+}
+
+int stop_signal_release(void)
+{
+    sigaction(SIGTERM, &old_term, NULL);
+    sigaction(SIGINT, &old_int, NULL);
+    return came;
+}
