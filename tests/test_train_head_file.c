@@ -451,6 +451,8 @@ static void tuned_values_for_an_f16_source_are_refused(void **state)
     assert_non_null(strstr(err.message, "F16"));
     assert_non_null(strstr(err.message, "bf16"));
     check_older(&f);
+    assert_int_equal(head_file_check_tunable(file.model, &err), ELMO_E_INVALID);
+    assert_non_null(strstr(err.message, "F16"));
     fixture_done(&f);
 }
 

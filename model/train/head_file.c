@@ -95,22 +95,17 @@ static const unsigned char *tuned_data(struct parts *p, const struct st_tensor *
 }
 
 /* The biLM's tensors that are float32, or those that are not. */
-static int add_bilm(struct parts *p, bool f32, struct elmo_error *err)
+static void add_bilm(struct parts *p, bool f32)
 {
     for (size_t k = 0; k < safetensors_n_tensors(p->source); k++) {
         struct st_tensor t = *safetensors_tensor(p->source, k);
         bool replaced = is_of_head(&t) || (p->tuned && !strcmp(t.name, LEXICON_VECTORS));
         if (replaced || (t.dtype == ST_F32) != f32)
             continue;
-        if (p->tuned && t.dtype != ST_F32 && t.dtype != ST_BF16)
-            return elmo_fail(err, ELMO_E_INVALID,
-                             "tensor '%s' is %s: tuned models are written from f32 or bf16 ones",
-                             t.name, t.dtype_name);
         const unsigned char *tuned = tuned_data(p, &t);
         t.data = tuned ? tuned : t.data;
         p->tensors[p->n_tensors++] = t;
     }
-    return 0;
 }
 
 /* A projection that the source leaves out, being the identity, is none once it was tuned. */
@@ -237,6 +232,32 @@ static int write_parts(void *arg, const char *path, struct elmo_error *err)
     return safetensors_write(path, p->tensors, p->n_tensors, metadata, n, err);
 }
 
+static int check_tunable(const struct safetensors *source, struct elmo_error *err)
+{
+    for (size_t k = 0; k < safetensors_n_tensors(source); k++) {
+        const struct st_tensor *t = safetensors_tensor(source, k);
+        if (!is_of_head(t) && t->dtype != ST_F32 && t->dtype != ST_BF16)
+            return elmo_fail(err, ELMO_E_INVALID,
+                             "tensor '%s' is %s: tuned models are written from f32 or bf16 ones",
+                             t->name, t->dtype_name);
+    }
+    return 0;
+}
+
+int head_file_check_tunable(const char *model, struct elmo_error *err)
+{
+    struct mapped_file mapping = {0};
+    struct safetensors *source = NULL;
+    int r = mapped_file_open(&mapping, model, err);
+    if (!r)
+        r = safetensors_parse(&source, mapping.bytes, mapping.n_bytes, err);
+    if (!r)
+        r = check_tunable(source, err);
+    safetensors_free(source);
+    mapped_file_close(&mapping);
+    return r;
+}
+
 int head_file_write(const struct head_file *file, struct elmo_error *err)
 {
     struct parts p = {.job = file};
@@ -247,16 +268,15 @@ int head_file_write(const struct head_file *file, struct elmo_error *err)
     if (!r)
         r = labels_text(&p, err);
     if (!r)
-        r = add_bilm(&p, true, err);
+        r = file->tuned ? check_tunable(p.source, err) : 0;
     if (!r) { /* float32 first: it stays aligned */
+        add_bilm(&p, true);
         if (file->tuned)
             add_tuned_projections(&p);
         if (file->head)
             add_head(&p, options.n_layers);
         add_lexicon(&p, false);
-        r = add_bilm(&p, false, err);
-    }
-    if (!r) {
+        add_bilm(&p, false);
         add_lexicon(&p, true);
         add_ngrams(&p);
         r = model_replace(file->out, write_parts, &p, err);

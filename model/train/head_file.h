@@ -26,4 +26,8 @@ struct head_file {
     const struct trained_head *head;
 };
 
+/* Whether head_file_write can write what such a model becomes when it is tuned: to be told before
+ * the work. ELMO_E_INVALID: it has tensors of another type than f32 or bf16. */
+ELMO_MUST_USE int head_file_check_tunable(const char *model, struct elmo_error *err);
+
 ELMO_MUST_USE int head_file_write(const struct head_file *file, struct elmo_error *err);

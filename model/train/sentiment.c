@@ -152,6 +152,8 @@ static int load(struct job *j, struct elmo_error *err)
         r = name_checkpoint(j, err);
     if (!r)
         r = elmo_model_open(&j->model, s->model, err);
+    if (!r && s->finetune)
+        r = head_file_check_tunable(s->model, err);
     if (!r)
         r = sentiment_texts_load(&j->texts, s, j->out, err);
     if (!r)
