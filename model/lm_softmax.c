@@ -1,13 +1,13 @@
 #include "lm_softmax.h"
 
 #include <math.h>
-#include <nettle/sha2.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "error.h"
 #include "mapped_file.h"
 #include "model_file.h"
+#include "sha256.h"
 #include "vocabulary.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
@@ -173,26 +173,23 @@ int bilm_digest(char ret_hex[static 65], const struct safetensors *model, struct
 {
     size_t n = 0, n_tensors = safetensors_n_tensors(model);
     AUTO(mem_free) const struct st_tensor **tensors = calloc(n_tensors + 1, sizeof(void *));
-    struct sha256_ctx sha;
-    uint8_t digest[SHA256_DIGEST_SIZE];
+    struct sha256 sha;
     if (!tensors)
         return elmo_fail_nomem(err);
     for (size_t k = 0; k < n_tensors; k++)
         if (strncmp(safetensors_tensor(model, k)->name, HEAD_PREFIX, strlen(HEAD_PREFIX)))
             tensors[n++] = safetensors_tensor(model, k);
     qsort(tensors, n, sizeof *tensors, by_name);
-    sha256_init(&sha);
+    sha256_begin(&sha);
     for (size_t k = 0; k < n; k++) {
         const struct st_tensor *t = tensors[k];
         char shape[256];
         st_shape_text(t->dims, t->n_dims, shape, sizeof shape);
-        sha256_update(&sha, strlen(t->name) + 1, (const uint8_t *)t->name);
-        sha256_update(&sha, strlen(t->dtype_name) + 1, (const uint8_t *)t->dtype_name);
-        sha256_update(&sha, strlen(shape) + 1, (const uint8_t *)shape);
-        sha256_update(&sha, t->n_bytes, t->data);
+        sha256_add(&sha, t->name, strlen(t->name) + 1);
+        sha256_add(&sha, t->dtype_name, strlen(t->dtype_name) + 1);
+        sha256_add(&sha, shape, strlen(shape) + 1);
+        sha256_add(&sha, t->data, t->n_bytes);
     }
-    sha256_digest(&sha, sizeof digest, digest);
-    for (size_t k = 0; k < sizeof digest; k++)
-        snprintf(ret_hex + 2 * k, 3, "%02x", digest[k]);
+    sha256_end(&sha, ret_hex);
     return 0;
 }

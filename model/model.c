@@ -3,13 +3,13 @@
 #include "model.h"
 
 #include <jansson.h>
-#include <nettle/sha2.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "error.h"
 #include "kernels/kernels.h"
 #include "model_file.h"
+#include "sha256.h"
 #include "vocabulary.h"
 
 #define MAX_NAME_BYTES 128
@@ -19,13 +19,10 @@ DEFINE_AUTO(elmo_model_free, struct elmo_model *);
 
 static void hash_file(char ret_hex[65], const void *bytes, size_t n_bytes)
 {
-    struct sha256_ctx sha;
-    uint8_t digest[SHA256_DIGEST_SIZE];
-    sha256_init(&sha);
-    sha256_update(&sha, n_bytes, bytes);
-    sha256_digest(&sha, sizeof digest, digest);
-    for (size_t k = 0; k < sizeof digest; k++)
-        snprintf(ret_hex + 2 * k, 3, "%02x", digest[k]);
+    struct sha256 sha;
+    sha256_begin(&sha);
+    sha256_add(&sha, bytes, n_bytes);
+    sha256_end(&sha, ret_hex);
 }
 
 /* ---- Metadata ---- */

@@ -1,18 +1,18 @@
 #include "corpus.h"
 
-#include <nettle/sha2.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "breaks.h"
 #include "char_ids.h"
 #include "error.h"
+#include "sha256.h"
 
 struct loader {
     const struct corpus_settings *settings;
     struct corpus corpus;
     size_t tokens_capacity, lines_capacity, counts_capacity;
-    struct sha256_ctx sha256;
+    struct sha256 sha256;
 };
 
 void corpus_done(struct corpus *c)
@@ -106,8 +106,8 @@ static bool add_tokens(struct loader *l, const struct elmo_token *tokens, size_t
 
 static int add_line(struct loader *l, char *line, size_t n_bytes, struct elmo_error *err)
 {
-    sha256_update(&l->sha256, n_bytes, (const uint8_t *)line);
-    sha256_update(&l->sha256, 1, (const uint8_t *)"\n");
+    sha256_add(&l->sha256, line, n_bytes);
+    sha256_add(&l->sha256, "\n", 1);
     if (!l->settings->keep_breaks)
         breaks_blank(line, n_bytes);
     AUTO(mem_free) struct elmo_token *tokens = NULL;
@@ -144,10 +144,7 @@ static int load_file(struct loader *l, const char *path, struct elmo_error *err)
 
 static void write_sha256(struct loader *l)
 {
-    uint8_t digest[SHA256_DIGEST_SIZE];
-    sha256_digest(&l->sha256, sizeof digest, digest);
-    for (size_t k = 0; k < sizeof digest; k++)
-        snprintf(l->corpus.sha256 + 2 * k, 3, "%02x", digest[k]);
+    sha256_end(&l->sha256, l->corpus.sha256);
 }
 
 static void *shrink(void *array, size_t n_items, size_t item_bytes)
@@ -187,7 +184,7 @@ static int finish(struct loader *l, struct elmo_error *err)
 /* The marks take the first indices. */
 static int start(struct loader *l, struct elmo_error *err)
 {
-    sha256_init(&l->sha256);
+    sha256_begin(&l->sha256);
     if (count_word(l, &token_bos) != CORPUS_BOS || count_word(l, &token_eos) != CORPUS_EOS)
         return elmo_fail_nomem(err);
     l->corpus.counts[CORPUS_BOS] = l->corpus.counts[CORPUS_EOS] = 0;

@@ -1,7 +1,6 @@
 #include "finetune.h"
 
 #include <math.h>
-#include <nettle/sha2.h>
 #include <signal.h>
 #include <string.h>
 
@@ -12,6 +11,7 @@
 #include "model.h"
 #include "optimizer.h"
 #include "rng.h"
+#include "sha256.h"
 #include "stop_signal.h"
 #include "tune_batches.h"
 #include "tune_checkpoint.h"
@@ -278,16 +278,10 @@ static int read_checkpoint(struct tuning *t, struct elmo_error *err)
     return r;
 }
 
-static void hash(struct sha256_ctx *sha256, const void *bytes, size_t n_bytes)
-{
-    sha256_update(sha256, n_bytes, bytes);
-}
-
 /* All that decides what is learnt: where it starts, the texts, the settings. */
 static void identify(struct tuning *t)
 {
-    struct sha256_ctx sha256;
-    uint8_t digest[SHA256_DIGEST_SIZE];
+    struct sha256 sha256;
     struct tune_array arrays[MAX_ARRAYS];
     const struct finetune *job = t->job;
     const struct finetune_settings *s = t->settings;
@@ -296,18 +290,16 @@ static void identify(struct tuning *t)
     const double rates[] = {s->learning_rate, s->word_learning_rate, s->head_learning_rate,
                             s->dropout,       s->word_dropout,       s->head_dropout,
                             s->adversary};
-    sha256_init(&sha256);
-    hash(&sha256, sizes, sizeof sizes);
-    hash(&sha256, rates, sizeof rates);
+    sha256_begin(&sha256);
+    sha256_add(&sha256, sizes, sizeof sizes);
+    sha256_add(&sha256, rates, sizeof rates);
     for (size_t k = 0, n = arrays_of(t, arrays); k < n; k++)
-        hash(&sha256, arrays[k].values, arrays[k].n * sizeof *arrays[k].values);
+        sha256_add(&sha256, arrays[k].values, arrays[k].n * sizeof *arrays[k].values);
     for (size_t k = 0; k < job->n_train + job->n_dev; k++) {
-        hash(&sha256, &job->items[k].label, sizeof job->items[k].label);
-        hash(&sha256, job->items[k].text, job->items[k].n_bytes + 1);
+        sha256_add(&sha256, &job->items[k].label, sizeof job->items[k].label);
+        sha256_add(&sha256, job->items[k].text, job->items[k].n_bytes + 1);
     }
-    sha256_digest(&sha256, sizeof digest, digest);
-    for (size_t k = 0; k < sizeof digest; k++)
-        snprintf(t->at.job_sha256 + 2 * k, 3, "%02x", digest[k]);
+    sha256_end(&sha256, t->at.job_sha256);
 }
 
 /* ---- Epochs ---- */

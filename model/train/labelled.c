@@ -1,6 +1,5 @@
 #include "labelled.h"
 
-#include <nettle/sha2.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistr.h>
@@ -8,6 +7,7 @@
 #include "breaks.h"
 #include "error.h"
 #include "labelled_load.h"
+#include "sha256.h"
 #include "tokenize.h"
 
 void labelled_done(struct labelled_set *set)
@@ -163,20 +163,17 @@ static int sort_labels(struct labelled_loader *l)
 
 static void hash_items(struct labelled_set *set)
 {
-    struct sha256_ctx sha256;
-    uint8_t digest[SHA256_DIGEST_SIZE];
-    sha256_init(&sha256);
+    struct sha256 sha256;
+    sha256_begin(&sha256);
     for (size_t k = 0; k < set->n_items; k++) {
         const struct labelled_text *item = &set->items[k];
         const char *label = set->n_labels ? set->labels[item->label] : "";
-        sha256_update(&sha256, item->n_bytes, (const uint8_t *)item->text);
-        sha256_update(&sha256, set->n_labels > 0, (const uint8_t *)"\t");
-        sha256_update(&sha256, strlen(label), (const uint8_t *)label);
-        sha256_update(&sha256, 1, (const uint8_t *)"\n");
+        sha256_add(&sha256, item->text, item->n_bytes);
+        sha256_add(&sha256, "\t", set->n_labels > 0);
+        sha256_add(&sha256, label, strlen(label));
+        sha256_add(&sha256, "\n", 1);
     }
-    sha256_digest(&sha256, sizeof digest, digest);
-    for (size_t k = 0; k < sizeof digest; k++)
-        snprintf(set->sha256 + 2 * k, 3, "%02x", digest[k]);
+    sha256_end(&sha256, set->sha256);
 }
 
 /* ---- The whole ---- */
