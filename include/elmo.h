@@ -5,7 +5,7 @@
  *     struct elmo_model *model;
  *     struct elmo_session *session;
  *     struct elmo_error err = {0};
- *     if (elmo_model_open(&model, "elmo.safetensors", &err) ||
+ *     if (elmo_model_open(&model, "elmo.safetensors", NULL, &err) ||
  *         elmo_session_new(&session, model, &err))
  *         return fail(err.message);
  *     struct elmo_token tokens[] = {{"Hello", 5}, {"world", 5}};
@@ -44,10 +44,12 @@ struct elmo_model;
 
 struct elmo_model_info { /* strings and arrays belong to the model */
     const char *name;
-    const char *sha256;     /* of the whole file, 64 hex digits */
-    const char *tokenizer;  /* "whitespace" or "unicode" */
-    const char *dtype;      /* that most weights are stored in: "f32", "bf16" or "f16" */
-    const char *options;    /* JSON object: bilm-tf's options.json */
+    const char *sha256;        /* of the whole file, 64 hex digits */
+    const char *tokenizer;     /* "whitespace" or "unicode" */
+    const char *dtype;         /* that most weights are stored in: "f32", "bf16" or "f16" */
+    const char *compute_dtype; /* that the LSTMs compute in: "f32", "bf16" or "int8" */
+    const char *kernel;        /* and by which instructions: see elmo_model_settings */
+    const char *options;       /* JSON object: bilm-tf's options.json */
     const char *provenance; /* JSON object: trained how, on what, measured how; "{}" if unknown */
     size_t n_layers;        /* L biLSTM layers; outputs count layer 0 too: 1 + L */
     size_t token_dim;       /* P: floats per token of layer 0 (word_emb) */
@@ -59,14 +61,27 @@ struct elmo_model_info { /* strings and arrays belong to the model */
     const char *const *labels; /* [n_labels] */
 };
 
+/* What the LSTMs compute in: a smaller type is faster and less exact (README has the figures). */
+enum elmo_dtype { ELMO_DTYPE_F32, ELMO_DTYPE_BF16, ELMO_DTYPE_INT8 };
+
+struct elmo_model_settings { /* {0}, or NULL where it is taken, is float32 */
+    enum elmo_dtype dtype;
+    const char *kernel; /* "baseline", "avx2", "avx512", "avx512_vnni" or "avx512_bf16", to force
+                           one; NULL or "": the best that the processor has */
+};
+
 /* Maps and checks `path`. The file must not be truncated while the model lives. */
 ELMO_MUST_USE int elmo_model_open(struct elmo_model **ret_model, const char *path,
+                                  const struct elmo_model_settings *settings,
                                   struct elmo_error *err);
 /* The same from memory, which is borrowed until elmo_model_free. */
 ELMO_MUST_USE int elmo_model_open_memory(struct elmo_model **ret_model, const void *bytes,
-                                         size_t n_bytes, struct elmo_error *err);
+                                         size_t n_bytes, const struct elmo_model_settings *settings,
+                                         struct elmo_error *err);
 /* The model that is linked into the program (model/weights/README.md is its card). */
-ELMO_MUST_USE int elmo_model_open_default(struct elmo_model **ret_model, struct elmo_error *err);
+ELMO_MUST_USE int elmo_model_open_default(struct elmo_model **ret_model,
+                                          const struct elmo_model_settings *settings,
+                                          struct elmo_error *err);
 /* NULL is fine. All its sessions must be freed before. */
 void elmo_model_free(struct elmo_model *model);
 const struct elmo_model_info *elmo_model_info(const struct elmo_model *model);

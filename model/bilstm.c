@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "kernels/kernels.h"
-#include "kernels/packed_gemm.h"
+#include "kernels/packed.h"
 
 /* The input products of a block of time steps are one matrix of about this many floats (16 MiB). */
 #define BLOCK_FLOATS ((size_t)4 << 20)
@@ -19,11 +19,14 @@ struct ragged {
 
 /* Buffers that all layers and both directions share. */
 struct scratch {
-    float *x;     /* [rows, P] inputs of the layer at hand; its outputs when it is done */
-    float *gates; /* [block rows, 4C] */
-    float *h, *c; /* [n_sequences, P], [n_sequences, C] */
-    float *m;     /* [n_sequences, C] */
+    float *x;        /* [rows, P] inputs of the layer at hand; its outputs when it is done */
+    float *gates;    /* [block rows, n_gates] */
+    float *h;        /* [n_sequences, P] */
+    float *c, *m;    /* [n_sequences, n_cells] */
+    uint32_t *units; /* rows as they are multiplied: of a block of x, of h, or of m */
+    float *scales;   /* [block rows] of them */
     size_t block_rows;
+    size_t n_gates, n_cells; /* 4C and C, filled up to whole panels */
 };
 
 /* ---- Layout ---- */
@@ -75,10 +78,12 @@ static int ragged_init(struct ragged *r, const struct lstm_sequence *sequences, 
 }
 
 static int scratch_init(struct scratch *s, const struct ragged *r, const struct options *o,
-                        struct arena *arena)
+                        const struct weights *weights, struct arena *arena)
 {
     size_t P = o->proj_dim, C = o->cell_dim, B = r->n_sequences, x_floats = 0;
-    s->block_rows = BLOCK_FLOATS / (4 * C);
+    s->n_gates = packed_gate_floats(weights->lstm[0][0].input.tile, C);
+    s->n_cells = s->n_gates / 4;
+    s->block_rows = BLOCK_FLOATS / s->n_gates;
     if (s->block_rows < B)
         s->block_rows = B; /* at least one whole step */
     if (s->block_rows > n_rows(r))
@@ -86,11 +91,13 @@ static int scratch_init(struct scratch *s, const struct ragged *r, const struct 
     if (!mul_ok(n_rows(r), P, &x_floats))
         return ELMO_E_NOMEM;
     s->x = ARENA_NEW(arena, float, x_floats);
-    s->gates = ARENA_NEW(arena, float, s->block_rows * 4 * C);
+    s->gates = ARENA_NEW(arena, float, s->block_rows * s->n_gates);
     s->h = ARENA_NEW(arena, float, B *P);
-    s->c = ARENA_NEW(arena, float, B *C);
-    s->m = ARENA_NEW(arena, float, B *C);
-    return s->x && s->gates && s->h && s->c && s->m ? 0 : ELMO_E_NOMEM;
+    s->c = ARENA_NEW(arena, float, B * s->n_cells);
+    s->m = ARENA_NEW(arena, float, B * s->n_cells);
+    s->units = ARENA_NEW(arena, uint32_t, s->block_rows * (P > C ? P : C));
+    s->scales = ARENA_NEW(arena, float, s->block_rows);
+    return s->x && s->gates && s->h && s->c && s->m && s->units && s->scales ? 0 : ELMO_E_NOMEM;
 }
 
 /* Where time t of this direction stands in the sentence. */
@@ -135,14 +142,14 @@ static void load_states(const struct scratch *s, const struct ragged *r, const s
                         size_t offset)
 {
     size_t P = o->proj_dim, C = o->cell_dim;
+    memset(s->c, 0, r->n_sequences * s->n_cells * sizeof *s->c);
     for (size_t b = 0; b < r->n_sequences; b++) {
         const float *state = r->sorted[b]->initial_state;
         if (state) {
             memcpy(s->h + b * P, state + offset, P * sizeof *s->h);
-            memcpy(s->c + b * C, state + offset + P, C * sizeof *s->c);
+            memcpy(s->c + b * s->n_cells, state + offset + P, C * sizeof *s->c);
         } else {
             memset(s->h + b * P, 0, P * sizeof *s->h);
-            memset(s->c + b * C, 0, C * sizeof *s->c);
         }
     }
 }
@@ -157,29 +164,57 @@ static void store_states(const struct scratch *s, const struct ragged *r, const 
         if (!state)
             continue;
         memcpy(state + offset, s->h + b * P, P * sizeof *state);
-        memcpy(state + offset + P, s->c + b * C, C * sizeof *state);
+        memcpy(state + offset + P, s->c + b * s->n_cells, C * sizeof *state);
     }
 }
 
 /* ---- The recurrence ---- */
 
-/* One step of B rows: gates [B, 4C] hold x W_x + b; x becomes the layer's output. */
-static void run_step(const struct scratch *s, float *gates, float *x, size_t B, bool residual,
+/* Rows as they are multiplied by w. */
+static struct lane_rows rounded(const struct scratch *s, const float *x, size_t x_stride, size_t B,
+                                const struct packed_matrix *w)
+{
+    packed_round(s->units, s->scales, w->tile, w->number, x, x_stride, B, w->n_in);
+    return (struct lane_rows){s->units, w->n_units, s->scales};
+}
+
+/* h [B, P] from m: TensorFlow clips what it projects. */
+static void project(const struct scratch *s, size_t B, const struct lstm_weights *w,
+                    const struct options *o)
+{
+    size_t P = o->proj_dim;
+    if (w->projection.n_out) {
+        const struct lane_rows m = rounded(s, s->m, s->n_cells, B, &w->projection);
+        packed_multiply(s->h, &m, B, &w->projection, false);
+        kernel_clip(s->h, B * P, o->proj_clip);
+    } else { /* C == P */
+        for (size_t b = 0; b < B; b++)
+            memcpy(s->h + b * P, s->m + b * s->n_cells, P * sizeof *s->h);
+    }
+}
+
+/* One step of B rows: gates [B, n_gates] hold x W_x + b; x becomes the layer's output. */
+static void run_step(const struct scratch *s, const float *gates, float *x, size_t B, bool residual,
                      const struct lstm_weights *w, const struct options *o)
 {
-    size_t P = o->proj_dim, C = o->cell_dim;
-    packed_gemm(gates, s->h, B, w->w_recurrent, P, 4 * C, true);
-    kernel_lstm_cells(s->m, s->c, gates, B, C, o->cell_clip);
-    if (w->w_proj) {
-        packed_gemm(s->h, s->m, B, w->w_proj, C, P, false);
-        kernel_clip(s->h, B * P, o->proj_clip);
-    } else { /* C == P; TensorFlow clips what it projects */
-        memcpy(s->h, s->m, B * P * sizeof *s->h);
-    }
+    size_t P = o->proj_dim;
+    const struct lane_rows h = rounded(s, s->h, P, B, &w->recurrent);
+    packed_step(s->m, s->c, gates, &h, B, &w->recurrent, o->cell_clip);
+    project(s, B, w, o);
     if (residual)
         kernel_add(x, s->h, B * P);
     else
         memcpy(x, s->h, B * P * sizeof *x);
+}
+
+/* The gates of a block of rows, without what the steps before them add. */
+static void run_inputs(const struct scratch *s, const float *x, size_t rows,
+                       const struct lstm_weights *w, size_t P)
+{
+    const struct lane_rows units = rounded(s, x, P, rows, &w->input);
+    for (size_t row = 0; row < rows; row++)
+        memcpy(s->gates + row * s->n_gates, w->bias, s->n_gates * sizeof *s->gates);
+    packed_multiply(s->gates, &units, rows, &w->input, true);
 }
 
 /* The first step behind a block of at most block_rows rows that starts at step `begin`. */
@@ -195,14 +230,14 @@ static size_t block_end(const struct ragged *r, size_t begin, size_t block_rows)
 static void run_layer(const struct scratch *s, const struct ragged *r, bool residual,
                       const struct lstm_weights *w, const struct options *o)
 {
-    size_t P = o->proj_dim, C = o->cell_dim;
+    size_t P = o->proj_dim;
     for (size_t begin = 0, end; begin < r->n_steps; begin = end) {
         end = block_end(r, begin, s->block_rows);
         size_t first = r->step_begin[begin], rows = r->step_begin[end] - first;
-        kernel_linear(s->gates, s->x + first * P, rows, w->w_input, w->bias, P, 4 * C);
+        run_inputs(s, s->x + first * P, rows, w, P);
         for (size_t t = begin; t < end; t++)
-            run_step(s, s->gates + (r->step_begin[t] - first) * 4 * C, s->x + r->step_begin[t] * P,
-                     rows_of_step(r, t), residual, w, o);
+            run_step(s, s->gates + (r->step_begin[t] - first) * s->n_gates,
+                     s->x + r->step_begin[t] * P, rows_of_step(r, t), residual, w, o);
     }
 }
 
@@ -213,7 +248,8 @@ int bilstm_run(const struct lstm_sequence *sequences, size_t n_sequences, size_t
     struct scratch s;
     if (!n_sequences || !n_layers)
         return 0;
-    if (ragged_init(&r, sequences, n_sequences, arena) || scratch_init(&s, &r, options, arena))
+    if (ragged_init(&r, sequences, n_sequences, arena) ||
+        scratch_init(&s, &r, options, weights, arena))
         return ELMO_E_NOMEM;
     for (unsigned direction = 0; direction < 2; direction++) {
         gather_inputs(s.x, &r, direction, options->proj_dim);

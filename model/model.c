@@ -194,14 +194,41 @@ static void fill_info(struct elmo_model *m)
     m->info.n_parameters = m->weights.n_parameters;
 }
 
-static int load(struct elmo_model *m, const void *bytes, size_t n_bytes, struct elmo_error *err)
+/* settings NULL: float32 by the best kernel. */
+static int choose_compute(struct compute *ret, struct elmo_model *m,
+                          const struct elmo_model_settings *settings, struct elmo_error *err)
 {
+    static const struct {
+        enum number number;
+        const char *name;
+    } types[] = {[ELMO_DTYPE_F32] = {NUMBER_F32, "f32"},
+                 [ELMO_DTYPE_BF16] = {NUMBER_BF16, "bf16"},
+                 [ELMO_DTYPE_INT8] = {NUMBER_INT8, "int8"}};
+    const char *name = settings && settings->kernel ? settings->kernel : "";
+    enum elmo_dtype dtype = settings ? settings->dtype : ELMO_DTYPE_F32;
+    const struct kernel *kernel = kernel_find(name);
+    if (!kernel)
+        return elmo_fail(err, ELMO_E_INVALID,
+                         "no kernel '%.32s' on this processor: the best here is '%s'", name,
+                         kernel_find("")->name);
+    m->info.compute_dtype = types[dtype].name;
+    m->info.kernel = kernel->name;
+    *ret = (struct compute){kernel->tile, types[dtype].number};
+    return 0;
+}
+
+static int load(struct elmo_model *m, const void *bytes, size_t n_bytes,
+                const struct elmo_model_settings *settings, struct elmo_error *err)
+{
+    struct compute how;
     kernels_init();
-    int r = safetensors_parse(&m->file, bytes, n_bytes, err);
+    int r = choose_compute(&how, m, settings, err);
+    if (!r)
+        r = safetensors_parse(&m->file, bytes, n_bytes, err);
     if (!r)
         r = read_metadata(m, err);
     if (!r)
-        r = weights_init(&m->weights, &m->options, m->file, err);
+        r = weights_init(&m->weights, &m->options, m->file, &how, err);
     if (!r)
         r = read_head(m, err);
     if (!r)
@@ -214,25 +241,26 @@ static int load(struct elmo_model *m, const void *bytes, size_t n_bytes, struct 
 }
 
 int elmo_model_open_memory(struct elmo_model **ret_model, const void *bytes, size_t n_bytes,
-                           struct elmo_error *err)
+                           const struct elmo_model_settings *settings, struct elmo_error *err)
 {
     AUTO(elmo_model_free) struct elmo_model *m = calloc(1, sizeof *m);
     if (!m)
         return elmo_fail_nomem(err);
-    int r = load(m, bytes, n_bytes, err);
+    int r = load(m, bytes, n_bytes, settings, err);
     if (!r)
         *ret_model = STEAL(m);
     return r;
 }
 
-int elmo_model_open(struct elmo_model **ret_model, const char *path, struct elmo_error *err)
+int elmo_model_open(struct elmo_model **ret_model, const char *path,
+                    const struct elmo_model_settings *settings, struct elmo_error *err)
 {
     AUTO(elmo_model_free) struct elmo_model *m = calloc(1, sizeof *m);
     if (!m)
         return elmo_fail_nomem(err);
     int r = mapped_file_open(&m->mapping, path, err);
     if (!r)
-        r = load(m, m->mapping.bytes, m->mapping.n_bytes, err);
+        r = load(m, m->mapping.bytes, m->mapping.n_bytes, settings, err);
     if (!r)
         *ret_model = STEAL(m);
     return r;

@@ -19,7 +19,7 @@ int model_replace(const char *path, model_write *write, void *arg, struct elmo_e
     int r = write(arg, new_path, err);
     if (r)
         return r;
-    r = elmo_model_open(&model, new_path, err);
+    r = elmo_model_open(&model, new_path, NULL, err);
     elmo_model_free(model);
     if (!r && rename(new_path, path))
         r = elmo_fail(err, ELMO_E_IO, "cannot write '%.200s': %s", path, strerror(errno));

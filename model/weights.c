@@ -6,12 +6,12 @@
 #include <string.h>
 
 #include "error.h"
-#include "kernels/packed_gemm.h"
 #include "model_file.h"
 #include "ngrams.h"
 #include "tensor_specs.h"
 
-#define ALIGN_FLOATS 16 /* widened and packed tensors start on a cache line */
+#define ALIGN_BYTES  ((size_t)64) /* widened and packed tensors start on a cache line */
+#define ALIGN_FLOATS (ALIGN_BYTES / sizeof(float))
 
 /* The specs of a file and, beside each, where its float32 values lie (NULL: optional and absent).
  */
@@ -19,12 +19,14 @@ struct loader {
     const struct safetensors *file;
     struct tensor_specs specs;
     const float **values; /* [specs.n_items] */
+    float *widened;       /* owned: of what is packed, and not kept */
 };
 
 static void loader_done_auto(struct loader *loader)
 {
     tensor_specs_done(&loader->specs);
     free(loader->values);
+    free(loader->widened);
 }
 
 /* ---- Checking ---- */
@@ -101,6 +103,11 @@ static size_t aligned_floats(size_t n)
     return (n + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
 }
 
+static size_t aligned_bytes(size_t n)
+{
+    return (n + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES;
+}
+
 static size_t widened_floats(const struct st_tensor *t)
 {
     if (!t || usable_in_place(t))
@@ -134,29 +141,43 @@ static const char *main_dtype(const struct safetensors *file)
     return names[best];
 }
 
-/* Sets loader->values: every tensor as float32, in the file or in weights->widened. */
+static bool is_of_lstm(const struct tensor_spec *spec)
+{
+    return !strncmp(spec->name, "RNN_", 4);
+}
+
+/* Memory for the LSTMs' tensors that have to be widened, or for the others. */
+static float *alloc_widened(const struct loader *loader, bool of_lstm)
+{
+    size_t n_floats = ALIGN_FLOATS, n_bytes;
+    for (size_t k = 0; k < loader->specs.n_items; k++)
+        if (is_of_lstm(&loader->specs.items[k]) == of_lstm)
+            n_floats += widened_floats(safetensors_find(loader->file, loader->specs.items[k].name));
+    /* A float takes at most twice the bytes of the mapped file: this cannot wrap on 64 bits. */
+    if (!mul_ok(n_floats, sizeof(float), &n_bytes))
+        return NULL;
+    return aligned_alloc(ALIGN_FLOATS * sizeof(float), n_bytes);
+}
+
+/* Sets loader->values: every tensor as float32, in the file or widened. */
 static int widen_all(struct weights *weights, struct loader *loader, struct elmo_error *err)
 {
-    size_t n_floats = 0, n_bytes;
-    for (size_t k = 0; k < loader->specs.n_items; k++)
-        n_floats += widened_floats(safetensors_find(loader->file, loader->specs.items[k].name));
-    /* A float takes at most twice the bytes of the mapped file: this cannot wrap on 64 bits. */
-    if (!mul_ok(n_floats + ALIGN_FLOATS, sizeof(float), &n_bytes))
+    weights->widened = alloc_widened(loader, false);
+    loader->widened = alloc_widened(loader, true);
+    if (!weights->widened || !loader->widened)
         return elmo_fail_nomem(err);
-    weights->widened = aligned_alloc(ALIGN_FLOATS * sizeof(float), n_bytes);
-    if (!weights->widened)
-        return elmo_fail_nomem(err);
-    float *next = weights->widened;
+    float *ends[] = {weights->widened, loader->widened};
     for (size_t k = 0; k < loader->specs.n_items; k++) {
         const struct st_tensor *t = safetensors_find(loader->file, loader->specs.items[k].name);
+        float **next = &ends[is_of_lstm(&loader->specs.items[k])];
         if (!t)
             continue;
         if (usable_in_place(t)) {
             loader->values[k] = (const float *)(const void *)t->data;
         } else {
-            st_to_f32(next, t->data, t->dtype, n_elements(t));
-            loader->values[k] = next;
-            next += widened_floats(t);
+            st_to_f32(*next, t->data, t->dtype, n_elements(t));
+            loader->values[k] = *next;
+            *next += widened_floats(t);
         }
         if (!all_finite(loader->values[k], n_elements(t)))
             return elmo_fail(err, ELMO_E_FORMAT, "tensor '%s' holds values that are not finite",
@@ -183,42 +204,62 @@ __attribute__((format(printf, 2, 3))) static const float *value(const struct loa
     return NULL;
 }
 
-static struct lstm_weights lstm_fields(const struct loader *loader, const struct options *o,
-                                       unsigned direction, size_t layer)
+/* ---- The LSTMs, packed ---- */
+
+/* Takes `n_bytes` and what aligns the next ones. */
+static void *take(unsigned char **memory, size_t n_bytes)
 {
-    char prefix[64];
-    snprintf(prefix, sizeof prefix, "RNN_%u/RNN/MultiRNNCell/Cell%zu/LSTMCell", direction, layer);
-    const float *w = value(loader, "%s/W_0", prefix); /* [2P, 4C]: x first, then h */
-    return (struct lstm_weights){
-        .w_input = w,
-        .w_recurrent = w + o->proj_dim * 4 * o->cell_dim,
-        .bias = value(loader, "%s/B", prefix),
-        .w_proj = value(loader, "%s/W_P_0", prefix),
-    };
+    void *taken = *memory;
+    *memory += aligned_bytes(n_bytes);
+    return taken;
 }
 
-/* Puts what every step multiplies by into the order that packed_gemm reads. */
-static int pack_steps(struct weights *w, const struct options *o, struct elmo_error *err)
+static void pack_lstm(struct lstm_weights *ret, unsigned char **memory, const struct loader *loader,
+                      const struct options *o, const struct compute *how, unsigned direction,
+                      size_t layer)
 {
-    size_t P = o->proj_dim, C = o->cell_dim, n_bytes;
-    size_t recurrent = aligned_floats(packed_gemm_floats(P, 4 * C)),
-           projection = aligned_floats(packed_gemm_floats(C, P));
-    if (!mul_ok(2 * o->n_layers * (recurrent + projection), sizeof *w->packed, &n_bytes))
+    char prefix[64];
+    const struct lane_tile *tile = how->tile;
+    enum number number = how->number;
+    size_t P = o->proj_dim, C = o->cell_dim;
+    size_t n_gate = packed_bytes(tile, number, PACKED_GATES, P, 4 * C);
+    snprintf(prefix, sizeof prefix, "RNN_%u/RNN/MultiRNNCell/Cell%zu/LSTMCell", direction, layer);
+    const float *w = value(loader, "%s/W_0", prefix); /* [2P, 4C]: x first, then h */
+    const float *w_proj = value(loader, "%s/W_P_0", prefix);
+    float *bias = take(memory, packed_gate_floats(tile, C) * sizeof *bias);
+    packed_gate_bias(bias, tile, value(loader, "%s/B", prefix), C);
+    ret->bias = bias;
+    packed_init(&ret->input, take(memory, n_gate), tile, number, PACKED_GATES, w, P, 4 * C);
+    packed_init(&ret->recurrent, take(memory, n_gate), tile, number, PACKED_GATES, w + P * 4 * C, P,
+                4 * C);
+    size_t n_projection = packed_bytes(tile, number, PACKED_COLUMNS, C, P);
+    if (w_proj)
+        packed_init(&ret->projection, take(memory, n_projection), tile, number, PACKED_COLUMNS,
+                    w_proj, C, P);
+}
+
+static int pack_lstms(struct weights *w, const struct loader *loader, const struct options *o,
+                      const struct compute *how, struct elmo_error *err)
+{
+    size_t P = o->proj_dim, C = o->cell_dim;
+    size_t gates = packed_bytes(how->tile, how->number, PACKED_GATES, P, 4 * C),
+           projection = packed_bytes(how->tile, how->number, PACKED_COLUMNS, C, P), n_bytes;
+    size_t bias = packed_gate_floats(how->tile, C) * sizeof(float);
+    if (how->number == NUMBER_INT8 && (P > PACKED_INT8_MAX_INPUTS || C > PACKED_INT8_MAX_INPUTS))
+        return elmo_fail(err, ELMO_E_INVALID, "more than %u cells or outputs: not in int8",
+                         PACKED_INT8_MAX_INPUTS);
+    /* The file holds as many numbers of half the size at least: their sum cannot wrap. */
+    if (!gates || !projection ||
+        !mul_ok(2 * o->n_layers,
+                aligned_bytes(bias) + 2 * aligned_bytes(gates) + aligned_bytes(projection),
+                &n_bytes))
         return elmo_fail_nomem(err);
-    float *next = w->packed = aligned_alloc(ALIGN_FLOATS * sizeof(float), n_bytes);
+    unsigned char *next = w->packed = aligned_alloc(ALIGN_BYTES, n_bytes);
     if (!next)
         return elmo_fail_nomem(err);
-    for (size_t k = 0; k < 2 * o->n_layers; k++) {
-        struct lstm_weights *lstm = &w->lstm[k % 2][k / 2];
-        packed_gemm_pack(next, lstm->w_recurrent, P, 4 * C);
-        lstm->w_recurrent = next;
-        next += recurrent;
-        if (!lstm->w_proj)
-            continue;
-        packed_gemm_pack(next, lstm->w_proj, C, P);
-        lstm->w_proj = next;
-        next += projection;
-    }
+    for (unsigned direction = 0; direction < 2; direction++)
+        for (size_t layer = 0; layer < o->n_layers; layer++)
+            pack_lstm(&w->lstm[direction][layer], &next, loader, o, how, direction, layer);
     return 0;
 }
 
@@ -253,9 +294,6 @@ static int set_fields(struct weights *w, const struct loader *loader, const stru
         return elmo_fail(err, ELMO_E_FORMAT,
                          "tensor 'CNN_proj/%s' is missing: W_proj and b_proj go together",
                          w->w_proj ? "b_proj" : "W_proj");
-    for (unsigned direction = 0; direction < 2; direction++)
-        for (size_t layer = 0; layer < o->n_layers; layer++)
-            w->lstm[direction][layer] = lstm_fields(loader, o, direction, layer);
     w->lexicon = value(loader, LEXICON_VECTORS);
     if (w->head.present)
         head_fields(&w->head, loader);
@@ -351,7 +389,7 @@ static int find_lexicon(size_t *ret_n_words, const struct safetensors *file, str
 }
 
 int weights_init(struct weights *ret_weights, const struct options *o,
-                 const struct safetensors *file, struct elmo_error *err)
+                 const struct safetensors *file, const struct compute *how, struct elmo_error *err)
 {
     struct weights *w = ret_weights;
     *w = (struct weights){0};
@@ -375,7 +413,7 @@ int weights_init(struct weights *ret_weights, const struct options *o,
     if ((r = check_all(&loader, err)) || (r = widen_all(w, &loader, err)))
         return r;
     r = set_fields(w, &loader, o, err);
-    return r ? r : pack_steps(w, o, err);
+    return r ? r : pack_lstms(w, &loader, o, how, err);
 }
 
 void weights_done(struct weights *weights)

@@ -1,7 +1,8 @@
 #pragma once
 /* The tensors of a model file as float32 arrays, checked against tensor_specs.h. float32 tensors
- * are used where they lie in the file; bf16 and f16 ones are widened once, at load, and the
- * matrices of the LSTMs' steps are packed. Immutable afterwards. */
+ * are used where they lie in the file, bf16 and f16 ones are widened at load; the LSTMs' matrices
+ * are packed instead, in the type that is computed in. Immutable afterwards. */
+#include "kernels/packed.h"
 #include "options.h"
 #include "safetensors.h"
 #include "tensor_specs.h"
@@ -17,10 +18,9 @@ struct highway_weights {
 };
 
 struct lstm_weights {
-    const float *w_input;     /* [P, 4C] */
-    const float *w_recurrent; /* [P, 4C], packed (packed_gemm.h) */
-    const float *bias;        /* [4C] */
-    const float *w_proj;      /* [C, P], packed; NULL where C == P and there is none */
+    struct packed_matrix input, recurrent; /* [P, 4C] gates */
+    struct packed_matrix projection;       /* [C, P]; n_out 0 where C == P and there is none */
+    const float *bias;                     /* [packed_gate_floats(C)]; the forget bias is in it */
 };
 
 struct head_weights {
@@ -43,13 +43,20 @@ struct weights {
     const float *lexicon;            /* [n_lexicon, P]; NULL: none */
     size_t n_lexicon;
     struct head_weights head;
-    float *widened; /* owned: what is not float32 in the file */
-    float *packed;  /* owned: what the LSTMs' steps multiply by */
+    float *widened;        /* owned: what is not float32 in the file */
+    unsigned char *packed; /* owned: the LSTMs' tensors */
     size_t n_parameters;
     const char *dtype; /* "f32", "bf16", "f16": of the largest part of the file; static */
 };
 
-/* `file` must outlive the weights. On failure *ret_weights still needs weights_done. */
+struct compute { /* how the LSTMs do */
+    const struct lane_tile *tile;
+    enum number number;
+};
+
+/* `file` must outlive the weights. On failure *ret_weights still
+ * needs weights_done. */
 ELMO_MUST_USE int weights_init(struct weights *ret_weights, const struct options *options,
-                               const struct safetensors *file, struct elmo_error *err);
+                               const struct safetensors *file, const struct compute *how,
+                               struct elmo_error *err);
 void weights_done(struct weights *weights);

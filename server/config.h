@@ -27,7 +27,9 @@
     TEXT(port_file, "", false, NULL, "FILE", "write the address listened on to this file")      \
     UINT(threads, 0, 0, 1024, "workers; 0: as many as CPUs may be used")                        \
     UINT(http_threads, 2, 1, 64, "threads that read requests and send answers")                 \
-    PICK(dtype, enum config_dtype, 0, "f32", "type to compute in")                              \
+    PICK(dtype, enum config_dtype, 0, "f32|bf16|int8", "type that the LSTMs compute in")        \
+    TEXT(kernel, "", false, NULL, "NAME",                                                       \
+         "instructions to compute with, as /info calls them; the best ones when empty")         \
     PICK(log_format, enum log_format, 0, "json|text", "form of a log line")                     \
     PICK(log_level, enum log_level, 2, "error|warn|info|debug", "least important level logged") \
     UINT(max_body_bytes, 4194304, 1, 1073741824, "bytes of a request body")                     \
@@ -48,7 +50,7 @@
     UINT(drain_timeout_ms, 30000, 1, 3600000, "to answer what was accepted, then exit 1")       \
     UINT(retry_after_ms, 1000, 1, 3600000, "what Retry-After says, in whole seconds, rounded up")
 
-enum config_dtype { CONFIG_DTYPE_F32 };
+enum config_dtype { CONFIG_DTYPE_F32, CONFIG_DTYPE_BF16, CONFIG_DTYPE_INT8 };
 
 struct config { /* made by config_load alone; texts are owned and never NULL */
 #define TEXT(field, ...)       char *field;

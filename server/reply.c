@@ -265,7 +265,8 @@ void reply_info(struct buffer *out, const struct elmo_model *model, const struct
     write_model_info(&w, elmo_model_info(model));
     json_write_key(&w, "compute");
     json_write_object_begin(&w);
-    write_text_member(&w, "dtype", "f32");
+    write_text_member(&w, "dtype", elmo_model_info(model)->compute_dtype);
+    write_text_member(&w, "kernel", elmo_model_info(model)->kernel);
     write_uint_member(&w, "threads", info->n_workers);
     json_write_object_end(&w);
     write_limits(&w, info);

@@ -137,9 +137,14 @@ static struct http *listen_and_serve(struct service *service)
 
 static int open_model(struct service *service, struct elmo_error *err)
 {
+    static const enum elmo_dtype dtypes[] = {[CONFIG_DTYPE_F32] = ELMO_DTYPE_F32,
+                                             [CONFIG_DTYPE_BF16] = ELMO_DTYPE_BF16,
+                                             [CONFIG_DTYPE_INT8] = ELMO_DTYPE_INT8};
+    const struct elmo_model_settings settings = {.dtype = dtypes[service->config->dtype],
+                                                 .kernel = service->config->kernel};
     const char *path = service->config->model;
-    return path[0] ? elmo_model_open(&service->model, path, err)
-                   : elmo_model_open_default(&service->model, err);
+    return path[0] ? elmo_model_open(&service->model, path, &settings, err)
+                   : elmo_model_open_default(&service->model, &settings, err);
 }
 
 static int start_workers(struct service *service, struct elmo_error *err)

@@ -36,6 +36,8 @@ struct elmo_model *fake_elmo_model(const struct fake_elmo *options)
                 .sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
                 .tokenizer = "whitespace",
                 .dtype = "f32",
+                .compute_dtype = "f32",
+                .kernel = "baseline",
                 .options = "{\"lstm\":{}}",
                 .provenance = "{\"corpus\":\"none\"}",
                 .n_layers = N_LAYERS,

@@ -224,7 +224,7 @@ static void values_out_of_range_name_their_source(void **state)
         {"--log-level=warn|info", NULL, "got 'warn|info'"},
         {"--log-level=inf", NULL, "got 'inf'"},
         {"--log-level=", NULL, "got ''"},
-        {"--dtype=bf16", NULL, "--dtype: must be f32, got 'bf16'"},
+        {"--dtype=f16", NULL, "--dtype: must be f32|bf16|int8, got 'f16'"},
         {"--listen=8080", NULL, "--listen: must be HOST:PORT, got '8080'"},
         {"--threads", NULL, "--threads: needs a value"},
         {"--config", NULL, "--config: needs a value"},
@@ -331,7 +331,7 @@ static void help_names_every_option_with_its_default(void **state)
     size_t n_flags = 0;
     for (const char *p = run.out; (p = strstr(p, "\n  --")); p++)
         n_flags++;
-    assert_int_equal(n_flags, 24 + 5);
+    assert_int_equal(n_flags, 25 + 5);
 }
 
 static void version_is_one_line(void **state)
@@ -368,7 +368,7 @@ static void print_config_shows_each_value_and_its_source(void **state)
     size_t n_lines = 0;
     for (const char *p = run.out; (p = strchr(p, '\n')); p++)
         n_lines++;
-    assert_int_equal(n_lines, 24);
+    assert_int_equal(n_lines, 25);
 }
 
 static void health_check_has_the_same_configuration(void **state)

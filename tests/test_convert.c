@@ -30,7 +30,7 @@ static struct elmo_model *open_model(const char *path)
 {
     struct elmo_model *model = NULL;
     struct elmo_error err = {0};
-    if (elmo_model_open(&model, path, &err))
+    if (elmo_model_open(&model, path, NULL, &err))
         fail_msg("%s", err.message);
     return model;
 }

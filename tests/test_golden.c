@@ -21,7 +21,7 @@ static struct elmo_model *open_model(const struct golden_model *g)
     struct elmo_error err = {0};
     snprintf(relative, sizeof relative, "tests/golden/%s.safetensors", g->name);
     AUTO(mem_free) char *path = source_path(relative);
-    if (elmo_model_open(&model, path, &err))
+    if (elmo_model_open(&model, path, NULL, &err))
         fail_msg("%s: %s", g->name, err.message);
     return model;
 }

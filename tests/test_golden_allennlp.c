@@ -112,7 +112,7 @@ static void convert_and_open(const char *options, const char *weights)
                                    .tokenizer = "whitespace",
                                    .dtype = ST_F32};
     struct elmo_error err = {0};
-    if (import_run(&job, NULL, &err) || elmo_model_open(&golden.model, out, &err) ||
+    if (import_run(&job, NULL, &err) || elmo_model_open(&golden.model, out, NULL, &err) ||
         elmo_session_new(&golden.session, golden.model, &err) ||
         tensor_set_add_file(&golden.weights, golden.model->file, &err))
         fail_msg("%s", err.message);

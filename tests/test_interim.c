@@ -152,7 +152,7 @@ static struct errors run_all(const char *model_path)
     struct elmo_sentence sentences[N_SENTENCES] = {0};
     struct outputs outputs[N_SENTENCES];
     struct errors errors = {.least_cosine = {1, 1, 1}};
-    if (elmo_model_open(&model, model_path, &err) || elmo_session_new(&session, model, &err))
+    if (elmo_model_open(&model, model_path, NULL, &err) || elmo_session_new(&session, model, &err))
         fail_msg("%s", err.message);
     for (size_t k = 0; k < N_SENTENCES; k++) {
         sentences[k].tokens = fixture.expected[k].tokens;

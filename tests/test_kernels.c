@@ -183,31 +183,6 @@ static void packed_rows_have_the_same_bits_in_any_company(void **state)
     free(packed);
 }
 
-static void lstm_cells_follow_the_equations(void **state)
-{
-    (void)state;
-    enum { B = 3, C = 19 };
-    float z[B * 4 * C], c[B * C], m[B * C], before[B * C];
-    uint64_t seed = 2;
-    for (int clipped = 0; clipped < 2; clipped++) {
-        double clip = clipped ? 0.4 : INFINITY;
-        for (size_t k = 0; k < ARRAY_LEN(z); k++)
-            z[k] = 3 * next_random(&seed);
-        for (size_t k = 0; k < ARRAY_LEN(c); k++)
-            before[k] = c[k] = next_random(&seed);
-        kernel_lstm_cells(m, c, z, B, C, clipped ? 0.4f : 0);
-        for (size_t k = 0; k < B * C; k++) {
-            const float *gates = z + k / C * 4 * C + k % C; /* i, j, f, o at distance C */
-            double i = (double)gates[0], j = (double)gates[C], f = (double)gates[2 * C],
-                   o = (double)gates[3 * C];
-            double cell = sigmoid_of(f + 1) * (double)before[k] + sigmoid_of(i) * tanh(j);
-            cell = fmax(-clip, fmin(clip, cell));
-            assert_true(fabs((double)c[k] - cell) < 1e-6);
-            assert_true(fabs((double)m[k] - sigmoid_of(o) * tanh(cell)) < 1e-6);
-        }
-    }
-}
-
 static void highway_gates_the_transformed_branch(void **state)
 {
     (void)state;
@@ -229,7 +204,6 @@ int main(void)
         cmocka_unit_test(linear_matches_double_for_all_row_counts),
         cmocka_unit_test(packed_products_match_double_for_all_sizes),
         cmocka_unit_test(packed_rows_have_the_same_bits_in_any_company),
-        cmocka_unit_test(lstm_cells_follow_the_equations),
         cmocka_unit_test(highway_gates_the_transformed_branch),
     };
     kernels_init();

@@ -49,7 +49,7 @@ static int set_up(void **state)
     AUTO(mem_free) char *path = temp_path(&dir, "model.safetensors");
     random_model_init_with(&fixture.random, &rng, &options, NULL, ELMO_POOL_MEAN, true);
     int r = random_model_write(&fixture.random, path, NULL) ||
-            elmo_model_open(&fixture.model, path, NULL) ||
+            elmo_model_open(&fixture.model, path, NULL, NULL) ||
             elmo_session_new(&fixture.session, fixture.model, NULL);
     temp_dir_done(&dir);
     return r;

@@ -61,7 +61,7 @@ static int set_up(void **state)
     random_model_init_with(&fixture.random, &rng, &options, NULL, ELMO_POOL_MEAN, true);
     AUTO(mem_free) char *path = temp_path(&fixture.dir, "plain");
     must(random_model_write(&fixture.random, path, &err), &err);
-    must(elmo_model_open(&fixture.plain, path, &err), &err);
+    must(elmo_model_open(&fixture.plain, path, NULL, &err), &err);
     assert_int_equal(lexicon_encode(fixture.vectors, words, N_WORDS, fixture.plain, &arena), 0);
     arena_done(&arena);
     return 0;
@@ -111,7 +111,7 @@ static int open_with(struct elmo_model **ret_model, const char *vocabulary, cons
     must(safetensors_write(path, tensors, set->n_items + 1, metadata,
                            ARRAY_LEN(metadata) - !vocabulary, err),
          err);
-    return elmo_model_open(ret_model, path, err);
+    return elmo_model_open(ret_model, path, NULL, err);
 }
 
 /* elmo [2, 2P] of two tokens. */
@@ -212,7 +212,7 @@ static void out_of_memory_is_reported(void **state)
         struct arena arena = {0};
         model = NULL;
         fail_alloc_after(n_good);
-        int r = elmo_model_open_memory(&model, file, n_bytes, NULL);
+        int r = elmo_model_open_memory(&model, file, n_bytes, NULL, NULL);
         if (!r)
             r = lexicon_encode(vectors, tokens, ARRAY_LEN(tokens), model, &arena);
         n_failed = fail_alloc_stop();

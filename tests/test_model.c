@@ -15,12 +15,12 @@ static void check_open_fails(const char *path, int status, const char *expected)
 {
     struct elmo_model *model = (void *)1;
     struct elmo_error err = {0};
-    assert_int_equal(elmo_model_open(&model, path, &err), status);
+    assert_int_equal(elmo_model_open(&model, path, NULL, &err), status);
     assert_ptr_equal(model, (void *)1);
     assert_int_equal(err.status, status);
     if (!strstr(err.message, expected))
         fail_msg("expected '%s' in '%s'", expected, err.message);
-    assert_int_equal(elmo_model_open(&model, path, NULL), status); /* err may be NULL */
+    assert_int_equal(elmo_model_open(&model, path, NULL, NULL), status); /* err may be NULL */
 }
 
 static void a_path_that_is_no_model_is_explained(void **state)
@@ -39,11 +39,37 @@ static void a_path_that_is_no_model_is_explained(void **state)
     temp_dir_done(&dir);
 }
 
+static void a_kernel_that_this_processor_lacks_is_named(void **state)
+{
+    (void)state;
+    const struct elmo_model_settings settings = {.dtype = ELMO_DTYPE_INT8, .kernel = "mmx"};
+    struct elmo_model *model = NULL;
+    struct elmo_error err = {0};
+    assert_int_equal(elmo_model_open_default(&model, &settings, &err), ELMO_E_INVALID);
+    assert_null(model);
+    assert_non_null(strstr(err.message, "no kernel 'mmx' on this processor"));
+}
+
+static void a_model_says_how_it_computes(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"f32", "bf16", "int8"};
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        const struct elmo_model_settings settings = {.dtype = (enum elmo_dtype)k,
+                                                     .kernel = "baseline"};
+        struct elmo_model *model;
+        assert_int_equal(elmo_model_open_default(&model, &settings, NULL), ELMO_OK);
+        assert_string_equal(elmo_model_info(model)->compute_dtype, names[k]);
+        assert_string_equal(elmo_model_info(model)->kernel, "baseline");
+        elmo_model_free(model);
+    }
+}
+
 static void the_default_model_describes_itself(void **state)
 {
     (void)state;
     struct elmo_model *model;
-    assert_int_equal(elmo_model_open_default(&model, NULL), ELMO_OK);
+    assert_int_equal(elmo_model_open_default(&model, NULL, NULL), ELMO_OK);
     const struct elmo_model_info *info = elmo_model_info(model);
     assert_string_equal(info->name, "elmo-small");
     assert_string_equal(info->tokenizer, "unicode");
@@ -67,8 +93,8 @@ static void the_same_file_by_path_is_the_same_model(void **state)
     (void)state;
     struct elmo_model *built_in, *opened;
     char *path = source_path("model/weights/elmo-small.safetensors");
-    assert_int_equal(elmo_model_open_default(&built_in, NULL), ELMO_OK);
-    assert_int_equal(elmo_model_open(&opened, path, NULL), ELMO_OK);
+    assert_int_equal(elmo_model_open_default(&built_in, NULL, NULL), ELMO_OK);
+    assert_int_equal(elmo_model_open(&opened, path, NULL, NULL), ELMO_OK);
     assert_string_equal(elmo_model_info(built_in)->sha256, elmo_model_info(opened)->sha256);
     elmo_model_free(built_in);
     elmo_model_free(opened);
@@ -84,7 +110,7 @@ static void its_card_is_of_the_same_file(void **state)
     AUTO(mem_free) unsigned char *bytes = read_whole_file(path, &n_bytes);
     assert_non_null(bytes);
     AUTO(mem_free) char *card = strndup((const char *)bytes, n_bytes);
-    assert_int_equal(elmo_model_open_default(&model, NULL), ELMO_OK);
+    assert_int_equal(elmo_model_open_default(&model, NULL, NULL), ELMO_OK);
     assert_non_null(strstr(card, elmo_model_info(model)->sha256));
     elmo_model_free(model);
 }
@@ -93,6 +119,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_path_that_is_no_model_is_explained),
+        cmocka_unit_test(a_kernel_that_this_processor_lacks_is_named),
+        cmocka_unit_test(a_model_says_how_it_computes),
         cmocka_unit_test(the_default_model_describes_itself),
         cmocka_unit_test(the_same_file_by_path_is_the_same_model),
         cmocka_unit_test(its_card_is_of_the_same_file),

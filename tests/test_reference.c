@@ -116,7 +116,7 @@ static void sample_init(uint64_t seed)
     random_model_init(&sample.random, &rng);
     sample.naive = (struct naive_model){&sample.random.options, &sample.random.weights};
     if (random_model_write(&sample.random, path, &err) ||
-        elmo_model_open(&sample.model, path, &err) ||
+        elmo_model_open(&sample.model, path, NULL, &err) ||
         elmo_session_new(&sample.session, sample.model, &err))
         fail_msg("seed %llu: %s", (unsigned long long)seed, err.message);
     random_vocabulary(&rng);

@@ -309,6 +309,9 @@ static void info_tells_model_limits_and_build(void **state)
         json_string_value(json_object_get(member(f.json, "model", "provenance"), "corpus")),
         "none");
     assert_int_equal(json_integer_value(member(f.json, "compute", "threads")), 3);
+    const json_t *compute = json_object_get(f.json, "compute");
+    assert_string_equal(json_string_value(json_object_get(compute, "dtype")), "f32");
+    assert_string_equal(json_string_value(json_object_get(compute, "kernel")), "baseline");
     static const char *const limits[] = {"max_body_bytes", "max_inputs",
                                          "max_tokens",     "max_request_tokens",
                                          "queue_tokens",   "request_timeout_ms"};

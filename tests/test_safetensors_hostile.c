@@ -81,7 +81,7 @@ static bool opens(const unsigned char *bytes, size_t n_bytes, struct elmo_error 
 {
     struct elmo_model *model = NULL;
     *ret_err = (struct elmo_error){0};
-    int r = elmo_model_open_memory(&model, bytes, n_bytes, ret_err);
+    int r = elmo_model_open_memory(&model, bytes, n_bytes, NULL, ret_err);
     if (r) {
         assert_null(model);
         assert_int_equal(r, ELMO_E_FORMAT);

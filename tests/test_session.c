@@ -1,7 +1,7 @@
 /* How elmo_session_run behaves beside the numbers (test_reference.c has those): how much work a
  * batch does, what is left alone, and what happens when memory or arithmetic give out.
  *
- * kernel_lstm_cells, kernel_linear and token_encoder_run are wrapped (--wrap) to count rows,
+ * packed_step, kernel_linear and token_encoder_run are wrapped (--wrap) to count rows,
  * multiply-adds and tokens. */
 #include <math.h>
 #include <setjmp.h>
@@ -16,6 +16,7 @@
 #include "elmo.h"
 #include "fail_alloc.h"
 #include "kernels/kernels.h"
+#include "kernels/packed.h"
 #include "random_model.h"
 #include "test_files.h"
 #include "token_encoder.h"
@@ -33,8 +34,10 @@ static struct {
 
 static size_t n_lstm_rows, n_encoded_tokens, n_madds; /* multiply-adds of kernel_linear */
 
-void __real_kernel_lstm_cells(float *m, float *c, const float *z, size_t B, size_t C, float clip);
-void __wrap_kernel_lstm_cells(float *m, float *c, const float *z, size_t B, size_t C, float clip);
+void __real_packed_step(float *m, float *c, const float *z, const struct lane_rows *x, size_t B,
+                        const struct packed_matrix *matrix, float clip);
+void __wrap_packed_step(float *m, float *c, const float *z, const struct lane_rows *x, size_t B,
+                        const struct packed_matrix *matrix, float clip);
 void __real_kernel_linear(float *y, const float *x, size_t B, const float *w, const float *bias,
                           size_t n_in, size_t n_out);
 void __wrap_kernel_linear(float *y, const float *x, size_t B, const float *w, const float *bias,
@@ -46,10 +49,11 @@ int __wrap_token_encoder_run(float *vectors, const struct elmo_token *const *tok
                              size_t n_tokens, const struct options *options,
                              const struct weights *weights, struct arena *arena);
 
-void __wrap_kernel_lstm_cells(float *m, float *c, const float *z, size_t B, size_t C, float clip)
+void __wrap_packed_step(float *m, float *c, const float *z, const struct lane_rows *x, size_t B,
+                        const struct packed_matrix *matrix, float clip)
 {
     n_lstm_rows += B;
-    __real_kernel_lstm_cells(m, c, z, B, C, clip);
+    __real_packed_step(m, c, z, x, B, matrix, clip);
 }
 
 void __wrap_kernel_linear(float *y, const float *x, size_t B, const float *w, const float *bias,
@@ -98,7 +102,7 @@ static int set_up(void **state)
     temp_dir_done(&dir);
     free(path);
     return !fixture.file ||
-           elmo_model_open_memory(&fixture.model, fixture.file, fixture.file_bytes, NULL) ||
+           elmo_model_open_memory(&fixture.model, fixture.file, fixture.file_bytes, NULL, NULL) ||
            elmo_session_new(&fixture.session, fixture.model, NULL);
 }
 
@@ -263,7 +267,7 @@ static void a_model_without_a_head_has_no_probabilities(void **state)
     struct elmo_error err = {0};
     float probability;
     const struct elmo_sentence s = {.tokens = words, .n_tokens = 8, .probabilities = &probability};
-    assert_int_equal(elmo_model_open(&model, path, NULL), ELMO_OK);
+    assert_int_equal(elmo_model_open(&model, path, NULL, NULL), ELMO_OK);
     assert_int_equal(elmo_model_info(model)->n_labels, 0);
     assert_int_equal(elmo_session_new(&session, model, NULL), ELMO_OK);
     assert_int_equal(elmo_session_run(session, &s, 1, &err), ELMO_E_INVALID);
@@ -293,7 +297,7 @@ static void every_failing_allocation_while_opening_is_reported(void **state)
         struct elmo_model *model = NULL;
         struct elmo_error err = {0};
         fail_alloc_after(n_good++);
-        int r = elmo_model_open_memory(&model, fixture.file, fixture.file_bytes, &err);
+        int r = elmo_model_open_memory(&model, fixture.file, fixture.file_bytes, NULL, &err);
         n_failed = fail_alloc_stop();
         assert_int_equal(r, n_failed ? ELMO_E_NOMEM : ELMO_OK);
         assert_int_equal(err.status, r);

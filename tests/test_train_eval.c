@@ -128,7 +128,7 @@ static void score_singly(double *ret_accuracy, double *ret_log_loss, size_t *ret
     struct elmo_session *session;
     assert_int_equal(labelled_load(&set, data, &how, NULL), 0);
     assert_int_equal(set.n_items, N_TEXTS);
-    assert_int_equal(elmo_model_open(&model, with_head, NULL), 0);
+    assert_int_equal(elmo_model_open(&model, with_head, NULL, NULL), 0);
     assert_int_equal(elmo_session_new(&session, model, NULL), 0);
     *ret_accuracy = *ret_log_loss = 0;
     *ret_n_tokens = 0;

@@ -182,7 +182,7 @@ static void predict(float (*ret)[2], const char *saved, const struct labelled_se
     struct elmo_model *model;
     struct elmo_session *session;
     AUTO(mem_free) char *path = temp_path(&dir, saved);
-    assert_int_equal(elmo_model_open(&model, path, NULL), 0);
+    assert_int_equal(elmo_model_open(&model, path, NULL, NULL), 0);
     assert_int_equal(elmo_session_new(&session, model, NULL), 0);
     assert_string_equal(elmo_model_info(model)->labels[1], "positive");
     for (size_t k = 0; k < N_PREDICTED; k++) {

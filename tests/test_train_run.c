@@ -210,15 +210,15 @@ static void what_is_exported_is_served(void **state)
                                     .name = "tiny",
                                     .dtype = rounded ? "bf16" : "f32"};
         assert_int_equal(command_export(&a, &err), 0);
-        assert_int_equal(elmo_model_open(&model, path, &err), 0);
+        assert_int_equal(elmo_model_open(&model, path, NULL, &err), 0);
         assert_string_equal(elmo_model_info(model)->name, "tiny");
         assert_string_equal(elmo_model_info(model)->dtype, a.dtype);
         elmo_model_free(model);
     }
     const struct arguments bad = {
         .checkpoint = checkpoint_path(out_b), .out = path, .name = "not\na name"};
-    assert_int_equal(command_export(&bad, &err), ELMO_E_FORMAT); /* elmod would not open it */
-    assert_int_equal(elmo_model_open(&model, path, NULL), 0);    /* the older file is there */
+    assert_int_equal(command_export(&bad, &err), ELMO_E_FORMAT);    /* elmod would not open it */
+    assert_int_equal(elmo_model_open(&model, path, NULL, NULL), 0); /* the older file is there */
     assert_string_equal(elmo_model_info(model)->name, "tiny");
     elmo_model_free(model);
     AUTO(mem_free) char *left = temp_path(&dir, "model.safetensors.new");
@@ -256,7 +256,7 @@ static void an_exported_model_says_how_it_was_trained(void **state)
     assert_int_equal(command_export(&a, &err), 0);
     struct open_checkpoint c;
     assert_int_equal(open_checkpoint_init(&c, checkpoint_path(out_b), NULL), 0);
-    assert_int_equal(elmo_model_open(&model, path, &err), 0);
+    assert_int_equal(elmo_model_open(&model, path, NULL, &err), 0);
     json_t *all = json_loads(elmo_model_info(model)->provenance, 0, NULL);
     static const char p[] = "pretraining";
     assert_string_equal(json_string_value(json_object_get(all, "corpus")), "five sentences");

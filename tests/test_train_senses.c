@@ -157,7 +157,7 @@ static void ties_are_shared_evenly(void **state)
 static struct elmo_model *default_model(void)
 {
     struct elmo_model *model = NULL;
-    assert_int_equal(elmo_model_open_default(&model, NULL), 0);
+    assert_int_equal(elmo_model_open_default(&model, NULL, NULL), 0);
     return model;
 }
 

@@ -119,7 +119,7 @@ static double served_accuracy(const struct fixture *f, const char *path)
     struct labelled_set set = {0};
     const struct labelled_settings how = {0};
     size_t n_right = 0;
-    must(elmo_model_open(&model, path, &err), &err);
+    must(elmo_model_open(&model, path, NULL, &err), &err);
     must(elmo_session_new(&session, model, &err), &err);
     must(labelled_load(&set, f->data, &how, &err), &err);
     assert_int_equal(elmo_model_info(model)->n_labels, set.n_labels);
@@ -277,7 +277,7 @@ static void without_development_texts_none_are_scored(void **state)
         if (n_labels == 3)
             tune(&s, 1);
         must(sentiment_run(&s, &err), &err);
-        must(elmo_model_open(&model, f.out, &err), &err);
+        must(elmo_model_open(&model, f.out, NULL, &err), &err);
         json_t *all = json_loads(elmo_model_info(model)->provenance, 0, NULL);
         const json_t *head = json_object_get(all, "sentiment");
         assert_int_equal(json_integer_value(json_object_get(head, "texts_train")), N_TEXTS);
@@ -336,7 +336,7 @@ static void texts_of_rare_words_are_tuned_too(void **state)
     struct sentiment_settings s = settings_of(&f, SENTIMENT_BEST);
     tune(&s, 1);
     must(sentiment_run(&s, &err), &err);
-    must(elmo_model_open(&model, f.out, &err), &err);
+    must(elmo_model_open(&model, f.out, NULL, &err), &err);
     elmo_model_free(model);
     fixture_done(&f);
 }

@@ -200,7 +200,7 @@ static size_t n_labels_of(const char *name)
     AUTO(mem_free) char *path = temp_path(&dir, name);
     struct elmo_model *model = NULL;
     struct elmo_error err = {0};
-    if (elmo_model_open(&model, path, &err))
+    if (elmo_model_open(&model, path, NULL, &err))
         fail_msg("%s: %s", name, err.message);
     size_t n = elmo_model_info(model)->n_labels;
     elmo_model_free(model);

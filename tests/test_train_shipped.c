@@ -319,7 +319,7 @@ static void layers_of(struct outputs *ret_outputs, size_t *ret_dim, const char *
     struct elmo_sentence sentence = {.tokens = tokens, .n_tokens = ARRAY_LEN(tokens)};
     struct elmo_model *model = NULL;
     struct elmo_session *session = NULL;
-    assert_int_equal(elmo_model_open(&model, path, NULL), 0);
+    assert_int_equal(elmo_model_open(&model, path, NULL, NULL), 0);
     assert_int_equal(elmo_session_new(&session, model, NULL), 0);
     outputs_attach(ret_outputs, &sentence, model, WANT_ELMO);
     assert_int_equal(elmo_session_run(session, &sentence, 1, NULL), 0);

@@ -44,7 +44,8 @@ static int set_up(void **state)
     temp_dir_init(&fixture.dir);
     AUTO(mem_free) char *path = temp_path(&fixture.dir, "model");
     random_model_init(&random, &rng);
-    if (random_model_write(&random, path, &err) || elmo_model_open(&fixture.model, path, &err))
+    if (random_model_write(&random, path, &err) ||
+        elmo_model_open(&fixture.model, path, NULL, &err))
         fail_msg("%s", err.message);
     fixture.dim = random.options.proj_dim;
     random_model_done(&random);

@@ -90,7 +90,7 @@ static size_t answer_of(const unsigned char *bytes, size_t n_bytes, float answer
     struct elmo_error err = {0};
     struct outputs o;
     struct elmo_sentence s = {.tokens = tokens, .n_tokens = ARRAY_LEN(tokens)};
-    if (elmo_model_open_memory(&model, bytes, n_bytes, &err))
+    if (elmo_model_open_memory(&model, bytes, n_bytes, NULL, &err))
         fail_msg("%s", err.message);
     const struct elmo_model_info *info = elmo_model_info(model);
     assert_string_equal(info->dtype, expected_dtype);
@@ -216,7 +216,7 @@ static void a_projection_has_both_its_tensors_or_none(void **state)
         memmove(&set->items[index], &set->items[index + 1],
                 (--set->n_items - index) * sizeof *set->items);
         AUTO(mem_free) unsigned char *bytes = write_and_read(ST_F32, NULL, &n_bytes);
-        assert_int_equal(elmo_model_open_memory(&model, bytes, n_bytes, &err), ELMO_E_FORMAT);
+        assert_int_equal(elmo_model_open_memory(&model, bytes, n_bytes, NULL, &err), ELMO_E_FORMAT);
         assert_non_null(strstr(err.message, names[n]));
         set->items[set->n_items++] = left_out;
     }
@@ -236,7 +236,7 @@ static void a_head_of_absurd_size_is_refused(void **state)
     AUTO(mem_free) char *path = temp_path(&fixture.dir, "wide");
     random_model_init_with(&random, &rng, &fixture.random.options, &head, ELMO_POOL_MEAN, true);
     assert_int_equal(random_model_write(&random, path, NULL), 0);
-    assert_int_equal(elmo_model_open(&model, path, &err), ELMO_E_FORMAT);
+    assert_int_equal(elmo_model_open(&model, path, NULL, &err), ELMO_E_FORMAT);
     assert_non_null(strstr(err.message, "at most 1048576 hidden"));
     assert_non_null(strstr(err.message, "found 1048577"));
     random_model_done(&random);

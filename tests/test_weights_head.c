@@ -119,7 +119,7 @@ static int open_case(struct elmo_model **ret_model, const struct head_case *c,
     AUTO(mem_free) char *path = temp_path(&dir, "head.safetensors");
     *ret_model = NULL;
     write_case(path, c);
-    return elmo_model_open(ret_model, path, err);
+    return elmo_model_open(ret_model, path, NULL, err);
 }
 
 /* input_dim, hidden_dim, output_dim, all_layers, n_ngram_rows */

@@ -46,7 +46,7 @@ int export_run(const struct export_job *job, struct elmo_error *err)
     AUTO(elmo_model_free) struct elmo_model *model = NULL;
     AUTO(hdf5_output_free) struct hdf5_output *weights = NULL;
     AUTO(hdf5_output_free) struct hdf5_output *sentiment = NULL;
-    int r = elmo_model_open(&model, job->model, err);
+    int r = elmo_model_open(&model, job->model, NULL, err);
     if (!r && job->sentiment && !model->weights.head.present)
         r = elmo_fail(err, ELMO_E_INVALID, "'%.200s' has no sentiment head", job->model);
     if (!r)

@@ -54,25 +54,6 @@ void kernel_add(float *restrict y, const float *restrict x, size_t n)
         y[k] += x[k];
 }
 
-static void lstm_row(float *restrict m, float *restrict c, const float *restrict z, size_t C,
-                     float cell_clip)
-{
-    const float *i = z, *j = z + C, *f = z + 2 * C, *o = z + 3 * C;
-    for (size_t k = 0; k < C; k++) {
-        float cell = sigmoid(f[k] + 1.0f) * c[k] + sigmoid(i[k]) * fast_tanh(j[k]);
-        cell = clip_to(cell, cell_clip);
-        c[k] = cell;
-        m[k] = sigmoid(o[k]) * fast_tanh(cell);
-    }
-}
-
-void kernel_lstm_cells(float *m, float *c, const float *z, size_t B, size_t C, float cell_clip)
-{
-    const float NO_CLIP = 3.4e38f;
-    for (size_t b = 0; b < B; b++)
-        lstm_row(m + b * C, c + b * C, z + b * 4 * C, C, cell_clip > 0 ? cell_clip : NO_CLIP);
-}
-
 void kernel_highway(float *restrict y, const float *restrict carry, const float *restrict transform,
                     size_t n)
 {

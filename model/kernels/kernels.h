@@ -25,12 +25,6 @@ void kernel_relu(float *x, size_t n);
 void kernel_clip(float *x, size_t n, float clip);    /* to [-clip, clip]; 0: as it is */
 void kernel_add(float *y, const float *x, size_t n); /* y += x */
 
-/* One LSTM step of B rows. z [B, 4C] = pre-activations in the order i, j, f, o:
- *     c = clip(sigmoid(f + 1) * c + sigmoid(i) * tanh(j))        c [B, C], in and out
- *     m = sigmoid(o) * tanh(c)                                   m [B, C]
- * The forget bias 1 is not in the weights (numerics.md, section 5). */
-void kernel_lstm_cells(float *m, float *c, const float *z, size_t B, size_t C, float cell_clip);
-
 /* Highway combination of n floats: y = g * t + (1 - g) * y with g = sigmoid(carry), t =
  * relu(transform). */
 void kernel_highway(float *y, const float *carry, const float *transform, size_t n);

@@ -138,7 +138,7 @@ int command_eval_data(const struct arguments *a, struct elmo_error *err)
     if (!a->model || a->n_corpus || a->checkpoint || a->softmax)
         return elmo_fail(err, ELMO_E_INVALID,
                          "--data needs --model, and takes no --corpus, --checkpoint or --softmax");
-    int r = elmo_model_open(&model, a->model, err);
+    int r = elmo_model_open(&model, a->model, NULL, err);
     if (!r)
         r = evaluate(model, a, err);
     elmo_model_free(model);

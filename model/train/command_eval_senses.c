@@ -38,7 +38,7 @@ int command_eval_senses(const struct arguments *a, struct elmo_error *err)
         return elmo_fail(err, ELMO_E_INVALID, "--model is needed with --senses");
     int r = senses_read(&senses, a->senses, err);
     if (!r)
-        r = elmo_model_open(&model, a->model, err);
+        r = elmo_model_open(&model, a->model, NULL, err);
     if (!r)
         r = senses_measure(&table, &senses, model, err);
     if (!r)

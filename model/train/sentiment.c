@@ -151,7 +151,7 @@ static int load(struct job *j, struct elmo_error *err)
     if (!r && s->finetune)
         r = name_checkpoint(j, err);
     if (!r)
-        r = elmo_model_open(&j->model, s->model, err);
+        r = elmo_model_open(&j->model, s->model, NULL, err);
     if (!r && s->finetune)
         r = head_file_check_tunable(s->model, err);
     if (!r)
@@ -311,7 +311,7 @@ static int open_tuned(struct elmo_model **ret_model, const struct job *j, struct
     int r = head_file_write(&file, err);
     if (r)
         return r;
-    r = elmo_model_open(ret_model, path, err);
+    r = elmo_model_open(ret_model, path, NULL, err);
     unlink(path);
     return r;
 }

@@ -122,6 +122,18 @@ static const char *option(int argc, char **argv, const char *name, const char *f
     return fallback;
 }
 
+static bool parse_dtype(enum elmo_dtype *ret, const char *name)
+{
+    static const char *const names[] = {
+        [ELMO_DTYPE_F32] = "f32", [ELMO_DTYPE_BF16] = "bf16", [ELMO_DTYPE_INT8] = "int8"};
+    for (size_t k = 0; k < ARRAY_LEN(names); k++)
+        if (!strcmp(names[k], name)) {
+            *ret = (enum elmo_dtype)k;
+            return true;
+        }
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     static struct bench b;
@@ -134,12 +146,18 @@ int main(int argc, char **argv)
     if (rounds < 1 || rounds > MAX_ROUNDS || limit < 1 || limit > MAX_SENTENCES || threads < 1 ||
         threads > MAX_THREADS || argc % 2 == 0) {
         fprintf(stderr, "usage: bench_model [--model FILE] [--threads N] [--sentences FILE]"
-                        " [--limit N] [--rounds N]\n");
+                        " [--limit N] [--rounds N] [--dtype TYPE] [--kernel NAME]\n");
         return 2;
     }
     b.n_threads = (unsigned)threads;
-    if (model_path ? elmo_model_open(&b.model, model_path, &err)
-                   : elmo_model_open_default(&b.model, &err)) {
+    const char *dtype = option(argc, argv, "--dtype", "f32");
+    struct elmo_model_settings settings = {.kernel = option(argc, argv, "--kernel", "")};
+    if (!parse_dtype(&settings.dtype, dtype)) {
+        fprintf(stderr, "--dtype is f32, bf16 or int8\n");
+        return 2;
+    }
+    if (model_path ? elmo_model_open(&b.model, model_path, &settings, &err)
+                   : elmo_model_open_default(&b.model, &settings, &err)) {
         fprintf(stderr, "%s\n", err.message);
         return 1;
     }
@@ -154,9 +172,10 @@ int main(int argc, char **argv)
     double rate = sgemm_rate(b.n_threads);
     double positions = (double)(b.n_tokens + 2 * b.n_sentences) / (double)b.n_tokens;
     double bound = rate / (lstm_madds(&b.model->options) * positions);
-    printf("model %s, %zu cells, %.1f M parameters; %zu sentences, %zu tokens; %u thread(s)\n",
+    printf("model %s, %zu cells, %.1f M parameters; %zu sentences, %zu tokens; %u thread(s), %s by "
+           "%s\n",
            info->name, info->cell_dim, (double)info->n_parameters / 1e6, b.n_sentences, b.n_tokens,
-           b.n_threads);
+           b.n_threads, info->compute_dtype, info->kernel);
     printf("sgemm here: %.1f GFLOP/s; at that rate the LSTMs alone allow %.0f tokens/s\n",
            2 * rate / 1e9, bound);
     static const size_t batches[] = {1, 8, 32};

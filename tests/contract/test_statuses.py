@@ -7,6 +7,7 @@ documented: status, content type, headers, body, problem code and the place that
 import base64
 import concurrent.futures
 import json
+import math
 import os
 import pathlib
 import struct
@@ -432,6 +433,27 @@ class WithMadeModels(ContractTest):
         write_zero_model(self.model, labels=())
         with Elmod(BINARY, "--model", self.model) as elmod:
             self.expect(elmod.ask("POST", "/sentiment", TEXT), 501, "not_in_model")
+            self.expect(elmod.ask("POST", "/embed", TEXT), 200)
+
+    def test_vectors_are_nearly_the_same_in_every_type(self):
+        """Relative distance from those in float32, which bf16 and int8 have but little of."""
+        body = {"inputs": "A gripping film, badly lit.", "outputs": ["default"]}
+        exact = None
+        for dtype, most in (("f32", 0), ("bf16", 0.01), ("int8", 0.05)):
+            with Elmod(BINARY, "--dtype", dtype) as elmod:
+                compute = self.expect(elmod.ask("GET", "/info"), 200).json()["compute"]
+                self.assertEqual(dtype, compute["dtype"])
+                (item,) = self.expect(elmod.ask("POST", "/embed", body), 200).json()["data"]
+            vector = item["default"]
+            exact = exact or vector
+            distance = math.dist(exact, vector) / math.hypot(*exact)
+            self.assertLessEqual(distance, most)
+            self.assertEqual(dtype == "f32", distance == 0)
+
+    def test_a_kernel_can_be_forced(self):
+        with Elmod(BINARY, "--kernel", "baseline") as elmod:
+            compute = self.expect(elmod.ask("GET", "/info"), 200).json()["compute"]
+            self.assertEqual("baseline", compute["kernel"])
             self.expect(elmod.ask("POST", "/embed", TEXT), 200)
 
     def test_a_full_queue_and_a_passed_deadline_are_answered(self):

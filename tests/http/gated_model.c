@@ -33,11 +33,13 @@ static void *control_main(void *arg)
     return NULL;
 }
 
-int elmo_model_open_default(struct elmo_model **ret_model, struct elmo_error *err)
+int elmo_model_open_default(struct elmo_model **ret_model,
+                            const struct elmo_model_settings *settings, struct elmo_error *err)
 {
     char command = 0;
     pthread_t control;
     const char *loads = getenv("FAKE_ELMO_LOADS");
+    (void)settings;
     (void)err;
     if (loads && strcmp(loads, "when told") == 0) {
         while (command != 'l' && read(CONTROL_FD, &command, 1) == 1)
@@ -53,10 +55,11 @@ int elmo_model_open_default(struct elmo_model **ret_model, struct elmo_error *er
     return 0;
 }
 
-int elmo_model_open(struct elmo_model **ret_model, const char *path, struct elmo_error *err)
+int elmo_model_open(struct elmo_model **ret_model, const char *path,
+                    const struct elmo_model_settings *settings, struct elmo_error *err)
 {
     (void)path;
-    return elmo_model_open_default(ret_model, err);
+    return elmo_model_open_default(ret_model, settings, err);
 }
 
 void elmo_model_free(struct elmo_model *model)

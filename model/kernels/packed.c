@@ -1,0 +1,279 @@
+#include "packed.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "defs.h"
+#include "isa.h"
+
+/* Units of a panel that are multiplied before the next ones: 128 KiB, well inside the second-level
+ * cache, are read again for each tile of rows. Of int8 all at once: their sums are exact. */
+#define BLOCK_UNITS 512u
+
+#define CHUNK 256u /* floats of a column that are rounded at a time: whole units */
+
+/* ---- Which loops ---- */
+
+static const struct kernel kernels[] = {
+#ifdef HAVE_ISA_BUILDS
+    {"avx512_bf16", &lane_tile_avx512_bf16}, {"avx512_vnni", &lane_tile_avx512_vnni},
+    {"avx512", &lane_tile_avx512},           {"avx2", &lane_tile_avx2},
+#endif
+    {"baseline", &lane_tile_baseline},
+};
+
+const struct kernel *kernel_at(size_t k)
+{
+    return k < ARRAY_LEN(kernels) ? &kernels[k] : NULL;
+}
+
+bool kernel_is_supported(const struct kernel *kernel)
+{
+#ifdef HAVE_ISA_BUILDS
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    bool avx512 = avx2 && __builtin_cpu_supports("avx512f");
+    bool vnni = avx512 && __builtin_cpu_supports("avx512bw") &&
+                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+    if (kernel->tile == &lane_tile_avx512_bf16)
+        return vnni && __builtin_cpu_supports("avx512bf16");
+    if (kernel->tile == &lane_tile_avx512_vnni)
+        return vnni;
+    if (kernel->tile == &lane_tile_avx512)
+        return avx512;
+    return kernel->tile != &lane_tile_avx2 || avx2;
+#else
+    (void)kernel;
+    return true;
+#endif
+}
+
+const struct kernel *kernel_find(const char *name)
+{
+    for (size_t k = 0; k < ARRAY_LEN(kernels); k++)
+        if (kernel_is_supported(&kernels[k]) && (!name || !*name || !strcmp(kernels[k].name, name)))
+            return &kernels[k];
+    return NULL;
+}
+
+/* ---- Packing ---- */
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+size_t packed_units(enum number number, size_t n)
+{
+    static const size_t per_unit[NUMBER_KINDS] = {1, 2, 4};
+    return n / per_unit[number] + (n % per_unit[number] > 0);
+}
+
+/* Columns that stand side by side as they came: all of them, or those of one gate. */
+static size_t group_of(enum packed_order order, size_t n_out)
+{
+    return order == PACKED_GATES ? n_out / 4 : n_out;
+}
+
+static size_t panels_of(const struct lane_tile *tile, enum packed_order order, size_t n_out)
+{
+    size_t width = tile->width, per_panel = order == PACKED_GATES ? width / 4 : width;
+    size_t n = group_of(order, n_out);
+    return n / per_panel + (n % per_panel > 0);
+}
+
+size_t packed_bytes(const struct lane_tile *tile, enum number number, enum packed_order order,
+                    size_t n_in, size_t n_out)
+{
+    size_t width = tile->width, n_columns, n_units;
+    bool ok = mul_ok(panels_of(tile, order, n_out), width, &n_columns) &&
+              mul_ok(n_columns, packed_units(number, n_in) + 2, &n_units) && /* + offset, scale */
+              mul_ok(n_units, sizeof(uint32_t), &n_units);
+    return ok ? n_units : 0;
+}
+
+/* Which column of w is column `at` of the panels; SIZE_MAX: none, it fills the last panel up. */
+static size_t column_of(const struct packed_matrix *m, size_t at)
+{
+    size_t width = m->tile->width, lanes = width / 4, group = m->n_out / 4;
+    if (m->order == PACKED_COLUMNS)
+        return at < m->n_out ? at : SIZE_MAX;
+    size_t gate = at % width / lanes, cell = at / width * lanes + at % lanes;
+    return cell < group ? gate * group + cell : SIZE_MAX;
+}
+
+/* A column of w becomes units that lie `width` apart. */
+static void pack_column(uint32_t *units, const float *w, const struct packed_matrix *m)
+{
+    float x[CHUNK];
+    for (size_t first = 0; first < m->n_in; first += CHUNK) {
+        size_t n = smaller(CHUNK, m->n_in - first);
+        uint32_t some[CHUNK];
+        for (size_t k = 0; k < n; k++)
+            x[k] = w[(first + k) * m->n_out];
+        m->tile->round(m->number, some, x, n);
+        for (size_t k = 0; k < packed_units(m->number, n); k++, units += m->tile->width)
+            *units = some[k];
+    }
+}
+
+/* Signed bytes, of which the greatest is 127 or -127; the caller has filled the units with zeros.
+ */
+static void pack_int8_column(uint32_t *units, const float *w, const struct packed_matrix *m,
+                             int32_t *offset, float *scale)
+{
+    float greatest = 0;
+    int32_t sum = 0;
+    for (size_t k = 0; k < m->n_in; k++)
+        greatest = fmaxf(greatest, fabsf(w[k * m->n_out]));
+    float factor = lane_int8_factor(greatest);
+    for (size_t k = 0; k < m->n_in; k++) {
+        int32_t nearest = (int32_t)roundf(w[k * m->n_out] * factor);
+        units[k / 4 * m->tile->width] |= ((uint32_t)nearest & 0xff) << k % 4 * 8;
+        sum += nearest;
+    }
+    *offset = 128 * sum;
+    *scale = greatest / 127;
+}
+
+void packed_init(struct packed_matrix *ret_matrix, void *memory, const struct lane_tile *tile,
+                 enum number number, enum packed_order order, const float *w, size_t n_in,
+                 size_t n_out)
+{
+    size_t width = tile->width, n_panels = panels_of(tile, order, n_out);
+    size_t n_columns = n_panels * width, n_units = packed_units(number, n_in);
+    uint32_t *units = memory;
+    int32_t *offsets = (int32_t *)(units + n_columns * n_units);
+    float *scales = (float *)(offsets + n_columns);
+    struct packed_matrix m = {tile,    number,   order, n_in,    n_out,
+                              n_units, n_panels, units, offsets, scales};
+    memset(memory, 0, n_columns * (n_units + 2) * sizeof *units);
+    for (size_t at = 0; at < n_columns; at++) {
+        size_t column = column_of(&m, at);
+        uint32_t *to = units + at / width * n_units * width + at % width;
+        if (column == SIZE_MAX)
+            continue;
+        if (number == NUMBER_INT8)
+            pack_int8_column(to, w + column, &m, &offsets[at], &scales[at]);
+        else
+            pack_column(to, w + column, &m);
+    }
+    *ret_matrix = m;
+}
+
+void packed_round(uint32_t *units, float *scales, const struct lane_tile *tile, enum number number,
+                  const float *x, size_t x_stride, size_t B, size_t n)
+{
+    for (size_t b = 0; b < B; b++)
+        scales[b] = tile->round(number, units + b * packed_units(number, n), x + b * x_stride, n);
+}
+
+size_t packed_gate_floats(const struct lane_tile *tile, size_t C)
+{
+    return panels_of(tile, PACKED_GATES, 4 * C) * tile->width;
+}
+
+void packed_gate_bias(float *ret_bias, const struct lane_tile *tile, const float *bias, size_t C)
+{
+    const struct packed_matrix m = {.tile = tile, .order = PACKED_GATES, .n_out = 4 * C};
+    for (size_t at = 0; at < packed_gate_floats(tile, C); at++) {
+        size_t column = column_of(&m, at);
+        bool forgets = column != SIZE_MAX && column / C == 2;
+        ret_bias[at] = column == SIZE_MAX ? 0 : bias[column] + (forgets ? 1.0f : 0);
+    }
+}
+
+/* ---- Multiplying ---- */
+
+/* Tiles of even height: 8 rows as 4 + 4 are faster than 6 + 2. Row of the first of tile t. */
+static size_t tile_begin(size_t t, size_t n_tiles, size_t B)
+{
+    return t * B / n_tiles;
+}
+
+static struct lane_rows rows_from(const struct lane_rows *x, size_t row, size_t unit)
+{
+    return (struct lane_rows){x->units + row * x->stride + unit, x->stride, x->scales + row};
+}
+
+static struct lane_panel panel_of(const struct packed_matrix *m, size_t panel, size_t unit,
+                                  size_t n_units)
+{
+    size_t width = m->tile->width;
+    return (struct lane_panel){m->units + (panel * m->n_units + unit) * width, n_units,
+                               m->offsets + panel * width, m->scales + panel * width};
+}
+
+/* The columns of a panel that y has. */
+static size_t columns_of(const struct packed_matrix *m, size_t panel)
+{
+    size_t width = m->tile->width;
+    return m->order == PACKED_GATES ? width : smaller(width, m->n_out - panel * width);
+}
+
+/* A panel that hangs over the end of y goes through a tile of its own. */
+static void multiply_rows(float *y, size_t y_stride, size_t columns, const struct lane_rows *x,
+                          size_t rows, const struct packed_matrix *m, const struct lane_panel *p,
+                          bool add)
+{
+    const struct lane_tile *tile = m->tile;
+    _Alignas(64) float whole[LANE_MAX_ROWS * LANE_MAX_WIDTH];
+    if (columns == tile->width) {
+        tile->multiply(m->number, y, y_stride, x, rows, p, add);
+        return;
+    }
+    tile->multiply(m->number, whole, tile->width, x, rows, p, false);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t k = 0; k < columns; k++)
+            y[r * y_stride + k] = whole[r * tile->width + k] + (add ? y[r * y_stride + k] : 0);
+}
+
+static void multiply_panel(float *y, size_t y_stride, const struct lane_rows *x, size_t B,
+                           const struct packed_matrix *m, size_t panel, bool add)
+{
+    const struct lane_tile *tile = m->tile;
+    size_t n_tiles = (B + tile->max_rows - 1) / tile->max_rows;
+    size_t block = m->number == NUMBER_INT8 ? m->n_units : BLOCK_UNITS;
+    for (size_t k = 0; k < m->n_units; k += block) {
+        struct lane_panel p = panel_of(m, panel, k, smaller(block, m->n_units - k));
+        for (size_t t = 0; t < n_tiles; t++) {
+            size_t row = tile_begin(t, n_tiles, B), rows = tile_begin(t + 1, n_tiles, B) - row;
+            const struct lane_rows some = rows_from(x, row, k);
+            multiply_rows(y + row * y_stride, y_stride, columns_of(m, panel), &some, rows, m, &p,
+                          add || k);
+        }
+    }
+}
+
+void packed_multiply(float *y, const struct lane_rows *x, size_t B, const struct packed_matrix *m,
+                     bool add)
+{
+    size_t width = m->tile->width;
+    size_t y_stride = m->order == PACKED_GATES ? m->n_panels * width : m->n_out;
+    for (size_t panel = 0; panel < m->n_panels; panel++)
+        multiply_panel(y + panel * width, y_stride, x, B, m, panel, add);
+}
+
+void packed_step(float *m, float *c, const float *z, const struct lane_rows *x, size_t B,
+                 const struct packed_matrix *matrix, float cell_clip)
+{
+    const struct lane_tile *tile = matrix->tile;
+    size_t lanes = tile->width / 4, stride = matrix->n_panels * lanes, z_stride = 4 * stride;
+    size_t n_tiles = (B + tile->max_rows - 1) / tile->max_rows;
+    float clip = cell_clip > 0 ? cell_clip : 3.4e38f;
+    for (size_t panel = 0; panel < matrix->n_panels; panel++) {
+        const struct lane_panel p = panel_of(matrix, panel, 0, matrix->n_units);
+        for (size_t t = 0; t < n_tiles; t++) {
+            size_t row = tile_begin(t, n_tiles, B), rows = tile_begin(t + 1, n_tiles, B) - row;
+            const struct lane_rows some = rows_from(x, row, 0);
+            const struct lane_cells cells = {
+                .z = z + row * z_stride + panel * tile->width,
+                .c = c + row * stride + panel * lanes,
+                .m = m + row * stride + panel * lanes,
+                .z_stride = z_stride,
+                .stride = stride,
+                .clip = clip,
+            };
+            tile->step(matrix->number, &cells, &some, rows, &p);
+        }
+    }
+}

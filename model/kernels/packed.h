@@ -1,0 +1,74 @@
+#pragma once
+/* Matrices that many rows are multiplied by, packed once into the order in which the inner loops
+ * read them, in float32, bfloat16 or int8:
+ *
+ *   f32    as they are
+ *   bf16   both factors rounded to nearest even, products of pairs summed in float32
+ *   int8   the matrix with a scale per column, x with a scale per row and offset by 128: integer
+ *          products and sums, which are exact
+ *
+ * A row's result has the same bits whatever rows are beside it. How a matrix is packed depends on
+ * the processor: it never leaves the process. No allocation, no state; any thread. */
+#include "lane_tile.h"
+
+struct kernel {
+    const char *name; /* "avx512_bf16", "avx512_vnni", "avx512", "avx2" or "baseline" */
+    const struct lane_tile *tile;
+};
+
+/* The k-th of all, best first; NULL behind the last. */
+const struct kernel *kernel_at(size_t k);
+bool kernel_is_supported(const struct kernel *kernel); /* by this processor */
+/* The one of that name, or the best ("" or NULL); NULL: this processor has none such. */
+const struct kernel *kernel_find(const char *name);
+
+#define PACKED_INT8_MAX_INPUTS 65536u /* beyond, integer sums might wrap */
+
+enum packed_order {
+    PACKED_COLUMNS, /* as they come */
+    PACKED_GATES,   /* columns i, j, f, o of C cells each: the four of a cell side by side */
+};
+
+struct packed_matrix {
+    const struct lane_tile *tile;
+    enum number number;
+    enum packed_order order;
+    size_t n_in, n_out; /* of gates 4C */
+    size_t n_units;     /* of a column: n_in floats, pairs or quads */
+    size_t n_panels;
+    const uint32_t *units;  /* [n_panels][n_units][width of a panel] */
+    const int32_t *offsets; /* [n_panels * width] of int8 */
+    const float *scales;    /* the same */
+};
+
+/* Bytes of memory that packed_init needs; 0: too large to be. */
+size_t packed_bytes(const struct lane_tile *tile, enum number number, enum packed_order order,
+                    size_t n_in, size_t n_out);
+/* From w [n_in, n_out]. memory [packed_bytes()], aligned to 64 bytes, lives as long as the matrix.
+ */
+void packed_init(struct packed_matrix *ret_matrix, void *memory, const struct lane_tile *tile,
+                 enum number number, enum packed_order order, const float *w, size_t n_in,
+                 size_t n_out);
+
+/* Units of a row of n floats. */
+size_t packed_units(enum number number, size_t n);
+/* B rows of n floats, x_stride apart, as units [B][packed_units()]; scales [B]. */
+void packed_round(uint32_t *units, float *scales, const struct lane_tile *tile, enum number number,
+                  const float *x, size_t x_stride, size_t B, size_t n);
+
+/* Floats of a row of PACKED_GATES: the last panel is filled up. C rounded up to whole panels has a
+ * quarter of them. */
+size_t packed_gate_floats(const struct lane_tile *tile, size_t C);
+/* The bias [4C] in that order, with the 1 of the forget gates (numerics.md, section 5: it is not in
+ * the weights); 0 behind. */
+void packed_gate_bias(float *ret_bias, const struct lane_tile *tile, const float *bias, size_t C);
+
+/* y [B, n_out], or [B, packed_gate_floats()], = x @ matrix; with `add` it is added. */
+void packed_multiply(float *y, const struct lane_rows *x, size_t B,
+                     const struct packed_matrix *matrix, bool add);
+
+/* One LSTM step of B rows. With z [B, packed_gate_floats(C)] + x @ matrix = i, j, f, o (1 is in
+ * f's): c = clip(sigmoid(f) c + sigmoid(i) tanh(j))     m = sigmoid(o) tanh(c) m, c [B,
+ * packed_gate_floats(C) / 4]: 0 behind C if c is so at the start. cell_clip 0: none. */
+void packed_step(float *m, float *c, const float *z, const struct lane_rows *x, size_t B,
+                 const struct packed_matrix *matrix, float cell_clip);
