@@ -174,8 +174,7 @@ static void store_states(const struct scratch *s, const struct ragged *r, const 
 static struct lane_rows rounded(const struct scratch *s, const float *x, size_t x_stride, size_t B,
                                 const struct packed_matrix *w)
 {
-    packed_round(s->units, s->scales, w->tile, w->number, x, x_stride, B, w->n_in);
-    return (struct lane_rows){s->units, w->n_units, s->scales};
+    return packed_rows(w, x, x_stride, B, s->units, s->scales);
 }
 
 /* h [B, P] from m: TensorFlow clips what it projects. */
@@ -212,9 +211,7 @@ static void run_inputs(const struct scratch *s, const float *x, size_t rows,
                        const struct lstm_weights *w, size_t P)
 {
     const struct lane_rows units = rounded(s, x, P, rows, &w->input);
-    for (size_t row = 0; row < rows; row++)
-        memcpy(s->gates + row * s->n_gates, w->bias, s->n_gates * sizeof *s->gates);
-    packed_multiply(s->gates, &units, rows, &w->input, true);
+    packed_linear(s->gates, &units, rows, &w->input, w->bias);
 }
 
 /* The first step behind a block of at most block_rows rows that starts at step `begin`. */

@@ -90,6 +90,14 @@ static void max_over_time(float *y, const float *products, size_t rows, size_t n
         }
 }
 
+/* y = x @ matrix + bias, of B rows, in float32. */
+static void linear(float *y, const float *x, size_t B, const struct packed_matrix *matrix,
+                   const float *bias)
+{
+    const struct lane_rows rows = packed_rows(matrix, x, matrix->n_in, B, NULL, NULL);
+    packed_linear(y, &rows, B, matrix, bias);
+}
+
 /* One filter over all tokens of the chunk: columns [column, column + n_filters) of features. The
  * bias, the same for every window, goes in with the product. */
 static void convolve(struct chunk *c, const struct elmo_token *const *tokens, size_t n_tokens,
@@ -101,8 +109,7 @@ static void convolve(struct chunk *c, const struct elmo_token *const *tokens, si
     size_t rows = 0, row = 0;
     for (size_t t = 0; t < n_tokens; t++)
         rows += gather_windows(c, rows, tokens[t], f->width);
-    kernel_linear(c->products, c->windows, rows, w->kernel, w->bias, f->width * o->char_dim,
-                  f->n_filters);
+    linear(c->products, c->windows, rows, &w->kernel, w->bias);
     for (size_t t = 0; t < n_tokens; t++) {
         size_t n = n_windows(n_chars_of(tokens[t], o->max_chars), f->width, o->max_chars);
         max_over_time(c->features + t * o->filter_dim + column, c->products + row * f->n_filters, n,
@@ -114,8 +121,8 @@ static void convolve(struct chunk *c, const struct elmo_token *const *tokens, si
 static void highway(struct chunk *c, size_t n_tokens, const struct highway_weights *w)
 {
     size_t F = c->options->filter_dim;
-    kernel_linear(c->carry, c->features, n_tokens, w->w_carry, w->b_carry, F, F);
-    kernel_linear(c->transform, c->features, n_tokens, w->w_transform, w->b_transform, F, F);
+    linear(c->carry, c->features, n_tokens, &w->carry, w->b_carry);
+    linear(c->transform, c->features, n_tokens, &w->transform, w->b_transform);
     kernel_highway(c->features, c->carry, c->transform, n_tokens * F);
 }
 
@@ -135,8 +142,8 @@ static void encode_chunk(struct chunk *c, float *ret_vectors,
         kernel_tanh(c->features, n_tokens * F);
     for (size_t k = 0; k < o->n_highway; k++)
         highway(c, n_tokens, &w->highway[k]);
-    if (w->w_proj)
-        kernel_linear(ret_vectors, c->features, n_tokens, w->w_proj, w->b_proj, F, P);
+    if (w->b_proj)
+        linear(ret_vectors, c->features, n_tokens, &w->projection, w->b_proj);
     else
         memcpy(ret_vectors, c->features, n_tokens * P * sizeof *ret_vectors); /* F == P */
 }

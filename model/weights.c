@@ -141,17 +141,20 @@ static const char *main_dtype(const struct safetensors *file)
     return names[best];
 }
 
-static bool is_of_lstm(const struct tensor_spec *spec)
+/* The matrices, and all of the LSTMs. */
+static bool is_packed(const struct tensor_spec *spec)
 {
-    return !strncmp(spec->name, "RNN_", 4);
+    const char *name = strchr(spec->name, '/');
+    return !strncmp(spec->name, "RNN_", 4) ||
+           (!strncmp(spec->name, "CNN", 3) && name && !strncmp(name, "/W_", 3));
 }
 
-/* Memory for the LSTMs' tensors that have to be widened, or for the others. */
-static float *alloc_widened(const struct loader *loader, bool of_lstm)
+/* Memory for the tensors to pack that have to be widened, or for the others. */
+static float *alloc_widened(const struct loader *loader, bool packed)
 {
     size_t n_floats = ALIGN_FLOATS, n_bytes;
     for (size_t k = 0; k < loader->specs.n_items; k++)
-        if (is_of_lstm(&loader->specs.items[k]) == of_lstm)
+        if (is_packed(&loader->specs.items[k]) == packed)
             n_floats += widened_floats(safetensors_find(loader->file, loader->specs.items[k].name));
     /* A float takes at most twice the bytes of the mapped file: this cannot wrap on 64 bits. */
     if (!mul_ok(n_floats, sizeof(float), &n_bytes))
@@ -169,7 +172,7 @@ static int widen_all(struct weights *weights, struct loader *loader, struct elmo
     float *ends[] = {weights->widened, loader->widened};
     for (size_t k = 0; k < loader->specs.n_items; k++) {
         const struct st_tensor *t = safetensors_find(loader->file, loader->specs.items[k].name);
-        float **next = &ends[is_of_lstm(&loader->specs.items[k])];
+        float **next = &ends[is_packed(&loader->specs.items[k])];
         if (!t)
             continue;
         if (usable_in_place(t)) {
@@ -204,62 +207,103 @@ __attribute__((format(printf, 2, 3))) static const float *value(const struct loa
     return NULL;
 }
 
-/* ---- The LSTMs, packed ---- */
+/* ---- Packing ---- */
 
-/* Takes `n_bytes` and what aligns the next ones. */
-static void *take(unsigned char **memory, size_t n_bytes)
+/* Goes over the matrices twice: to know how many bytes they take, and to pack them. */
+struct packer {
+    const struct loader *loader;
+    const struct options *options;
+    const struct compute *how;
+    struct weights *weights;
+    unsigned char *next; /* NULL: sizes are added up */
+    size_t n_bytes;
+    bool too_large;
+};
+
+/* `n_bytes` and what aligns the next ones; NULL while sizes are added up. */
+static void *take(struct packer *p, size_t n_bytes)
 {
-    void *taken = *memory;
-    *memory += aligned_bytes(n_bytes);
+    void *taken = p->next;
+    size_t n = aligned_bytes(n_bytes);
+    p->too_large |= n < n_bytes || p->n_bytes > SIZE_MAX - n;
+    p->n_bytes += n;
+    p->next = taken ? p->next + n : NULL;
     return taken;
 }
 
-static void pack_lstm(struct lstm_weights *ret, unsigned char **memory, const struct loader *loader,
-                      const struct options *o, const struct compute *how, unsigned direction,
-                      size_t layer)
+static void pack(struct packer *p, struct packed_matrix *to, enum number number,
+                 enum packed_order order, const float *w, size_t n_in, size_t n_out)
 {
-    char prefix[64];
-    const struct lane_tile *tile = how->tile;
-    enum number number = how->number;
-    size_t P = o->proj_dim, C = o->cell_dim;
-    size_t n_gate = packed_bytes(tile, number, PACKED_GATES, P, 4 * C);
-    snprintf(prefix, sizeof prefix, "RNN_%u/RNN/MultiRNNCell/Cell%zu/LSTMCell", direction, layer);
-    const float *w = value(loader, "%s/W_0", prefix); /* [2P, 4C]: x first, then h */
-    const float *w_proj = value(loader, "%s/W_P_0", prefix);
-    float *bias = take(memory, packed_gate_floats(tile, C) * sizeof *bias);
-    packed_gate_bias(bias, tile, value(loader, "%s/B", prefix), C);
-    ret->bias = bias;
-    packed_init(&ret->input, take(memory, n_gate), tile, number, PACKED_GATES, w, P, 4 * C);
-    packed_init(&ret->recurrent, take(memory, n_gate), tile, number, PACKED_GATES, w + P * 4 * C, P,
-                4 * C);
-    size_t n_projection = packed_bytes(tile, number, PACKED_COLUMNS, C, P);
-    if (w_proj)
-        packed_init(&ret->projection, take(memory, n_projection), tile, number, PACKED_COLUMNS,
-                    w_proj, C, P);
+    const struct lane_tile *tile = p->how->tile;
+    size_t n_bytes = packed_bytes(tile, number, order, n_in, n_out);
+    p->too_large |= !n_bytes;
+    void *memory = take(p, n_bytes);
+    if (memory)
+        packed_init(to, memory, tile, number, order, w, n_in, n_out);
 }
 
-static int pack_lstms(struct weights *w, const struct loader *loader, const struct options *o,
-                      const struct compute *how, struct elmo_error *err)
+static void pack_lstm(struct packer *p, unsigned direction, size_t layer)
 {
-    size_t P = o->proj_dim, C = o->cell_dim;
-    size_t gates = packed_bytes(how->tile, how->number, PACKED_GATES, P, 4 * C),
-           projection = packed_bytes(how->tile, how->number, PACKED_COLUMNS, C, P), n_bytes;
-    size_t bias = packed_gate_floats(how->tile, C) * sizeof(float);
-    if (how->number == NUMBER_INT8 && (P > PACKED_INT8_MAX_INPUTS || C > PACKED_INT8_MAX_INPUTS))
+    struct lstm_weights *lstm = &p->weights->lstm[direction][layer];
+    enum number number = p->how->number;
+    size_t P = p->options->proj_dim, C = p->options->cell_dim;
+    char prefix[64];
+    snprintf(prefix, sizeof prefix, "RNN_%u/RNN/MultiRNNCell/Cell%zu/LSTMCell", direction, layer);
+    const float *w = value(p->loader, "%s/W_0", prefix); /* [2P, 4C]: x first, then h */
+    const float *w_proj = value(p->loader, "%s/W_P_0", prefix);
+    float *bias = take(p, packed_gate_floats(p->how->tile, C) * sizeof *bias);
+    if (bias)
+        packed_gate_bias(bias, p->how->tile, value(p->loader, "%s/B", prefix), C);
+    lstm->bias = bias;
+    pack(p, &lstm->input, number, PACKED_GATES, w, P, 4 * C);
+    pack(p, &lstm->recurrent, number, PACKED_GATES, w + P * 4 * C, P, 4 * C);
+    if (w_proj)
+        pack(p, &lstm->projection, number, PACKED_COLUMNS, w_proj, C, P);
+}
+
+static void pack_token_encoder(struct packer *p)
+{
+    const struct options *o = p->options;
+    size_t F = o->filter_dim;
+    struct weights *w = p->weights;
+    const float *projection = value(p->loader, "CNN_proj/W_proj");
+    for (size_t k = 0; k < o->n_char_filters; k++)
+        pack(p, &w->conv[k].kernel, NUMBER_F32, PACKED_COLUMNS,
+             value(p->loader, "CNN/W_cnn_%zu", k), o->char_filters[k].width * o->char_dim,
+             o->char_filters[k].n_filters);
+    for (size_t k = 0; k < o->n_highway; k++) {
+        pack(p, &w->highway[k].carry, NUMBER_F32, PACKED_COLUMNS,
+             value(p->loader, "CNN_high_%zu/W_carry", k), F, F);
+        pack(p, &w->highway[k].transform, NUMBER_F32, PACKED_COLUMNS,
+             value(p->loader, "CNN_high_%zu/W_transform", k), F, F);
+    }
+    if (projection)
+        pack(p, &w->projection, NUMBER_F32, PACKED_COLUMNS, projection, F, o->proj_dim);
+}
+
+static void pack_all(struct packer *p)
+{
+    pack_token_encoder(p);
+    for (unsigned direction = 0; direction < 2; direction++)
+        for (size_t layer = 0; layer < p->options->n_layers; layer++)
+            pack_lstm(p, direction, layer);
+}
+
+static int pack_matrices(struct weights *w, const struct loader *loader, const struct options *o,
+                         const struct compute *how, struct elmo_error *err)
+{
+    struct packer p = {.loader = loader, .options = o, .how = how, .weights = w};
+    if (how->number == NUMBER_INT8 &&
+        (o->proj_dim > PACKED_INT8_MAX_INPUTS || o->cell_dim > PACKED_INT8_MAX_INPUTS))
         return elmo_fail(err, ELMO_E_INVALID, "more than %u cells or outputs: not in int8",
                          PACKED_INT8_MAX_INPUTS);
-    /* The file holds as many numbers of half the size at least: their sum cannot wrap. */
-    if (!gates || !projection ||
-        !mul_ok(2 * o->n_layers,
-                aligned_bytes(bias) + 2 * aligned_bytes(gates) + aligned_bytes(projection),
-                &n_bytes))
+    pack_all(&p);
+    w->packed = p.too_large ? NULL : aligned_alloc(ALIGN_BYTES, p.n_bytes);
+    if (!w->packed)
         return elmo_fail_nomem(err);
-    unsigned char *next = w->packed = aligned_alloc(ALIGN_BYTES, n_bytes);
-    if (!next)
-        return elmo_fail_nomem(err);
-    for (unsigned direction = 0; direction < 2; direction++)
-        for (size_t layer = 0; layer < o->n_layers; layer++)
-            pack_lstm(&w->lstm[direction][layer], &next, loader, o, how, direction, layer);
+    p.next = w->packed;
+    p.n_bytes = 0;
+    pack_all(&p);
     return 0;
 }
 
@@ -279,21 +323,16 @@ static int set_fields(struct weights *w, const struct loader *loader, const stru
 {
     w->char_embed = value(loader, "char_embed");
     for (size_t k = 0; k < o->n_char_filters; k++)
-        w->conv[k] = (struct conv_weights){value(loader, "CNN/W_cnn_%zu", k),
-                                           value(loader, "CNN/b_cnn_%zu", k)};
-    for (size_t k = 0; k < o->n_highway; k++)
-        w->highway[k] = (struct highway_weights){
-            .w_carry = value(loader, "CNN_high_%zu/W_carry", k),
-            .b_carry = value(loader, "CNN_high_%zu/b_carry", k),
-            .w_transform = value(loader, "CNN_high_%zu/W_transform", k),
-            .b_transform = value(loader, "CNN_high_%zu/b_transform", k),
-        };
-    w->w_proj = value(loader, "CNN_proj/W_proj");
+        w->conv[k].bias = value(loader, "CNN/b_cnn_%zu", k);
+    for (size_t k = 0; k < o->n_highway; k++) {
+        w->highway[k].b_carry = value(loader, "CNN_high_%zu/b_carry", k);
+        w->highway[k].b_transform = value(loader, "CNN_high_%zu/b_transform", k);
+    }
     w->b_proj = value(loader, "CNN_proj/b_proj");
-    if (!w->w_proj != !w->b_proj)
+    if (!value(loader, "CNN_proj/W_proj") != !w->b_proj)
         return elmo_fail(err, ELMO_E_FORMAT,
                          "tensor 'CNN_proj/%s' is missing: W_proj and b_proj go together",
-                         w->w_proj ? "b_proj" : "W_proj");
+                         w->b_proj ? "W_proj" : "b_proj");
     w->lexicon = value(loader, LEXICON_VECTORS);
     if (w->head.present)
         head_fields(&w->head, loader);
@@ -413,7 +452,7 @@ int weights_init(struct weights *ret_weights, const struct options *o,
     if ((r = check_all(&loader, err)) || (r = widen_all(w, &loader, err)))
         return r;
     r = set_fields(w, &loader, o, err);
-    return r ? r : pack_lstms(w, &loader, o, how, err);
+    return r ? r : pack_matrices(w, &loader, o, how, err);
 }
 
 void weights_done(struct weights *weights)

@@ -1,20 +1,20 @@
 #pragma once
-/* The tensors of a model file as float32 arrays, checked against tensor_specs.h. float32 tensors
- * are used where they lie in the file, bf16 and f16 ones are widened at load; the LSTMs' matrices
- * are packed instead, in the type that is computed in. Immutable afterwards. */
+/* The tensors of a model file, checked against tensor_specs.h: matrices packed (the LSTMs' in the
+ * type that is computed in), all else as float32 arrays, where they lie in the file or, of bf16 and
+ * f16, widened at load. Immutable afterwards. */
 #include "kernels/packed.h"
 #include "options.h"
 #include "safetensors.h"
 #include "tensor_specs.h"
 
 struct conv_weights {
-    const float *kernel; /* [width * D, n_filters] */
-    const float *bias;   /* [n_filters] */
+    struct packed_matrix kernel; /* [width * D, n_filters] */
+    const float *bias;           /* [n_filters] */
 };
 
 struct highway_weights {
-    const float *w_carry, *w_transform; /* [F, F] */
-    const float *b_carry, *b_transform; /* [F] */
+    struct packed_matrix carry, transform; /* [F, F] */
+    const float *b_carry, *b_transform;    /* [F] */
 };
 
 struct lstm_weights {
@@ -38,13 +38,14 @@ struct weights {
     const float *char_embed; /* [261, D] */
     struct conv_weights conv[OPTIONS_MAX_FILTERS];
     struct highway_weights *highway; /* [n_highway], owned */
-    const float *w_proj, *b_proj;    /* [F, P], [P]; both NULL where F == P and there are none */
+    struct packed_matrix projection; /* [F, P] */
+    const float *b_proj;             /* [P]; NULL where F == P and there are neither */
     struct lstm_weights *lstm[2];    /* [direction][L], owned */
     const float *lexicon;            /* [n_lexicon, P]; NULL: none */
     size_t n_lexicon;
     struct head_weights head;
     float *widened;        /* owned: what is not float32 in the file */
-    unsigned char *packed; /* owned: the LSTMs' tensors */
+    unsigned char *packed; /* owned: the matrices */
     size_t n_parameters;
     const char *dtype; /* "f32", "bf16", "f16": of the largest part of the file; static */
 };

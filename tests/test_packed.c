@@ -91,8 +91,7 @@ static void product_init(enum number number, enum packed_order order, size_t B, 
     p->memory = aligned_alloc(64, (n_bytes + 63) / 64 * 64);
     assert_non_null(p->memory);
     packed_init(&p->matrix, p->memory, kernel->tile, number, order, w, n_in, n_out);
-    packed_round(p->units, p->scales, kernel->tile, number, x, n_in, B, n_in);
-    p->rows = (struct lane_rows){p->units, packed_units(number, n_in), p->scales};
+    p->rows = packed_rows(&p->matrix, x, n_in, B, p->units, p->scales);
 }
 
 static void product_done(void)
@@ -240,7 +239,7 @@ static void check_company(enum number number)
         product_init(number, PACKED_COLUMNS, B, MAX_IN, MAX_OUT);
         packed_multiply(together, &product.rows, B, &product.matrix, false);
         for (size_t b = 0; b < B; b++) {
-            const struct lane_rows one = {product.units + b * product.rows.stride,
+            const struct lane_rows one = {product.rows.units + b * product.rows.stride,
                                           product.rows.stride, product.scales + b};
             packed_multiply(alone, &one, 1, &product.matrix, false);
             assert_memory_equal(alone, together + b * MAX_OUT, sizeof alone);
@@ -263,7 +262,7 @@ static void check_not_finite(enum number number)
         for (size_t at = 0; at < 5; at++) {
             product_init(number, PACKED_COLUMNS, 1, 5, 3);
             x[at] = bad[k];
-            packed_round(product.units, product.scales, kernel->tile, number, x, 5, 1, 5);
+            product.rows = packed_rows(&product.matrix, x, 5, 1, product.units, product.scales);
             packed_multiply(y, &product.rows, 1, &product.matrix, false);
             for (size_t n = 0; n < 3; n++)
                 assert_true(!isfinite(y[n]));
@@ -287,7 +286,7 @@ static void check_sizes(enum number number)
         for (size_t i = 0; i < 5; i++)
             x[i] = i ? 0 : sizes[k];
         round_as(rounded_x, x, 5, 1, sizes[k] < 1e-30f ? NUMBER_F32 : number);
-        packed_round(product.units, product.scales, kernel->tile, number, x, 5, 1, 5);
+        product.rows = packed_rows(&product.matrix, x, 5, 1, product.units, product.scales);
         packed_multiply(y, &product.rows, 1, &product.matrix, false);
         for (size_t n = 0; n < 3; n++) {
             double exact = dot(0, n, 5, 3);
@@ -308,7 +307,7 @@ static void check_zeros(enum number number)
     float y[3] = {1, 1, 1};
     product_init(number, PACKED_COLUMNS, 1, 5, 3);
     memset(x, 0, 5 * sizeof *x);
-    packed_round(product.units, product.scales, kernel->tile, number, x, 5, 1, 5);
+    product.rows = packed_rows(&product.matrix, x, 5, 1, product.units, product.scales);
     packed_multiply(y, &product.rows, 1, &product.matrix, false);
     for (size_t n = 0; n < 3; n++)
         assert_true(y[n] == 0);

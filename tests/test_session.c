@@ -1,7 +1,7 @@
 /* How elmo_session_run behaves beside the numbers (test_reference.c has those): how much work a
  * batch does, what is left alone, and what happens when memory or arithmetic give out.
  *
- * packed_step, kernel_linear and token_encoder_run are wrapped (--wrap) to count rows,
+ * packed_step, packed_linear and token_encoder_run are wrapped (--wrap) to count rows,
  * multiply-adds and tokens. */
 #include <math.h>
 #include <setjmp.h>
@@ -32,16 +32,16 @@ static struct {
     struct elmo_session *session;
 } fixture;
 
-static size_t n_lstm_rows, n_encoded_tokens, n_madds; /* multiply-adds of kernel_linear */
+static size_t n_lstm_rows, n_encoded_tokens, n_madds; /* multiply-adds of packed_linear */
 
 void __real_packed_step(float *m, float *c, const float *z, const struct lane_rows *x, size_t B,
                         const struct packed_matrix *matrix, float clip);
 void __wrap_packed_step(float *m, float *c, const float *z, const struct lane_rows *x, size_t B,
                         const struct packed_matrix *matrix, float clip);
-void __real_kernel_linear(float *y, const float *x, size_t B, const float *w, const float *bias,
-                          size_t n_in, size_t n_out);
-void __wrap_kernel_linear(float *y, const float *x, size_t B, const float *w, const float *bias,
-                          size_t n_in, size_t n_out);
+void __real_packed_linear(float *y, const struct lane_rows *x, size_t B,
+                          const struct packed_matrix *matrix, const float *bias);
+void __wrap_packed_linear(float *y, const struct lane_rows *x, size_t B,
+                          const struct packed_matrix *matrix, const float *bias);
 int __real_token_encoder_run(float *vectors, const struct elmo_token *const *tokens,
                              size_t n_tokens, const struct options *options,
                              const struct weights *weights, struct arena *arena);
@@ -56,11 +56,11 @@ void __wrap_packed_step(float *m, float *c, const float *z, const struct lane_ro
     __real_packed_step(m, c, z, x, B, matrix, clip);
 }
 
-void __wrap_kernel_linear(float *y, const float *x, size_t B, const float *w, const float *bias,
-                          size_t n_in, size_t n_out)
+void __wrap_packed_linear(float *y, const struct lane_rows *x, size_t B,
+                          const struct packed_matrix *matrix, const float *bias)
 {
-    n_madds += B * n_in * n_out;
-    __real_kernel_linear(y, x, B, w, bias, n_in, n_out);
+    n_madds += B * matrix->n_in * matrix->n_out;
+    __real_packed_linear(y, x, B, matrix, bias);
 }
 
 int __wrap_token_encoder_run(float *vectors, const struct elmo_token *const *tokens,

@@ -160,11 +160,14 @@ void packed_init(struct packed_matrix *ret_matrix, void *memory, const struct la
     *ret_matrix = m;
 }
 
-void packed_round(uint32_t *units, float *scales, const struct lane_tile *tile, enum number number,
-                  const float *x, size_t x_stride, size_t B, size_t n)
+struct lane_rows packed_rows(const struct packed_matrix *m, const float *x, size_t x_stride,
+                             size_t B, uint32_t *units, float *scales)
 {
+    if (m->number == NUMBER_F32)
+        return (struct lane_rows){(const uint32_t *)(const void *)x, x_stride, NULL};
     for (size_t b = 0; b < B; b++)
-        scales[b] = tile->round(number, units + b * packed_units(number, n), x + b * x_stride, n);
+        scales[b] = m->tile->round(m->number, units + b * m->n_units, x + b * x_stride, m->n_in);
+    return (struct lane_rows){units, m->n_units, scales};
 }
 
 size_t packed_gate_floats(const struct lane_tile *tile, size_t C)
@@ -192,7 +195,8 @@ static size_t tile_begin(size_t t, size_t n_tiles, size_t B)
 
 static struct lane_rows rows_from(const struct lane_rows *x, size_t row, size_t unit)
 {
-    return (struct lane_rows){x->units + row * x->stride + unit, x->stride, x->scales + row};
+    return (struct lane_rows){x->units + row * x->stride + unit, x->stride,
+                              x->scales ? x->scales + row : NULL};
 }
 
 static struct lane_panel panel_of(const struct packed_matrix *m, size_t panel, size_t unit,
@@ -251,6 +255,15 @@ void packed_multiply(float *y, const struct lane_rows *x, size_t B, const struct
     size_t y_stride = m->order == PACKED_GATES ? m->n_panels * width : m->n_out;
     for (size_t panel = 0; panel < m->n_panels; panel++)
         multiply_panel(y + panel * width, y_stride, x, B, m, panel, add);
+}
+
+void packed_linear(float *y, const struct lane_rows *x, size_t B, const struct packed_matrix *m,
+                   const float *bias)
+{
+    size_t n = m->order == PACKED_GATES ? m->n_panels * m->tile->width : m->n_out;
+    for (size_t b = 0; b < B; b++)
+        memcpy(y + b * n, bias, n * sizeof *y);
+    packed_multiply(y, x, B, m, true);
 }
 
 void packed_step(float *m, float *c, const float *z, const struct lane_rows *x, size_t B,

@@ -52,9 +52,10 @@ void packed_init(struct packed_matrix *ret_matrix, void *memory, const struct la
 
 /* Units of a row of n floats. */
 size_t packed_units(enum number number, size_t n);
-/* B rows of n floats, x_stride apart, as units [B][packed_units()]; scales [B]. */
-void packed_round(uint32_t *units, float *scales, const struct lane_tile *tile, enum number number,
-                  const float *x, size_t x_stride, size_t B, size_t n);
+/* B rows of m->n_in floats, x_stride apart, as m is multiplied by them: x itself where it is
+ * float32, else rounded into units [B, m->n_units] and scales [B]. */
+struct lane_rows packed_rows(const struct packed_matrix *m, const float *x, size_t x_stride,
+                             size_t B, uint32_t *units, float *scales);
 
 /* Floats of a row of PACKED_GATES: the last panel is filled up. C rounded up to whole panels has a
  * quarter of them. */
@@ -66,6 +67,10 @@ void packed_gate_bias(float *ret_bias, const struct lane_tile *tile, const float
 /* y [B, n_out], or [B, packed_gate_floats()], = x @ matrix; with `add` it is added. */
 void packed_multiply(float *y, const struct lane_rows *x, size_t B,
                      const struct packed_matrix *matrix, bool add);
+
+/* y = x @ matrix + bias [n_out, or packed_gate_floats()]. */
+void packed_linear(float *y, const struct lane_rows *x, size_t B,
+                   const struct packed_matrix *matrix, const float *bias);
 
 /* One LSTM step of B rows. With z [B, packed_gate_floats(C)] + x @ matrix = i, j, f, o (1 is in
  * f's): c = clip(sigmoid(f) c + sigmoid(i) tanh(j))     m = sigmoid(o) tanh(c) m, c [B,
