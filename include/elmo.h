@@ -66,8 +66,10 @@ enum elmo_dtype { ELMO_DTYPE_F32, ELMO_DTYPE_BF16, ELMO_DTYPE_INT8 };
 
 struct elmo_model_settings { /* {0}, or NULL where it is taken, is float32 */
     enum elmo_dtype dtype;
-    const char *kernel; /* "baseline", "avx2", "avx512", "avx512_vnni" or "avx512_bf16", to force
-                           one; NULL or "": the best that the processor has */
+    size_t
+        word_cache_bytes; /* memory for the vectors (layer 0) of words that come again; 0: none */
+    const char *kernel;   /* "baseline", "avx2", "avx512", "avx512_vnni" or "avx512_bf16", to force
+                             one; NULL or "": the best that the processor has */
 };
 
 /* Maps and checks `path`. The file must not be truncated while the model lives. */
@@ -85,6 +87,12 @@ ELMO_MUST_USE int elmo_model_open_default(struct elmo_model **ret_model,
 /* NULL is fine. All its sessions must be freed before. */
 void elmo_model_free(struct elmo_model *model);
 const struct elmo_model_info *elmo_model_info(const struct elmo_model *model);
+
+struct elmo_cache_stats { /* of the words that the token encoder was asked for */
+    uint64_t n_hits, n_misses;
+    uint64_t n_words; /* that are there now */
+};
+struct elmo_cache_stats elmo_model_cache_stats(const struct elmo_model *model); /* any thread */
 
 /* ---- Text to tokens: pure, any thread. ---- */
 struct elmo_token {    /* any bytes; the model sees the first 48 of them (by default) */

@@ -237,7 +237,8 @@ static int load(struct elmo_model *m, const void *bytes, size_t n_bytes,
         return r;
     hash_file(m->sha256, bytes, n_bytes);
     fill_info(m);
-    return 0;
+    return word_cache_new(&m->words, settings ? settings->word_cache_bytes : 0, m->options.proj_dim,
+                          m->options.max_chars - 2, err);
 }
 
 int elmo_model_open_memory(struct elmo_model **ret_model, const void *bytes, size_t n_bytes,
@@ -272,6 +273,7 @@ void elmo_model_free(struct elmo_model *m)
         return;
     weights_done(&m->weights);
     word_table_done(&m->lexicon);
+    word_cache_free(m->words);
     safetensors_free(m->file);
     free(m->labels);
     json_decref(m->labels_json);
@@ -282,6 +284,11 @@ void elmo_model_free(struct elmo_model *m)
 const struct elmo_model_info *elmo_model_info(const struct elmo_model *model)
 {
     return &model->info;
+}
+
+struct elmo_cache_stats elmo_model_cache_stats(const struct elmo_model *model)
+{
+    return word_cache_stats(model->words);
 }
 
 size_t elmo_pooled_dim(const struct elmo_model *model, enum elmo_pooling pooling)

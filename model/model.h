@@ -6,6 +6,7 @@
 #include "safetensors.h"
 #include "tokenize.h"
 #include "weights.h"
+#include "word_cache.h"
 #include "word_table.h"
 
 struct elmo_model {
@@ -13,6 +14,7 @@ struct elmo_model {
     struct options options;
     struct weights weights;
     struct word_table lexicon; /* owned; item k has the vector weights.lexicon[k] */
+    struct word_cache *words;  /* owned; NULL: none */
     enum tokenizer tokenizer;
     enum elmo_pooling head_pooling;
     struct safetensors *file; /* owned; info's strings live in it */

@@ -21,19 +21,19 @@ int token_set_init(struct token_set *ret_set, struct arena *arena, size_t max_to
 
 /* FNV-1a's step from a secret start, the upper bits mixed into the lower ones after every byte, so
  * that no bit of the result is free of the seed. */
-static size_t hash(const struct elmo_token *token, uint64_t seed)
+uint64_t token_hash(const struct elmo_token *token, uint64_t seed)
 {
     uint64_t h = seed;
     for (size_t k = 0; k < token->n_bytes; k++) {
         h = (h ^ (unsigned char)token->bytes[k]) * 0x100000001b3u;
         h ^= h >> 32;
     }
-    return (size_t)h;
+    return h;
 }
 
 uint32_t token_set_add(struct token_set *set, const struct elmo_token *token)
 {
-    size_t slot = hash(token, set->seed) & (set->n_slots - 1);
+    size_t slot = (size_t)token_hash(token, set->seed) & (set->n_slots - 1);
     for (; set->slots[slot]; slot = (slot + 1) & (set->n_slots - 1)) {
         uint32_t index = set->slots[slot] - 1;
         if (token_equal(set->tokens[index], token))

@@ -13,6 +13,9 @@ struct token_set {
     uint64_t seed;
 };
 
+/* All 64 bits hang on the seed. */
+uint64_t token_hash(const struct elmo_token *token, uint64_t seed);
+
 /* Room for max_tokens distinct tokens, in the arena. The seed should be a secret: with it a client
  * could choose tokens that collide, and make a batch cost the square of its length. */
 ELMO_MUST_USE int token_set_init(struct token_set *ret_set, struct arena *arena, size_t max_tokens,

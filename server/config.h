@@ -28,6 +28,8 @@
     UINT(threads, 0, 0, 1024, "workers; 0: as many as CPUs may be used")                        \
     UINT(http_threads, 2, 1, 64, "threads that read requests and send answers")                 \
     PICK(dtype, enum config_dtype, 0, "f32|bf16|int8", "type that the LSTMs compute in")        \
+    UINT(word_cache_bytes, 67108864, 0, 1099511627776,                                          \
+         "memory for vectors of words that come again; 0: none")                                \
     TEXT(kernel, "", false, NULL, "NAME",                                                       \
          "instructions to compute with, as /info calls them; the best ones when empty")         \
     PICK(log_format, enum log_format, 0, "json|text", "form of a log line")                     \

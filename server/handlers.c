@@ -334,7 +334,12 @@ void handle_ready(struct exchange *x)
 
 void handle_metrics(struct exchange *x)
 {
-    metrics_write(x->service->metrics, &x->out);
+    struct metrics_words words = {0};
+    if (state_of(x) != SERVICE_LOADING) {
+        const struct elmo_cache_stats stats = elmo_model_cache_stats(x->service->model);
+        words = (struct metrics_words){stats.n_hits, stats.n_misses};
+    }
+    metrics_write(x->service->metrics, &words, &x->out);
     exchange_answer_ok(x, "text/plain; version=0.0.4; charset=utf-8");
 }
 

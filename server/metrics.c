@@ -170,6 +170,7 @@ struct scrape {
     struct metrics *m;
     struct process_stats process;
     struct buffer *out;
+    const struct metrics_words *words;
 };
 
 /* name="value" with the three escapes of the format. */
@@ -291,6 +292,16 @@ static void write_tokens(const struct scrape *s, const char *name)
     write_sample(s->out, (struct series){.name = name}, load(&s->m->batch_tokens.sum));
 }
 
+static void write_word_hits(const struct scrape *s, const char *name)
+{
+    write_sample(s->out, (struct series){.name = name}, s->words->n_hits);
+}
+
+static void write_word_misses(const struct scrape *s, const char *name)
+{
+    write_sample(s->out, (struct series){.name = name}, s->words->n_misses);
+}
+
 static void write_rejected(const struct scrape *s, const char *name)
 {
     for (enum problem_code code = PROBLEM_NONE + 1; code < PROBLEM_N_CODES; code++)
@@ -365,6 +376,10 @@ static void write_start_time(const struct scrape *s, const char *name)
     X(write_batch_requests, "elmod_batch_requests", "histogram",                                   \
       "Requests that a worker took at once.")                                                      \
     X(write_tokens, "elmod_tokens_total", "counter", "Tokens computed.")                           \
+    X(write_word_hits, "elmod_word_cache_hits_total", "counter",                                   \
+      "Distinct words of a batch whose vectors were there.")                                       \
+    X(write_word_misses, "elmod_word_cache_misses_total", "counter",                               \
+      "Distinct words of a batch whose vectors had to be computed.")                               \
     X(write_rejected, "elmod_rejected_total", "counter",                                           \
       "Requests turned away, by the code of the problem in the answer.")                           \
     X(write_inflight, "elmod_inflight_requests", "gauge", "Requests begun and not yet answered.")  \
@@ -376,10 +391,10 @@ static void write_start_time(const struct scrape *s, const char *name)
     X(write_max_fds, "process_max_fds", "gauge", "Limit of open file descriptors.")                \
     X(write_start_time, "process_start_time_seconds", "gauge", "Start, since the epoch.")
 
-void metrics_write(struct metrics *m, struct buffer *out)
+void metrics_write(struct metrics *m, const struct metrics_words *words, struct buffer *out)
 {
     const struct scrape scrape = {
-        .m = m, .process = process_stats_read(m->options.root), .out = out};
+        .m = m, .process = process_stats_read(m->options.root), .words = words, .out = out};
 #define X(function, name, type, help)                                                \
     buffer_append_text(out, "# HELP " name " " help "\n# TYPE " name " " type "\n"); \
     function(&scrape, name);

@@ -49,4 +49,8 @@ void metrics_inflight_add(struct metrics *metrics, int64_t change);
  * the life of the metrics. */
 void metrics_model_set(struct metrics *metrics, const struct metrics_model *model);
 
-void metrics_write(struct metrics *metrics, struct buffer *out);
+struct metrics_words { /* of the model's word cache */
+    uint64_t n_hits, n_misses;
+};
+
+void metrics_write(struct metrics *metrics, const struct metrics_words *words, struct buffer *out);

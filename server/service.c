@@ -141,6 +141,8 @@ static int open_model(struct service *service, struct elmo_error *err)
                                              [CONFIG_DTYPE_BF16] = ELMO_DTYPE_BF16,
                                              [CONFIG_DTYPE_INT8] = ELMO_DTYPE_INT8};
     const struct elmo_model_settings settings = {.dtype = dtypes[service->config->dtype],
+                                                 .word_cache_bytes =
+                                                     service->config->word_cache_bytes,
                                                  .kernel = service->config->kernel};
     const char *path = service->config->model;
     return path[0] ? elmo_model_open(&service->model, path, &settings, err)

@@ -32,11 +32,13 @@ static int tear_down(void **state)
 }
 
 /* The whole scrape, NUL-terminated; free() it. */
+static struct metrics_words words; /* of the next scrape */
+
 static char *scraped(struct metrics *m)
 {
     AUTO(buffer_done) struct buffer b = {0};
     size_t n_bytes;
-    metrics_write(m, &b);
+    metrics_write(m, &words, &b);
     buffer_append_char(&b, '\0');
     char *text = buffer_take(&b, &n_bytes);
     assert_non_null(text);
@@ -88,6 +90,8 @@ static void every_series_is_there_before_anything_happened(void **state)
         "elmod_batch_tokens_count",
         "elmod_batch_requests_sum",
         "elmod_tokens_total",
+        "elmod_word_cache_hits_total",
+        "elmod_word_cache_misses_total",
         "elmod_rejected_total{reason=\"queue_full\"}",
         "elmod_inflight_requests",
     };
@@ -178,6 +182,10 @@ static void batches_count_requests_and_tokens(void **state)
     assert_value(m, "elmod_batch_tokens_bucket{le=\"16\"}", 1);
     assert_value(m, "elmod_batch_tokens_bucket{le=\"+Inf\"}", 2);
     assert_value(m, "elmod_tokens_total", 1000005);
+    words = (struct metrics_words){.n_hits = 7, .n_misses = 2};
+    assert_value(m, "elmod_word_cache_hits_total", 7);
+    assert_value(m, "elmod_word_cache_misses_total", 2);
+    words = (struct metrics_words){0};
 }
 
 static void gauges_show_the_present(void **state)
@@ -254,7 +262,7 @@ static void each_family_has_help_and_type_and_then_its_samples(void **state)
             assert_true(isdigit((unsigned char)line[strlen(line) - 1]));
         }
     }
-    assert_int_equal(n_families, 17);
+    assert_int_equal(n_families, 19);
 }
 
 static void promtool_finds_nothing_to_say(void **state)
@@ -317,7 +325,7 @@ static void running_out_of_memory_is_reported(void **state)
 
     AUTO(buffer_done) struct buffer b = {0};
     fail_alloc_after(2);
-    metrics_write(*state, &b);
+    metrics_write(*state, &(struct metrics_words){0}, &b);
     assert_true(fail_alloc_stop() > 0);
     assert_true(b.failed);
 }

@@ -178,6 +178,11 @@ static void metrics_count_what_happens(void **state)
     json_decref(post_ok("/sentiment", "{\"inputs\":[[\"a\",\"b\",\"c\"]]}"));
     wait_for_metric(server, "elmod_requests_total{path=\"/sentiment\",code=\"200\"}", before + 1);
     assert_true(metric(server, "elmod_tokens_total") == tokens + 3);
+    double hits = metric(server, "elmod_word_cache_hits_total");
+    double misses = metric(server, "elmod_word_cache_misses_total");
+    json_decref(post_ok("/sentiment", "{\"inputs\":[[\"c\",\"b\",\"a\"]]}"));
+    assert_true(metric(server, "elmod_word_cache_hits_total") == hits + 3 + 2); /* <S>, </S> */
+    assert_true(metric(server, "elmod_word_cache_misses_total") == misses);
     struct response r = get(server, "/metrics");
     assert_field(&r, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
     response_done(&r);

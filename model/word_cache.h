@@ -1,0 +1,23 @@
+#pragma once
+/* Vectors of words that were encoded before: layer 0 hangs on a token's bytes alone (numerics.md,
+ * section 4), and texts repeat their words. Bounded in bytes from the start; the word of a set that
+ * was not asked for longest makes room. A vector has the same bits as one that is computed anew.
+ * Any thread. */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "elmo.h"
+
+struct word_cache;
+
+/* Of vectors [dim], of tokens whose first max_bytes the model sees; n_bytes of memory in all, of
+ * which pages are used as words come. *ret_cache is NULL where that is not enough for one set. */
+ELMO_MUST_USE int word_cache_new(struct word_cache **ret_cache, size_t n_bytes, size_t dim,
+                                 size_t max_bytes, struct elmo_error *err);
+void word_cache_free(struct word_cache *cache); /* NULL is fine */
+
+/* false: it is not there. NULL has nothing. */
+bool word_cache_get(struct word_cache *cache, const struct elmo_token *token, float *ret_vector);
+void word_cache_put(struct word_cache *cache, const struct elmo_token *token, const float *vector);
+
+struct elmo_cache_stats word_cache_stats(const struct word_cache *cache); /* NULL: zeros */
