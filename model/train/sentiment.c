@@ -406,7 +406,8 @@ static int tune(struct job *j, struct fitted *f, struct elmo_error *err)
     };
     how.seed = f->seed;
     how.n_epochs = j->settings->epochs;
-    how.learning_rate = how.word_learning_rate = j->settings->learning_rate;
+    how.word_learning_rate *= j->settings->learning_rate / how.learning_rate;
+    how.learning_rate = j->settings->learning_rate;
     how.adversary = j->settings->adversary;
     how.precision = j->settings->precision;
     r = finetune_run(&j->tuned, f->values, &job, &how, err);

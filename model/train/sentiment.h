@@ -25,14 +25,14 @@ struct sentiment_settings { /* borrowed strings */
                              * line each (pseudo_labels.h); NULL: none */
     const char *name;       /* of the new model; NULL: as the old one's */
     enum sentiment_head head;
-    bool finetune;             /* the biLM is trained too (finetune.h) */
-    size_t words;              /* cut each text behind so many; 0: whole */
-    size_t limit;              /* take so many texts; 0: all */
-    size_t epochs;             /* of the head; with finetune, of that */
-    size_t ngram_order;        /* of "best"; 0: no n-grams */
-    double dev_share;          /* 0: none, then nothing is chosen by it */
-    double learning_rate;      /* of the head; with finetune, of the biLSTMs and the words */
-    double adversary;          /* of fine-tuning (tune_loss.h) */
+    bool finetune;        /* the biLM is trained too (finetune.h) */
+    size_t words;         /* cut each text behind so many; 0: whole */
+    size_t limit;         /* take so many texts; 0: all */
+    size_t epochs;        /* of the head; with finetune, of that */
+    size_t ngram_order;   /* of "best"; 0: no n-grams */
+    double dev_share;     /* 0: none, then nothing is chosen by it */
+    double learning_rate; /* of the head; with finetune, of the biLSTMs and, times 5, the words */
+    double adversary;     /* of fine-tuning (tune_loss.h) */
     double checkpoint_minutes; /* between those of fine-tuning, at `out` and ".tuning" */
     bool resume;               /* goes on from there */
     enum precision precision;  /* of the products of fine-tuning */
