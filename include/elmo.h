@@ -16,8 +16,8 @@
  * Every function returns 0 (ELMO_OK) or an enum elmo_status; on failure outputs are untouched
  * unless said otherwise, and *err (may be NULL; the first error wins) holds a sentence for a
  * person. The library never logs, never exits, and keeps no state between calls: the same sentence
- * gives the same vectors whatever came before it or sits beside it in the batch (to 1e-5, see
- * README: the order of additions may differ). */
+ * gives the same vectors, to the bit, whatever came before it or sits beside it in the batch (on
+ * the same processor, by the same kernel). */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -5,7 +5,8 @@
  *     B rows of a step or a block    T tokens of a sentence    L layers    C LSTM cells
  *     D floats per character         F character filters       P floats per token and direction
  * Weights are "x @ W": [inputs, outputs]. No kernel allocates, fails or keeps state; any thread.
- * Results of one row may differ in the last bits with the number of rows beside it (OpenBLAS). */
+ * Results of one row of kernel_linear may differ in the last bits with the number of rows beside it
+ * (OpenBLAS); those of packed.h do not. */
 #include <stddef.h>
 
 /* Once before any other call: OpenBLAS computes in the caller's thread alone. Idempotent. */
