@@ -3,6 +3,7 @@
  * this machine's own sgemm rate, measured in the same run, sets for the multiply-adds of the model.
  *
  *     bench_model [--model FILE] [--threads N] [--sentences FILE] [--limit N] [--rounds N]
+ *                 [--dtype f32|bf16|int8] [--kernel NAME] [--word-cache-bytes N]
  *
  * Prints the median of the rounds and, in brackets, the slowest and the fastest. */
 #include <pthread.h>
@@ -146,12 +147,16 @@ int main(int argc, char **argv)
     if (rounds < 1 || rounds > MAX_ROUNDS || limit < 1 || limit > MAX_SENTENCES || threads < 1 ||
         threads > MAX_THREADS || argc % 2 == 0) {
         fprintf(stderr, "usage: bench_model [--model FILE] [--threads N] [--sentences FILE]"
-                        " [--limit N] [--rounds N] [--dtype TYPE] [--kernel NAME]\n");
+                        " [--limit N] [--rounds N] [--dtype TYPE] [--kernel NAME]"
+                        " [--word-cache-bytes N]\n");
         return 2;
     }
     b.n_threads = (unsigned)threads;
     const char *dtype = option(argc, argv, "--dtype", "f32");
-    struct elmo_model_settings settings = {.kernel = option(argc, argv, "--kernel", "")};
+    struct elmo_model_settings settings = {
+        .kernel = option(argc, argv, "--kernel", ""),
+        .word_cache_bytes = (size_t)atol(option(argc, argv, "--word-cache-bytes", "0")),
+    };
     if (!parse_dtype(&settings.dtype, dtype)) {
         fprintf(stderr, "--dtype is f32, bf16 or int8\n");
         return 2;
