@@ -102,17 +102,6 @@ struct errors { /* worst over all sentences */
     size_t n_other_label;
 };
 
-static double cosine(const float *a, const float *b, size_t n)
-{
-    double ab = 0, aa = 0, bb = 0;
-    for (size_t k = 0; k < n; k++) {
-        ab += (double)a[k] * (double)b[k];
-        aa += (double)a[k] * (double)a[k];
-        bb += (double)b[k] * (double)b[k];
-    }
-    return ab / sqrt(aa * bb);
-}
-
 /* Layer 0 of the fixture is [e ; e], ours is e. */
 static void compare_layer(struct errors *errors, const struct expected *e, size_t layer,
                           const float *found)

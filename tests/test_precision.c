@@ -13,6 +13,7 @@
 
 #include "defs.h"
 #include "elmo.h"
+#include "outputs.h"
 
 #define N_LAYERS 3 /* of the default model, with layer 0 */
 #define MAX_LINE 4096
@@ -62,17 +63,6 @@ struct cost {
     double squares[N_LAYERS], errors[N_LAYERS]; /* sums of squares */
     double least_cosine, most_probability;
 };
-
-static double cosine(const float *a, const float *b, size_t n)
-{
-    double ab = 0, aa = 0, bb = 0;
-    for (size_t k = 0; k < n; k++) {
-        ab += (double)a[k] * (double)b[k];
-        aa += (double)a[k] * (double)a[k];
-        bb += (double)b[k] * (double)b[k];
-    }
-    return ab / sqrt(aa * bb);
-}
 
 static void add_costs(struct cost *cost, const struct side *exact, const struct side *other,
                       size_t n_tokens)

@@ -236,8 +236,8 @@ void server_tell(struct server *server, char command)
     struct pollfd pfd = {.fd = server->control, .events = POLLIN};
     assert_int_equal(write(server->control, &command, 1), 1);
     assert_int_equal(poll(&pfd, 1, PATIENCE_S * 1000), 1);
-    assert_int_equal(read(server->control, &reply, 1), 1);
-    assert_int_equal(reply, command);
+    ssize_t n = read(server->control, &reply, 1);
+    assert_true(n == 0 || (n == 1 && reply == command)); /* 0: it has obeyed, and come to its end */
 }
 
 static char *read_file(const char *path)

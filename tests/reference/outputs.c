@@ -57,6 +57,17 @@ static void add(struct difference *difference, double found, double expected)
     difference->scaled = fmax(difference->scaled, absolute / fmax(1.0, fabs(expected)));
 }
 
+double cosine(const float *a, const float *b, size_t n)
+{
+    double ab = 0, aa = 0, bb = 0;
+    for (size_t k = 0; k < n; k++) {
+        ab += (double)a[k] * (double)b[k];
+        aa += (double)a[k] * (double)a[k];
+        bb += (double)b[k] * (double)b[k];
+    }
+    return ab / sqrt(aa * bb);
+}
+
 void difference_add(struct difference *difference, const float *found, const double *expected,
                     size_t n)
 {

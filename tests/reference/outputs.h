@@ -31,6 +31,9 @@ struct difference {
     double scaled;   /* max |found - expected| / max(1, |expected|) */
 };
 
+/* Of two vectors [n] that are not 0. */
+double cosine(const float *a, const float *b, size_t n);
+
 /* What is not a number is infinitely wrong. */
 void difference_add(struct difference *difference, const float *found, const double *expected,
                     size_t n);
