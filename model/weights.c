@@ -13,6 +13,11 @@
 #define ALIGN_BYTES  ((size_t)64) /* widened and packed tensors start on a cache line */
 #define ALIGN_FLOATS (ALIGN_BYTES / sizeof(float))
 
+/* A matrix is filled up to whole panels: one of a column grows by a panel's width. Small ones may.
+ */
+#define MAX_GROWTH 8u
+#define MIN_LIMIT  ((size_t)64 << 20)
+
 /* The specs of a file and, beside each, where its float32 values lie (NULL: optional and absent).
  */
 struct loader {
@@ -298,6 +303,9 @@ static int pack_matrices(struct weights *w, const struct loader *loader, const s
         return elmo_fail(err, ELMO_E_INVALID, "more than %u cells or outputs: not in int8",
                          PACKED_INT8_MAX_INPUTS);
     pack_all(&p);
+    if (!p.too_large && p.n_bytes / MAX_GROWTH > w->n_parameters * sizeof(float) + MIN_LIMIT)
+        return elmo_fail(err, ELMO_E_INVALID,
+                         "matrices of so few columns would take %zu bytes of memory", p.n_bytes);
     w->packed = p.too_large ? NULL : aligned_alloc(ALIGN_BYTES, p.n_bytes);
     if (!w->packed)
         return elmo_fail_nomem(err);

@@ -10,6 +10,8 @@
 #include "error.h"
 #include "token_set.h"
 
+#define MIN_BYTES \
+    4u /* of a key: "</S>" and "<S>" are words of their own only if all of them match */
 #define N_WAYS   8u  /* words of a set */
 #define N_SHARDS 64u /* locks; a set belongs to one */
 
@@ -56,7 +58,7 @@ int word_cache_new(struct word_cache **ret_cache, size_t n_bytes, size_t dim, si
     size_t place = sizeof(struct entry) + aligned(max_bytes) + dim * sizeof(float);
     size_t n_sets = n_bytes / (N_WAYS * place + sizeof *c->clocks);
     *ret_cache = NULL;
-    if (!n_sets)
+    if (!n_sets || max_bytes < MIN_BYTES)
         return 0;
     c = aligned_alloc(64, sizeof *c);
     if (!c)

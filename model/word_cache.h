@@ -11,7 +11,8 @@
 struct word_cache;
 
 /* Of vectors [dim], of tokens whose first max_bytes the model sees; n_bytes of memory in all, of
- * which pages are used as words come. *ret_cache is NULL where that is not enough for one set. */
+ * which pages are used as words come. *ret_cache is NULL where that is not enough for one set, or
+ * where max_bytes is below the 4 that tell </S> from other words. */
 ELMO_MUST_USE int word_cache_new(struct word_cache **ret_cache, size_t n_bytes, size_t dim,
                                  size_t max_bytes, struct elmo_error *err);
 void word_cache_free(struct word_cache *cache); /* NULL is fine */

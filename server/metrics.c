@@ -377,9 +377,9 @@ static void write_start_time(const struct scrape *s, const char *name)
       "Requests that a worker took at once.")                                                      \
     X(write_tokens, "elmod_tokens_total", "counter", "Tokens computed.")                           \
     X(write_word_hits, "elmod_word_cache_hits_total", "counter",                                   \
-      "Distinct words of a batch whose vectors were there.")                                       \
+      "Distinct words of a batch that the word cache had.")                                        \
     X(write_word_misses, "elmod_word_cache_misses_total", "counter",                               \
-      "Distinct words of a batch whose vectors had to be computed.")                               \
+      "Distinct words of a batch that the word cache lacked.")                                     \
     X(write_rejected, "elmod_rejected_total", "counter",                                           \
       "Requests turned away, by the code of the problem in the answer.")                           \
     X(write_inflight, "elmod_inflight_requests", "gauge", "Requests begun and not yet answered.")  \

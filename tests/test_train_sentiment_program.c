@@ -232,6 +232,16 @@ static void one_file_is_written_and_nothing_beside_it(void **state)
     }
 }
 
+static void check_provenance(const char *name, const char *part)
+{
+    AUTO(mem_free) char *path = temp_path(&dir, name);
+    struct elmo_model *model = NULL;
+    assert_int_equal(elmo_model_open(&model, path, NULL, NULL), 0);
+    if (!strstr(elmo_model_info(model)->provenance, part))
+        fail_msg("no %s in %s", part, elmo_model_info(model)->provenance);
+    elmo_model_free(model);
+}
+
 /* Clear cases are labelled and learnt; what says nothing is not. */
 static void texts_without_labels_are_learnt_too(void **state)
 {
@@ -249,6 +259,7 @@ static void texts_without_labels_are_learnt_too(void **state)
     assert_non_null(strstr(printed, "30 texts without labels\n"));
     assert_non_null(strstr(printed, "20 of 30 texts without labels labelled by the n-grams\n"));
     must_train("eval --model out.safetensors --data texts.tsv");
+    check_provenance("out.safetensors", "\"texts\":30,\"labelled\":20,\"confidence\":0.9");
     remove_file("out.safetensors");
     assert_int_equal(train(RUN QUICKLY "--finetune --unlabelled none.txt"), 1);
     assert_non_null(strstr(printed, "none.txt"));

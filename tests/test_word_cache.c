@@ -142,6 +142,8 @@ static void no_memory_is_no_cache(void **state)
     assert_null(cache);
     assert_int_equal(word_cache_new(&cache, 100, DIM, MAX_BYTES, NULL), 0);
     assert_null(cache);
+    assert_int_equal(word_cache_new(&cache, 1 << 20, DIM, 3, NULL), 0);
+    assert_null(cache);
     put(cache, "w1");
     assert_false(get(cache, "w1"));
     assert_int_equal(word_cache_stats(cache).n_misses, 0);

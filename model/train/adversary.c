@@ -39,7 +39,7 @@ static void shift_text(real *shift, const real *const dx[2], const struct bilm_b
             to[p] = (real)(variances[p] * g);
         }
     }
-    real factor = squares > 0 ? (real)(length / sqrt(squares)) : 0;
+    real factor = squares > 1e-60 ? (real)(length / sqrt(squares)) : 0; /* below, floats end */
     for (size_t k = 1; k < texts->n_steps; k++)
         for (size_t p = 0; p < P; p++)
             shift[row_of(texts, 0, k, b) * P + p] *= factor;

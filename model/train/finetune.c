@@ -210,7 +210,8 @@ static int run_batch(struct tuning *t, struct tune_batches *batches, size_t inde
         sum->accuracy += head_score(t->logits + k * K, K, &item, 1).accuracy;
     }
     sum->loss += loss * (double)filled.texts.n_sentences;
-    t->at.n_tokens += filled.texts.n_sentences * (filled.texts.n_steps - 1);
+    if (learns)
+        t->at.n_tokens += filled.texts.n_sentences * (filled.texts.n_steps - 1);
     return 0;
 }
 
@@ -295,6 +296,9 @@ static void identify(struct tuning *t)
     sha256_add(&sha256, rates, sizeof rates);
     for (size_t k = 0, n = arrays_of(t, arrays); k < n; k++)
         sha256_add(&sha256, arrays[k].values, arrays[k].n * sizeof *arrays[k].values);
+    size_t n_scales = job->head->shape.input_dim * sizeof *job->head->scales;
+    sha256_add(&sha256, job->head->centre, job->head->centre ? n_scales : 0);
+    sha256_add(&sha256, job->head->scales, job->head->scales ? n_scales : 0);
     for (size_t k = 0; k < job->n_train + job->n_dev; k++) {
         sha256_add(&sha256, &job->items[k].label, sizeof job->items[k].label);
         sha256_add(&sha256, job->items[k].text, job->items[k].n_bytes + 1);
@@ -330,7 +334,7 @@ static int score_dev(struct tuning *t, struct head_fit_score *ret_dev, struct el
     int r = 0;
     *ret_dev = (struct head_fit_score){0};
     tune_batches_epoch(&t->dev, 0, 0);
-    for (size_t k = 0; k < t->dev.n_batches && !r; k++)
+    for (size_t k = 0; k < t->dev.n_batches && !r && !stop_signal_came(); k++)
         r = run_batch(t, &t->dev, k, false, ret_dev, err);
     ret_dev->loss /= (double)t->dev.n_texts;
     ret_dev->accuracy /= (double)t->dev.n_texts;
@@ -370,6 +374,8 @@ static int end_epoch(struct tuning *t, struct elmo_error *err)
 {
     struct head_fit_score dev = {INFINITY, 0};
     int r = t->dev.n_texts ? score_dev(t, &dev, err) : 0;
+    if (!r && stop_signal_came())
+        return 0; /* measured anew behind the checkpoint */
     if (!r && t->dev.n_texts && !isfinite(dev.loss))
         r = elmo_fail(err, ELMO_E_NUMERIC,
                       "fine-tuning: the development texts' loss is not finite");
@@ -394,12 +400,12 @@ static int run(struct tuning *t, struct elmo_error *err)
     t->checkpoint_s = progress_now();
     while (t->at.epoch < t->settings->n_epochs) {
         int r = run_epoch(t, err);
-        if (!r && stop_signal_came())
-            return write_checkpoint(t, err);
-        if (!r)
+        if (!r && !stop_signal_came())
             r = end_epoch(t, err);
         if (r)
             return r;
+        if (stop_signal_came())
+            return write_checkpoint(t, err);
     }
     copy_weights(t, true);
     return 0;
@@ -411,7 +417,7 @@ static int run_to_signal(struct tuning *t, struct elmo_error *err)
     stop_signal_catch();
     int r = run(t, err);
     int signal = stop_signal_release();
-    if (r || !signal || t->at.epoch == t->settings->n_epochs)
+    if (r || !signal)
         return r;
     progress_clear(t->job->progress);
     fprintf(stderr, "stopped behind a checkpoint: --resume goes on\n");

@@ -1,27 +1,17 @@
 #include "sentiment.h"
 
-#include <jansson.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "atomic_file.h"
-#include "calibration.h"
-#include "commit.h"
 #include "error.h"
-#include "finetune.h"
 #include "head_file.h"
-#include "head_fit.h"
 #include "kernels/kernels.h"
 #include "model.h"
-#include "ngram_model.h"
-#include "provenance.h"
 #include "pseudo_labels.h"
+#include "sentiment_job.h"
 #include "sentiment_print.h"
-#include "sentiment_texts.h"
-#include "text_features.h"
-#include "whitening.h"
 
 #define HIDDEN_DIM        256
 #define NOTEBOOK_WORDS    150
@@ -32,57 +22,24 @@
 #define VERY_FEW_TEXTS    1000
 #define WHITENING_TEXTS   25000     /* enough to know the correlations */
 #define CHECKPOINT_SUFFIX ".tuning" /* behind the name of the new model */
-#define PSEUDO_CONFIDENCE 0.9
-#define TUNE_TEXTS        1000 /* whose features tell fine-tuning their scales */
-#define TUNE_DEVIATION                                                        \
-    0.3 /* of its features: they rise and fall together, steps on them add up \
-         */
-
-/* What one seed has learnt. */
-struct fitted {
-    uint64_t seed;
-    real *values;              /* [head_net_size()] */
-    struct ngram_model ngrams; /* {0}: none */
-    struct calibration calibration;
-    struct head_fit_score dev, test;
-};
-
-/* Everything of a run; job_done takes it apart. */
-struct job {
-    const struct sentiment_settings *settings;
-    FILE *out; /* NULL: quiet */
-    struct elmo_model *model;
-    struct sentiment_texts texts;
-    size_t n_outputs;
-    size_t n_scales; /* the first texts to learn, which tell how features are whitened */
-    struct team *team;
-    struct progress progress;
-    struct text_features features;
-    struct whitening whitening;
-    struct head_net net;
-    struct ngram_texts ngram_texts;
-    real *deep_logits, *ngram_logits; /* [n_dev + n_test, n_outputs] of the seed at hand */
-    struct fitted kept;
-    struct finetuned tuned; /* {0}: the biLM stays as it is */
-    char *checkpoint;       /* path of fine-tuning's */
-    char *provenance;
-};
+#define TUNE_TEXTS        1000      /* whose features tell fine-tuning their scales */
+#define TUNE_DEVIATION    0.3 /* of its features: they go up and down together, and steps add up */
 
 /* The texts that are not learnt. */
-static size_t n_scored(const struct job *j)
+static size_t n_scored(const struct sentiment_job *j)
 {
     return j->texts.n_dev + j->texts.n_test;
 }
 
-static void fitted_done(struct fitted *f)
+static void fitted_done(struct sentiment_fitted *f)
 {
     free(f->values);
     ngram_model_done(&f->ngrams);
     calibration_done(&f->calibration);
-    *f = (struct fitted){0};
+    *f = (struct sentiment_fitted){0};
 }
 
-static void job_done(struct job *j)
+static void job_done(struct sentiment_job *j)
 {
     fitted_done(&j->kept);
     free(j->provenance);
@@ -120,10 +77,22 @@ struct sentiment_settings sentiment_defaults(enum sentiment_head head, bool fine
     };
 }
 
+struct finetune_settings sentiment_tuning(const struct sentiment_settings *s, uint64_t seed)
+{
+    struct finetune_settings how = finetune_defaults();
+    how.seed = seed;
+    how.n_epochs = s->epochs;
+    how.word_learning_rate *= s->learning_rate / how.learning_rate;
+    how.learning_rate = s->learning_rate;
+    how.adversary = s->adversary;
+    how.precision = s->precision;
+    return how;
+}
+
 /* ---- Loading ---- */
 
 /* That hours of work are not written over by mistake, nor missed after minutes. */
-static int name_checkpoint(struct job *j, struct elmo_error *err)
+static int name_checkpoint(struct sentiment_job *j, struct elmo_error *err)
 {
     const struct sentiment_settings *s = j->settings;
     size_t n_bytes = strlen(s->out) + sizeof CHECKPOINT_SUFFIX;
@@ -142,7 +111,7 @@ static int name_checkpoint(struct job *j, struct elmo_error *err)
     return 0;
 }
 
-static int load(struct job *j, struct elmo_error *err)
+static int load(struct sentiment_job *j, struct elmo_error *err)
 {
     const struct sentiment_settings *s = j->settings;
     kernels_init();
@@ -179,7 +148,7 @@ static int load(struct job *j, struct elmo_error *err)
 
 /* The fewer texts a dimension, the less their correlations are believed. Fine-tuning changes the
  * features: whitened ones would magnify each step's change, so they are only scaled. */
-static int learn_whitening(struct job *j, const float *rows, size_t stride, double ridge,
+static int learn_whitening(struct sentiment_job *j, const float *rows, size_t stride, double ridge,
                            struct elmo_error *err)
 {
     size_t n = j->n_scales, dim = j->net.shape.input_dim;
@@ -197,7 +166,7 @@ static void use_whitening(struct head_net *net, const struct whitening *w)
 }
 
 /* By the even mix's means, which the mix starts from; head_net whitens what its mix has become. */
-static int whiten_mix(struct job *j, struct elmo_error *err)
+static int whiten_mix(struct sentiment_job *j, struct elmo_error *err)
 {
     const struct head_net *net = &j->net;
     size_t n = j->n_scales, D = net->shape.input_dim, P = net->proj_dim;
@@ -218,7 +187,7 @@ static int whiten_mix(struct job *j, struct elmo_error *err)
 }
 
 /* All layers need no mix, so the rows themselves are whitened, once. */
-static int whiten_layers(struct job *j, struct elmo_error *err)
+static int whiten_layers(struct sentiment_job *j, struct elmo_error *err)
 {
     struct text_features *f = &j->features;
     int r = learn_whitening(j, f->rows, f->dim, BEST_RIDGE, err);
@@ -226,7 +195,7 @@ static int whiten_layers(struct job *j, struct elmo_error *err)
 }
 
 /* The same rows for the texts and for the weights. */
-static struct ngram_settings ngram_settings_of(const struct job *j)
+static struct ngram_settings ngram_settings_of(const struct sentiment_job *j)
 {
     struct ngram_settings how = ngram_defaults();
     how.max_order = j->settings->ngram_order;
@@ -237,7 +206,7 @@ static struct ngram_settings ngram_settings_of(const struct job *j)
     return how;
 }
 
-static int prepare_texts(struct job *j, struct elmo_error *err)
+static int prepare_texts(struct sentiment_job *j, struct elmo_error *err)
 {
     const struct sentiment_settings *s = j->settings;
     const struct ngram_settings ngrams = ngram_settings_of(j);
@@ -256,7 +225,7 @@ static int prepare_texts(struct job *j, struct elmo_error *err)
 
 /* ---- One seed ---- */
 
-static int fit_ngrams(struct job *j, struct fitted *f, struct elmo_error *err)
+static int fit_ngrams(struct sentiment_job *j, struct sentiment_fitted *f, struct elmo_error *err)
 {
     struct ngram_settings how = ngram_settings_of(j);
     how.seed = f->seed;
@@ -271,7 +240,7 @@ static int fit_ngrams(struct job *j, struct fitted *f, struct elmo_error *err)
     return r;
 }
 
-static int fit_frozen(struct job *j, struct fitted *f, struct elmo_error *err)
+static int fit_frozen(struct sentiment_job *j, struct sentiment_fitted *f, struct elmo_error *err)
 {
     const struct sentiment_settings *s = j->settings;
     bool best = s->head == SENTIMENT_BEST;
@@ -294,7 +263,8 @@ static int fit_frozen(struct job *j, struct fitted *f, struct elmo_error *err)
 
 /* A model file of the tuned biLM alone: what is measured next is what will be served. The file has
  * no name once it is open, so that none is left behind. */
-static int open_tuned(struct elmo_model **ret_model, const struct job *j, struct elmo_error *err)
+static int open_tuned(struct elmo_model **ret_model, const struct sentiment_job *j,
+                      struct elmo_error *err)
 {
     const char *out = j->settings->out;
     size_t n_bytes = strlen(out) + sizeof ".tuned";
@@ -317,7 +287,7 @@ static int open_tuned(struct elmo_model **ret_model, const struct job *j, struct
 }
 
 /* The logits anew, from the file's features. `net` whitens: these rows are not. */
-static int score_tuned(struct job *j, const struct head_net *net, real *values,
+static int score_tuned(struct sentiment_job *j, const struct head_net *net, real *values,
                        struct elmo_error *err)
 {
     struct elmo_model *tuned = NULL;
@@ -337,8 +307,8 @@ static int score_tuned(struct job *j, const struct head_net *net, real *values,
 }
 
 /* Labels the unlabelled texts that the n-grams are sure of, which come first then: *ret_n. */
-static int label_unlabelled(struct job *j, size_t *ret_n, const struct fitted *f,
-                            struct elmo_error *err)
+static int label_unlabelled(struct sentiment_job *j, size_t *ret_n,
+                            const struct sentiment_fitted *f, struct elmo_error *err)
 {
     struct labelled_set *set = &j->texts.unlabelled_set;
     const struct labelled_text *dev = j->texts.items + j->texts.n_train;
@@ -358,12 +328,14 @@ static int label_unlabelled(struct job *j, size_t *ret_n, const struct fitted *f
 }
 
 /* What fine-tuning learns, *ret_n_train, and the texts for development behind it. */
-static int texts_to_tune(struct job *j, struct labelled_text **ret_items, size_t *ret_n_train,
-                         const struct fitted *f, struct elmo_error *err)
+static int texts_to_tune(struct sentiment_job *j, struct labelled_text **ret_items,
+                         size_t *ret_n_train, const struct sentiment_fitted *f,
+                         struct elmo_error *err)
 {
     const struct sentiment_texts *t = &j->texts;
     size_t n_more = 0;
     int r = j->settings->unlabelled ? label_unlabelled(j, &n_more, f, err) : 0;
+    j->n_pseudo_labelled = n_more;
     struct labelled_text *items = calloc(t->n_train + n_more + t->n_dev + 1, sizeof *items);
     if (!r && !items)
         r = elmo_fail_nomem(err);
@@ -380,11 +352,11 @@ static int texts_to_tune(struct job *j, struct labelled_text **ret_items, size_t
     return 0;
 }
 
-static int tune(struct job *j, struct fitted *f, struct elmo_error *err)
+static int tune(struct sentiment_job *j, struct sentiment_fitted *f, struct elmo_error *err)
 {
     size_t n_train;
     AUTO(mem_free) struct labelled_text *items = NULL;
-    struct finetune_settings how = finetune_defaults();
+    const struct finetune_settings how = sentiment_tuning(j->settings, f->seed);
     struct head_net net = j->net;
     int r = texts_to_tune(j, &items, &n_train, f, err);
     if (r)
@@ -404,18 +376,12 @@ static int tune(struct job *j, struct fitted *f, struct elmo_error *err)
         .checkpoint_seconds = 60 * j->settings->checkpoint_minutes,
         .resume = j->settings->resume,
     };
-    how.seed = f->seed;
-    how.n_epochs = j->settings->epochs;
-    how.word_learning_rate *= j->settings->learning_rate / how.learning_rate;
-    how.learning_rate = j->settings->learning_rate;
-    how.adversary = j->settings->adversary;
-    how.precision = j->settings->precision;
     r = finetune_run(&j->tuned, f->values, &job, &how, err);
     return r || !n_scored(j) ? r : score_tuned(j, &net, f->values, err);
 }
 
 /* Development texts and test texts of the logits. */
-static void score(const struct job *j, const real *logits, struct head_fit_score *ret_dev,
+static void score(const struct sentiment_job *j, const real *logits, struct head_fit_score *ret_dev,
                   struct head_fit_score *ret_test)
 {
     const struct labelled_text *dev = j->texts.items + j->texts.n_train;
@@ -424,7 +390,7 @@ static void score(const struct job *j, const real *logits, struct head_fit_score
                            dev + j->texts.n_dev, j->texts.n_test);
 }
 
-static void print_score(const struct job *j, const char *what, const real *logits)
+static void print_score(const struct sentiment_job *j, const char *what, const real *logits)
 {
     struct head_fit_score dev, test;
     score(j, logits, &dev, &test);
@@ -432,7 +398,7 @@ static void print_score(const struct job *j, const char *what, const real *logit
         sentiment_print_score(j->out, what, &dev, j->texts.n_test ? &test : NULL);
 }
 
-static int calibrate(struct job *j, struct fitted *f, struct elmo_error *err)
+static int calibrate(struct sentiment_job *j, struct sentiment_fitted *f, struct elmo_error *err)
 {
     const real *second = j->settings->ngram_order ? j->ngram_logits : NULL;
     int r = calibration_init(&f->calibration, j->deep_logits, second,
@@ -448,7 +414,7 @@ static int calibrate(struct job *j, struct fitted *f, struct elmo_error *err)
     return 0;
 }
 
-static int fit(struct job *j, struct fitted *f, struct elmo_error *err)
+static int fit(struct sentiment_job *j, struct sentiment_fitted *f, struct elmo_error *err)
 {
     if (j->out && j->settings->n_seeds > 1)
         fprintf(j->out, "\nSeed %llu\n", (unsigned long long)f->seed);
@@ -464,18 +430,18 @@ static int fit(struct job *j, struct fitted *f, struct elmo_error *err)
 
 /* ---- All seeds: the one with the least development loss is kept ---- */
 
-static int fit_seeds(struct job *j, struct elmo_error *err)
+static int fit_seeds(struct sentiment_job *j, struct elmo_error *err)
 {
     size_t n_seeds = j->settings->n_seeds;
     AUTO(mem_free) struct sentiment_seed *table = calloc(n_seeds, sizeof *table);
     if (!table)
         return elmo_fail_nomem(err);
     for (size_t k = 0; k < n_seeds; k++) {
-        struct fitted f = {.seed = j->settings->seed + k};
+        struct sentiment_fitted f = {.seed = j->settings->seed + k};
         int r = fit(j, &f, err);
         table[k] = (struct sentiment_seed){f.seed, f.dev.accuracy, f.test.accuracy};
         if (!r && (!j->kept.values || f.dev.loss < j->kept.dev.loss)) {
-            struct fitted worse = j->kept;
+            struct sentiment_fitted worse = j->kept;
             j->kept = f;
             f = worse;
         }
@@ -488,109 +454,9 @@ static int fit_seeds(struct job *j, struct elmo_error *err)
     return 0;
 }
 
-/* ---- The file ---- */
-
-/* The whitening goes into the first layer, the calibration into the last and the n-grams. */
-static int fold(struct job *j, struct elmo_error *err)
-{
-    struct head_params p;
-    struct fitted *f = &j->kept;
-    const struct head_shape *s = &j->net.shape;
-    const struct calibration *c = &f->calibration;
-    head_net_params(&p, &j->net, f->values);
-    for (size_t k = 0; k < s->hidden_dim * s->output_dim; k++)
-        p.w2[k] *= (real)c->a;
-    for (size_t k = 0; k < s->output_dim; k++)
-        p.b2[k] = (real)(c->a * (double)p.b2[k] + c->c[k] +
-                         (f->ngrams.bias ? c->b * (double)f->ngrams.bias[k] : 0));
-    for (size_t k = 0; k < f->ngrams.n_rows * s->output_dim; k++)
-        f->ngrams.weights[k] *= (float)c->b;
-    return whitening_fold(&j->whitening, p.w1, p.b1, s->hidden_dim, err);
-}
-
-/* ---- Writing ---- */
-
-/* What fine-tuning has besides; NULL: nothing, or out of memory. */
-static json_t *finetune_json(const struct sentiment_settings *s)
-{
-    const struct finetune_settings how = finetune_defaults();
-    return s->finetune
-               ? json_pack("{s:s, s:f, s:f, s:f, s:f, s:I, s:I}", "precision",
-                           precision_name(s->precision), "dropout", how.dropout, "word_dropout",
-                           how.word_dropout, "head_dropout", how.head_dropout, "adversary",
-                           s->adversary, "batch_tokens", (json_int_t)how.batch_tokens, "min_count",
-                           (json_int_t)how.min_count)
-               : NULL;
-}
-
-static json_t *settings_json(const struct job *j)
-{
-    const struct sentiment_settings *s = j->settings;
-    return json_pack("{s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I, s:o*}", "words",
-                     (json_int_t)s->words, "limit", (json_int_t)s->limit, "epochs",
-                     (json_int_t)s->epochs, "ngram_order", (json_int_t)s->ngram_order,
-                     "learning_rate", s->learning_rate, "dev_share", s->dev_share, "threads",
-                     (json_int_t)s->threads, "seed", (json_int_t)j->kept.seed, "best_of_seeds",
-                     (json_int_t)s->n_seeds, "finetune", finetune_json(s));
-}
-
-/* How this head came about; NULL: out of memory. */
-static json_t *head_json(const struct job *j)
-{
-    json_t *head = json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:s, s:o}", "trained_with",
-                             "elmo-train sentiment", "commit", train_commit, "head",
-                             j->settings->head == SENTIMENT_BEST ? "best" : "notebook",
-                             "fine_tuned", j->tuned.values != NULL, "texts_train",
-                             (json_int_t)j->texts.n_train, "texts_dev", (json_int_t)j->texts.n_dev,
-                             "texts_sha256", j->texts.set.sha256, "settings", settings_json(j));
-    bool ok = head;
-    if (ok && j->texts.n_dev)
-        ok = !json_object_set_new(head, "accuracy_dev", json_real(j->kept.dev.accuracy)) &&
-             !json_object_set_new(head, "log_loss_dev", json_real(j->kept.dev.loss));
-    if (ok && j->texts.n_test)
-        ok = !json_object_set_new(head, "accuracy_test", json_real(j->kept.test.accuracy)) &&
-             !json_object_set_new(head, "texts_test", json_integer((json_int_t)j->texts.n_test)) &&
-             !json_object_set_new(head, "test_sha256", json_string(j->texts.test_set.sha256));
-    if (ok)
-        return head;
-    json_decref(head);
-    return NULL;
-}
-
-static int write_file(struct job *j, struct elmo_error *err)
-{
-    const struct sentiment_settings *s = j->settings;
-    struct head_params p;
-    head_net_params(&p, &j->net, j->kept.values);
-    struct trained_head head = {
-        .shape = j->net.shape,
-        .pooling = s->head == SENTIMENT_BEST ? "mean_max" : "mean",
-        .mix_weights = p.mix_weights,
-        .mix_gamma = p.mix_gamma,
-        .w1 = p.w1,
-        .b1 = p.b1,
-        .w2 = p.w2,
-        .b2 = p.b2,
-        .ngrams = j->kept.ngrams.weights,
-        .ngram_order = s->ngram_order,
-        .labels = j->texts.set.labels,
-        .n_labels = j->texts.set.n_labels,
-    };
-    head.shape.n_ngram_rows = j->kept.ngrams.n_rows;
-    const struct head_file file = {
-        .model = s->model,
-        .out = s->out,
-        .name = s->name,
-        .provenance = j->provenance,
-        .tuned = j->tuned.values ? &j->tuned : NULL,
-        .head = &head,
-    };
-    return head_file_write(&file, err);
-}
-
 int sentiment_run(const struct sentiment_settings *settings, struct elmo_error *err)
 {
-    struct job j = {.settings = settings, .out = settings->quiet ? NULL : stdout};
+    struct sentiment_job j = {.settings = settings, .out = settings->quiet ? NULL : stdout};
     if (settings->n_seeds < 1 || settings->n_seeds > (settings->finetune ? 1 : SENTIMENT_MAX_SEEDS))
         return elmo_fail(err, ELMO_E_INVALID, "1 to %u seeds, and one with fine-tuning",
                          SENTIMENT_MAX_SEEDS);
@@ -600,12 +466,7 @@ int sentiment_run(const struct sentiment_settings *settings, struct elmo_error *
     if (!r)
         r = fit_seeds(&j, err);
     if (!r)
-        r = fold(&j, err);
-    if (!r)
-        r = provenance_add(&j.provenance, elmo_model_info(j.model)->provenance, "sentiment",
-                           head_json(&j), err);
-    if (!r)
-        r = write_file(&j, err);
+        r = sentiment_write(&j, err);
     if (!r && j.checkpoint)
         unlink(j.checkpoint);
     job_done(&j);

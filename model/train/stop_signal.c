@@ -18,6 +18,10 @@ void stop_signal_catch(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGTERM, &action, &old_term);
     sigaction(SIGINT, &action, &old_int);
+    if (old_term.sa_handler == SIG_IGN)
+        sigaction(SIGTERM, &old_term, NULL);
+    if (old_int.sa_handler == SIG_IGN) /* as a shell has it for what runs in the background */
+        sigaction(SIGINT, &old_int, NULL);
 }
 
 bool stop_signal_came(void)

@@ -68,8 +68,8 @@ static int read_state(struct tune_state *s, const char *text, struct elmo_error 
                          "fine-tuning");
     if (strcmp(sha256, s->job_sha256))
         return elmo_fail(err, ELMO_E_INVALID,
-                         "cannot resume: the model, the texts or the settings are not those that "
-                         "the checkpoint was trained with");
+                         "cannot resume: the model, the texts or the settings (--threads and "
+                         "--precision, too) are not those that the checkpoint was trained with");
     s->epoch = (uint64_t)epoch;
     s->next_batch = (uint64_t)next_batch;
     s->n_steps = (uint64_t)n_steps;
