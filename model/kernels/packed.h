@@ -72,8 +72,10 @@ void packed_multiply(float *y, const struct lane_rows *x, size_t B,
 void packed_linear(float *y, const struct lane_rows *x, size_t B,
                    const struct packed_matrix *matrix, const float *bias);
 
-/* One LSTM step of B rows. With z [B, packed_gate_floats(C)] + x @ matrix = i, j, f, o (1 is in
- * f's): c = clip(sigmoid(f) c + sigmoid(i) tanh(j))     m = sigmoid(o) tanh(c) m, c [B,
- * packed_gate_floats(C) / 4]: 0 behind C if c is so at the start. cell_clip 0: none. */
+/* One LSTM step of B rows: with i, j, f, o = z [B, packed_gate_floats(C)] + x @ matrix (1 is in
+ * f's already),
+ *     c = clip(sigmoid(f) c + sigmoid(i) tanh(j))
+ *     m = sigmoid(o) tanh(c)
+ * of m, c [B, packed_gate_floats(C) / 4], which stay 0 behind C where c is. cell_clip 0: none. */
 void packed_step(float *m, float *c, const float *z, const struct lane_rows *x, size_t B,
                  const struct packed_matrix *matrix, float cell_clip);
