@@ -56,6 +56,10 @@ struct elmo_model_info { /* strings and arrays belong to the model */
     size_t layer_dim;       /* 2P: floats per token of layers 1..L and of the mix */
     size_t cell_dim;        /* C: LSTM cells per direction and layer */
     size_t state_floats;    /* floats of one sentence's LSTM state: 2 * L * (P + C) */
+    size_t step_bytes;      /* of the weights that a step of a layer reads. Where the
+                               processor's cache does not hold it once for each batch that is
+                               computed at a time, a few batches on several threads each are
+                               faster than many on one */
     size_t n_parameters;    /* floats in the file */
     size_t n_labels;        /* 0: the file has no sentiment head */
     const char *const *labels; /* [n_labels] */

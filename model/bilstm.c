@@ -141,11 +141,7 @@ static int hands_init(struct run *run, size_t n_hands, struct arena *arena)
  * all threads walk over the same ones. */
 static size_t n_groups(const struct run *run, size_t n_hands)
 {
-    const struct lstm_weights *w = &run->weights->lstm[0][0];
-    size_t n_bytes = packed_matrix_bytes(&w->recurrent);
-    if (w->projection.n_out)
-        n_bytes += packed_matrix_bytes(&w->projection);
-    return n_hands > 1 && n_bytes <= GROUP_CACHE_BYTES / 2 ? 2 : 1;
+    return n_hands > 1 && bilstm_step_bytes(run->weights) <= GROUP_CACHE_BYTES / 2 ? 2 : 1;
 }
 
 static int run_init(struct run *run, const struct lstm_sequence *sequences, size_t n_sequences,
@@ -361,6 +357,13 @@ static void run_hand(void *arg, size_t index, size_t size)
     for (unsigned direction = 0; direction < 2; direction++)
         if (run->n_groups == 1 || hand->group == &run->groups[direction])
             run_direction(run, hand, direction);
+}
+
+size_t bilstm_step_bytes(const struct weights *weights)
+{
+    const struct lstm_weights *w = &weights->lstm[0][0];
+    return packed_matrix_bytes(&w->recurrent) +
+           (w->projection.n_out ? packed_matrix_bytes(&w->projection) : 0);
 }
 
 int bilstm_run(const struct lstm_sequence *sequences, size_t n_sequences, size_t n_layers,

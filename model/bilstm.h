@@ -21,6 +21,9 @@ struct lstm_sequence {
     float *const *layers;       /* [n_layers] outputs [n_positions - 2, 2P]; each may be NULL */
 };
 
+/* Bytes of the weights that a step of one layer reads, the same in every step. */
+size_t bilstm_step_bytes(const struct weights *weights);
+
 /* Runs layers 1..n_layers (at most the model's L) of both directions; layer k goes to layers[k -
  * 1]. The final state is written for the layers that ran. The crew's threads share the columns of
  * the matrices, or take a direction each. ELMO_E_NOMEM is the only failure. */

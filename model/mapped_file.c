@@ -1,7 +1,9 @@
+#define _DEFAULT_SOURCE /* madvise */
 #include "mapped_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -38,4 +40,12 @@ void mapped_file_close(struct mapped_file *file)
     if (file->bytes)
         munmap(file->bytes, file->n_bytes);
     *file = (struct mapped_file){0};
+}
+
+void mapped_file_drop_pages(const void *bytes, size_t n_bytes)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)bytes;
+    uintptr_t first = (begin + page - 1) / page * page, end = (begin + n_bytes) / page * page;
+    if (first < end)
+        madvise((void *)first, end - first, MADV_DONTNEED); /* failing is fine: it is advice */
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bilstm.h"
 #include "error.h"
 #include "kernels/kernels.h"
 #include "model_file.h"
@@ -191,6 +192,7 @@ static void fill_info(struct elmo_model *m)
     m->info.layer_dim = 2 * o->proj_dim;
     m->info.cell_dim = o->cell_dim;
     m->info.state_floats = 2 * o->n_layers * (o->proj_dim + o->cell_dim);
+    m->info.step_bytes = bilstm_step_bytes(&m->weights);
     m->info.n_parameters = m->weights.n_parameters;
 }
 
@@ -262,8 +264,10 @@ int elmo_model_open(struct elmo_model **ret_model, const char *path,
     int r = mapped_file_open(&m->mapping, path, err);
     if (!r)
         r = load(m, m->mapping.bytes, m->mapping.n_bytes, settings, err);
-    if (!r)
-        *ret_model = STEAL(m);
+    if (r)
+        return r;
+    mapped_file_drop_pages(m->mapping.bytes, m->mapping.n_bytes); /* most of it is packed now */
+    *ret_model = STEAL(m);
     return r;
 }
 

@@ -10,8 +10,6 @@
  * cache, are read again for each tile of rows. Of int8 all at once: their sums are exact. */
 #define BLOCK_UNITS 512u
 
-#define CHUNK 256u /* floats of a column that are rounded at a time: whole units */
-
 /* ---- Which loops ---- */
 
 static const struct kernel kernels[] = {
@@ -106,38 +104,84 @@ static size_t column_of(const struct packed_matrix *m, size_t at)
     return cell < group ? gate * group + cell : SIZE_MAX;
 }
 
-/* A column of w becomes units that lie `width` apart. */
-static void pack_column(uint32_t *units, const float *w, const struct packed_matrix *m)
+/* Row k of w [n_in, n_out] as the panel has it: columns, or what stands in for them, 0. Both orders
+ * have runs of columns that stand side by side in w too. */
+static void gather_row(float *row, const struct packed_matrix *m, const float *w, size_t panel,
+                       size_t k)
 {
-    float x[CHUNK];
-    for (size_t first = 0; first < m->n_in; first += CHUNK) {
-        size_t n = smaller(CHUNK, m->n_in - first);
-        uint32_t some[CHUNK];
-        for (size_t k = 0; k < n; k++)
-            x[k] = w[(first + k) * m->n_out];
-        m->tile->round(m->number, some, x, n);
-        for (size_t k = 0; k < packed_units(m->number, n); k++, units += m->tile->width)
-            *units = some[k];
+    size_t width = m->tile->width, run = m->order == PACKED_GATES ? width / 4 : width;
+    for (size_t at = 0; at < width; at += run) {
+        size_t first = column_of(m, panel * width + at), n = 0;
+        if (first != SIZE_MAX && k < m->n_in) {
+            size_t group = group_of(m->order, m->n_out);
+            n = smaller(run, group - first % group);
+            memcpy(row + at, w + k * m->n_out + first, n * sizeof *row);
+        }
+        memset(row + at + n, 0, (run - n) * sizeof *row);
     }
 }
 
-/* Signed bytes, of which the greatest is 127 or -127; the caller has filled the units with zeros.
- */
-static void pack_int8_column(uint32_t *units, const float *w, const struct packed_matrix *m,
-                             int32_t *offset, float *scale)
+static void pack_f32(uint32_t *units, const struct packed_matrix *m, const float *w, size_t panel)
 {
-    float greatest = 0;
-    int32_t sum = 0;
-    for (size_t k = 0; k < m->n_in; k++)
-        greatest = fmaxf(greatest, fabsf(w[k * m->n_out]));
-    float factor = lane_int8_factor(greatest);
-    for (size_t k = 0; k < m->n_in; k++) {
-        int32_t nearest = (int32_t)roundf(w[k * m->n_out] * factor);
-        units[k / 4 * m->tile->width] |= ((uint32_t)nearest & 0xff) << k % 4 * 8;
-        sum += nearest;
+    float row[LANE_MAX_WIDTH];
+    for (size_t k = 0; k < m->n_units; k++, units += m->tile->width) {
+        gather_row(row, m, w, panel, k);
+        memcpy(units, row, m->tile->width * sizeof *units);
     }
-    *offset = 128 * sum;
-    *scale = greatest / 127;
+}
+
+static void pack_bf16(uint32_t *units, const struct packed_matrix *m, const float *w, size_t panel)
+{
+    float rows[2][LANE_MAX_WIDTH], pairs[2 * LANE_MAX_WIDTH];
+    size_t width = m->tile->width;
+    for (size_t k = 0; k < m->n_units; k++, units += width) {
+        gather_row(rows[0], m, w, panel, 2 * k);
+        gather_row(rows[1], m, w, panel, 2 * k + 1);
+        for (size_t n = 0; n < width; n++) {
+            pairs[2 * n] = rows[0][n];
+            pairs[2 * n + 1] = rows[1][n];
+        }
+        m->tile->round(NUMBER_BF16, units, pairs, 2 * width);
+    }
+}
+
+/* Of each column: the factor that makes its greatest magnitude 127, and the scale that undoes it.
+ */
+static void int8_factors(float *factors, float *scales, const struct packed_matrix *m,
+                         const float *w, size_t panel)
+{
+    float row[LANE_MAX_WIDTH], greatest[LANE_MAX_WIDTH] = {0};
+    size_t width = m->tile->width;
+    for (size_t k = 0; k < m->n_in; k++) {
+        gather_row(row, m, w, panel, k);
+        for (size_t n = 0; n < width; n++) {
+            float magnitude = fabsf(row[n]);
+            greatest[n] = magnitude > greatest[n] ? magnitude : greatest[n];
+        }
+    }
+    for (size_t n = 0; n < width; n++) {
+        factors[n] = lane_int8_factor(greatest[n]);
+        scales[n] = greatest[n] / 127;
+    }
+}
+
+/* Signed bytes, of which the greatest is 127 or -127. */
+static void pack_int8(uint32_t *units, const struct packed_matrix *m, const float *w, size_t panel,
+                      int32_t *offsets, float *scales)
+{
+    float row[LANE_MAX_WIDTH], factors[LANE_MAX_WIDTH];
+    size_t width = m->tile->width;
+    int8_factors(factors, scales, m, w, panel);
+    for (size_t k = 0; k < 4 * m->n_units; k++) {
+        uint32_t *to = units + k / 4 * width;
+        gather_row(row, m, w, panel, k);
+        for (size_t n = 0; n < width; n++) {
+            float scaled = row[n] * factors[n];
+            int32_t nearest = (int32_t)(scaled + (scaled < 0 ? -0.5f : 0.5f));
+            to[n] |= ((uint32_t)nearest & 0xff) << k % 4 * 8;
+            offsets[n] += 128 * nearest;
+        }
+    }
 }
 
 void packed_init(struct packed_matrix *ret_matrix, void *memory, const struct lane_tile *tile,
@@ -149,18 +193,16 @@ void packed_init(struct packed_matrix *ret_matrix, void *memory, const struct la
     uint32_t *units = memory;
     int32_t *offsets = (int32_t *)(units + n_columns * n_units);
     float *scales = (float *)(offsets + n_columns);
-    struct packed_matrix m = {tile,    number,   order, n_in,    n_out,
-                              n_units, n_panels, units, offsets, scales};
+    const struct packed_matrix m = {tile,    number,   order, n_in,    n_out,
+                                    n_units, n_panels, units, offsets, scales};
     memset(memory, 0, n_columns * (n_units + 2) * sizeof *units);
-    for (size_t at = 0; at < n_columns; at++) {
-        size_t column = column_of(&m, at);
-        uint32_t *to = units + at / width * n_units * width + at % width;
-        if (column == SIZE_MAX)
-            continue;
-        if (number == NUMBER_INT8)
-            pack_int8_column(to, w + column, &m, &offsets[at], &scales[at]);
+    for (size_t panel = 0; panel < n_panels; panel++, units += n_units * width) {
+        if (number == NUMBER_F32)
+            pack_f32(units, &m, w, panel);
+        else if (number == NUMBER_BF16)
+            pack_bf16(units, &m, w, panel);
         else
-            pack_column(to, w + column, &m);
+            pack_int8(units, &m, w, panel, offsets + panel * width, scales + panel * width);
     }
     *ret_matrix = m;
 }
