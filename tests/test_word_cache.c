@@ -220,7 +220,7 @@ static void what_is_added_last_goes_first(void **state)
     (void)state;
     for (size_t n_put = 0; n_put <= 4; n_put += 4)
         for (size_t put_first = 0; put_first <= 1; put_first++) {
-            char word[16];
+            char word[32];
             struct word_cache *cache = new_cache(600);
             assert_int_equal(word_cache_stats(cache).n_places, 8);
             for (size_t k = 0; put_first && k < n_put; k++) {
@@ -236,7 +236,7 @@ static void what_is_added_last_goes_first(void **state)
                 put(cache, word);
             }
             for (size_t k = 8 - n_put; k-- > 1;) {
-                char next[16];
+                char next[32];
                 snprintf(word, sizeof word, "n%zu", k);
                 put(cache, word); /* the k-th added word goes for it */
                 snprintf(word, sizeof word, "a%zu", k);
