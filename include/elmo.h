@@ -129,6 +129,12 @@ ELMO_MUST_USE int elmo_session_new(struct elmo_session **ret_session,
                                    const struct elmo_model *model, struct elmo_error *err);
 void elmo_session_free(struct elmo_session *session); /* NULL is fine */
 
+/* How many threads compute the next runs together: 1 at first, at most 64. Theirs are started here
+ * and sleep between runs. More than the processor has cores to spare make it slower. The vectors
+ * are the same, to the bit. On failure (ELMO_E_INVALID, ELMO_E_NOMEM) it stays as it was. */
+ELMO_MUST_USE int elmo_session_set_threads(struct elmo_session *session, size_t n_threads,
+                                           struct elmo_error *err);
+
 enum elmo_pooling { ELMO_POOL_MEAN, ELMO_POOL_MAX, ELMO_POOL_MEAN_MAX };
 
 /* Scalar mix (Peters et al. 2018, eq. 1): gamma * sum_k s_k * layer_k over the 1 + L layers. */

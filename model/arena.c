@@ -1,5 +1,7 @@
 #include "arena.h"
 
+#include "big_alloc.h"
+
 #define ALIGNMENT       64u
 #define MIN_BLOCK_BYTES ((size_t)1 << 20)
 
@@ -18,7 +20,7 @@ static bool push_block(struct arena *arena, size_t capacity)
     if (!add_ok(capacity, sizeof(struct arena_block) + ALIGNMENT, &n_bytes))
         return false;
     n_bytes -= n_bytes % ALIGNMENT;
-    struct arena_block *block = aligned_alloc(ALIGNMENT, n_bytes);
+    struct arena_block *block = big_alloc(n_bytes);
     if (!block)
         return false;
     block->next = arena->blocks;

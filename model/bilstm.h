@@ -9,6 +9,7 @@
 #include "arena.h"
 #include "elmo.h"
 #include "options.h"
+#include "team.h"
 #include "weights.h"
 
 /* One sentence for the stack: its positions are <S>, the tokens, </S>. */
@@ -21,7 +22,9 @@ struct lstm_sequence {
 };
 
 /* Runs layers 1..n_layers (at most the model's L) of both directions; layer k goes to layers[k -
- * 1]. The final state is written for the layers that ran. ELMO_E_NOMEM is the only failure. */
+ * 1]. The final state is written for the layers that ran. The crew's threads share the columns of
+ * the matrices, or take a direction each. ELMO_E_NOMEM is the only failure. */
 ELMO_MUST_USE int bilstm_run(const struct lstm_sequence *sequences, size_t n_sequences,
                              size_t n_layers, const struct options *options,
-                             const struct weights *weights, struct arena *arena);
+                             const struct weights *weights, const struct crew *crew,
+                             struct arena *arena);

@@ -14,6 +14,7 @@
 #include "lexicon.h"
 #include "mix.h"
 #include "model.h"
+#include "team.h"
 #include "token_set.h"
 
 #define MAX_POSITIONS ((size_t)1 << 30) /* of one batch: row numbers fit BLAS's int */
@@ -21,6 +22,8 @@
 struct elmo_session {
     const struct elmo_model *model;
     struct arena arena;
+    struct team *team;  /* owned; NULL: there was no need of others yet */
+    size_t n_threads;   /* of the next run: members of the team, or the caller alone */
     uint64_t hash_seed; /* secret, see token_set.h */
 };
 
@@ -35,6 +38,7 @@ struct work {
 struct batch {
     const struct elmo_model *model;
     struct arena *arena;
+    struct crew crew;
     struct work *work; /* [n_sentences] */
     size_t n_sentences, n_positions, longest;
     uint64_t hash_seed;
@@ -49,6 +53,7 @@ int elmo_session_new(struct elmo_session **ret_session, const struct elmo_model 
     if (!session)
         return elmo_fail_nomem(err);
     session->model = model;
+    session->n_threads = 1;
     if (getrandom(&session->hash_seed, sizeof session->hash_seed, 0) < 0)
         session->hash_seed = (uintptr_t)session; /* better than one that everybody knows */
     *ret_session = session;
@@ -60,7 +65,23 @@ void elmo_session_free(struct elmo_session *session)
     if (!session)
         return;
     arena_done(&session->arena);
+    team_free(session->team);
     free(session);
+}
+
+int elmo_session_set_threads(struct elmo_session *session, size_t n_threads, struct elmo_error *err)
+{
+    struct team *team = NULL;
+    size_t n_now = session->team ? team_size(session->team) : 1;
+    if (n_threads > n_now || !n_threads) {
+        int r = team_new(&team, n_threads, err);
+        if (r)
+            return r;
+        team_free(session->team);
+        session->team = team;
+    }
+    session->n_threads = n_threads;
+    return 0;
 }
 
 /* ---- What is needed ---- */
@@ -151,7 +172,7 @@ static int encode_tokens(struct batch *b)
         index[at++] = token_set_add(&set, &token_eos);
     }
     float *vectors = ARENA_NEW(b->arena, float, set.n_tokens *P);
-    if (!vectors || lexicon_encode(vectors, set.tokens, set.n_tokens, b->model, b->arena))
+    if (!vectors || lexicon_encode(vectors, set.tokens, set.n_tokens, b->model, &b->crew, b->arena))
         return ELMO_E_NOMEM;
     at = 0;
     for (size_t k = 0; k < b->n_sentences; k++) {
@@ -185,7 +206,8 @@ static int run_depth(struct batch *b, size_t depth)
                 .layers = w->layers + 1,
             };
     }
-    return bilstm_run(sequences, n, depth, &b->model->options, &b->model->weights, b->arena);
+    return bilstm_run(sequences, n, depth, &b->model->options, &b->model->weights, &b->crew,
+                      b->arena);
 }
 
 static int run_head(struct batch *b, const struct work *w)
@@ -268,6 +290,7 @@ int elmo_session_run(struct elmo_session *session, const struct elmo_sentence *s
 {
     struct batch b = {.model = session->model,
                       .arena = &session->arena,
+                      .crew = {session->team, session->n_threads},
                       .n_sentences = n_sentences,
                       .hash_seed = session->hash_seed};
     int r = check_sentences(&b, sentences, err);

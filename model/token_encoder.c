@@ -5,24 +5,64 @@
 #include "char_ids.h"
 #include "kernels/kernels.h"
 
-/* Tokens are encoded in chunks of about this many convolution windows, so that the products stay in
- * cache. A token with more windows is a chunk of its own. */
-#define CHUNK_WINDOWS 1024
-#define MIN_WINDOWS   3 /* of a token: begin of word, end of word, padding */
-#define CHUNK_TOKENS  (CHUNK_WINDOWS / MIN_WINDOWS + 1)
+/* Tokens are encoded in chunks of so many, so that what is between the layers stays in cache. */
+#define CHUNK_TOKENS 256u
 
-/* Scratch of one chunk. */
-struct chunk {
+/* What the threads share. */
+struct spelling {
     const struct options *options;
     const struct weights *weights;
-    size_t max_windows;
-    uint16_t *ids;    /* [max_chars] */
-    float *windows;   /* [max_windows, width * D], of the filter at hand */
-    float *products;  /* [max_windows, n_filters] */
-    float *features;  /* y [CHUNK_TOKENS, F] */
-    float *carry;     /* [CHUNK_TOKENS, F] */
-    float *transform; /* the same */
+    const struct elmo_token *const *tokens;
+    size_t n_tokens;
+    float *vectors; /* [n_tokens, P] */
+    /* Of the chunk at hand: */
+    uint16_t *ids;             /* [CHUNK_TOKENS, max_chars] */
+    size_t *n_chars;           /* [CHUNK_TOKENS] that are not padding */
+    float *features, *next;    /* [CHUNK_TOKENS, F] of a layer and of the one above */
+    float *carry, *transform;  /* the same */
+    uint32_t *units[TEAM_MAX]; /* a thread's: features as they are multiplied */
+    float *scales[TEAM_MAX];   /* [CHUNK_TOKENS] of them */
+    struct team_barrier barrier;
 };
+
+/* A thread's part of a chunk. */
+struct part {
+    struct spelling *s;
+    size_t index, size;
+    size_t n_tokens;        /* of the chunk */
+    float *features, *next; /* swapped from layer to layer */
+};
+
+static int spelling_init(struct spelling *s, const struct options *o, size_t n_hands,
+                         struct arena *arena)
+{
+    size_t n = s->n_tokens < CHUNK_TOKENS ? s->n_tokens : CHUNK_TOKENS, F = o->filter_dim;
+    s->ids = ARENA_NEW(arena, uint16_t, n * o->max_chars);
+    s->n_chars = ARENA_NEW(arena, size_t, n);
+    s->features = ARENA_NEW(arena, float, n *F);
+    s->next = ARENA_NEW(arena, float, n *F);
+    s->carry = ARENA_NEW(arena, float, n *F);
+    s->transform = ARENA_NEW(arena, float, n *F);
+    bool ok = s->ids && s->n_chars && s->features && s->next && s->carry && s->transform;
+    for (size_t k = 0; k < n_hands; k++) {
+        s->units[k] = ARENA_NEW(arena, uint32_t, n * F);
+        s->scales[k] = ARENA_NEW(arena, float, n);
+        ok = ok && s->units[k] && s->scales[k];
+    }
+    team_barrier_init(&s->barrier, n_hands);
+    return ok ? 0 : ELMO_E_NOMEM;
+}
+
+/* ---- Convolution ---- */
+
+static void look_characters_up(struct part *p, const struct elmo_token *const *tokens)
+{
+    const struct spelling *s = p->s;
+    size_t max_chars = s->options->max_chars, begin, end;
+    team_share(p->n_tokens, p->index, p->size, &begin, &end);
+    for (size_t t = begin; t < end; t++)
+        s->n_chars[t] = char_ids(s->ids + t * max_chars, max_chars, tokens[t]);
+}
 
 /* Windows of `width` that see a character of a token with n_chars (not padding), and one that does
  * not: all later ones see padding alone and are equal to it. */
@@ -32,145 +72,119 @@ static size_t n_windows(size_t n_chars, size_t width, size_t max_chars)
     return (n_chars < last ? n_chars : last) + 1;
 }
 
-static size_t n_chars_of(const struct elmo_token *token, size_t max_chars)
+/* One panel of a filter for all tokens: its table stays in the nearest caches. */
+static void convolve(const struct part *p, size_t filter, size_t panel, size_t column)
 {
-    size_t n = token->n_bytes + 2; /* <S> and </S> have fewer: a bound is enough */
-    return n < token->n_bytes || n > max_chars ? max_chars : n;
+    const struct spelling *s = p->s;
+    const struct options *o = s->options;
+    const struct conv_weights *w = &s->weights->conv[filter];
+    const float *bias = w->bias + panel * w->table.tile->width;
+    for (size_t t = 0; t < p->n_tokens; t++) {
+        float *y = p->features + t * o->filter_dim + column + (bias - w->bias);
+        size_t windows = n_windows(s->n_chars[t], w->table.width, o->max_chars);
+        size_t n = char_table_convolve(y, &w->table, panel, s->ids + t * o->max_chars, windows);
+        kernel_add(y, bias, n); /* the same for every window: it may come behind the maximum */
+        if (o->activation == ACT_RELU)
+            kernel_relu(y, n);
+        else
+            kernel_tanh(y, n);
+    }
 }
 
-static int chunk_init(struct chunk *c, const struct options *o, const struct weights *weights,
-                      struct arena *arena)
+/* The threads take panels in turn. */
+static void convolve_all(const struct part *p)
 {
-    size_t widest = 0, most = 0, window_floats, product_floats;
+    const struct options *o = p->s->options;
+    size_t column = 0, turn = 0;
     for (size_t k = 0; k < o->n_char_filters; k++) {
-        const struct char_filter *f = &o->char_filters[k];
-        widest = f->width > widest ? f->width : widest;
-        most = f->n_filters > most ? f->n_filters : most;
-    }
-    size_t max_windows = CHUNK_WINDOWS + o->max_chars;
-    window_floats = max_windows * widest * o->char_dim; /* bounded by options.c */
-    product_floats = max_windows * most;
-    *c = (struct chunk){
-        .options = o,
-        .weights = weights,
-        .max_windows = max_windows,
-        .ids = ARENA_NEW(arena, uint16_t, o->max_chars),
-        .windows = ARENA_NEW(arena, float, window_floats),
-        .products = ARENA_NEW(arena, float, product_floats),
-        .features = ARENA_NEW(arena, float, CHUNK_TOKENS * o->filter_dim),
-        .carry = ARENA_NEW(arena, float, CHUNK_TOKENS * o->filter_dim),
-        .transform = ARENA_NEW(arena, float, CHUNK_TOKENS * o->filter_dim),
-    };
-    bool ok = c->ids && c->windows && c->products && c->features && c->carry && c->transform;
-    return ok ? 0 : ELMO_E_NOMEM;
-}
-
-/* Appends the token's windows of `width` characters at row `row`; returns their number. */
-static size_t gather_windows(struct chunk *c, size_t row, const struct elmo_token *token,
-                             size_t width)
-{
-    size_t D = c->options->char_dim, max_chars = c->options->max_chars;
-    size_t n = n_windows(n_chars_of(token, max_chars), width, max_chars);
-    char_ids(c->ids, max_chars, token);
-    for (size_t p = 0; p < n; p++)
-        for (size_t k = 0; k < width; k++)
-            memcpy(c->windows + ((row + p) * width + k) * D,
-                   c->weights->char_embed + c->ids[p + k] * D, D * sizeof(float));
-    return n;
-}
-
-/* y[n] = max over the rows of products [rows, n_filters]. */
-static void max_over_time(float *y, const float *products, size_t rows, size_t n_filters)
-{
-    memcpy(y, products, n_filters * sizeof *y);
-    for (size_t row = 1; row < rows; row++)
-        for (size_t n = 0; n < n_filters; n++) {
-            float v = products[row * n_filters + n];
-            y[n] = v > y[n] ? v : y[n];
-        }
-}
-
-/* y = x @ matrix + bias, of B rows, in float32. */
-static void linear(float *y, const float *x, size_t B, const struct packed_matrix *matrix,
-                   const float *bias)
-{
-    const struct lane_rows rows = packed_rows(matrix, x, matrix->n_in, B, NULL, NULL);
-    packed_linear(y, &rows, B, matrix, bias);
-}
-
-/* One filter over all tokens of the chunk: columns [column, column + n_filters) of features. The
- * bias, the same for every window, goes in with the product. */
-static void convolve(struct chunk *c, const struct elmo_token *const *tokens, size_t n_tokens,
-                     size_t filter, size_t column)
-{
-    const struct options *o = c->options;
-    const struct char_filter *f = &o->char_filters[filter];
-    const struct conv_weights *w = &c->weights->conv[filter];
-    size_t rows = 0, row = 0;
-    for (size_t t = 0; t < n_tokens; t++)
-        rows += gather_windows(c, rows, tokens[t], f->width);
-    linear(c->products, c->windows, rows, &w->kernel, w->bias);
-    for (size_t t = 0; t < n_tokens; t++) {
-        size_t n = n_windows(n_chars_of(tokens[t], o->max_chars), f->width, o->max_chars);
-        max_over_time(c->features + t * o->filter_dim + column, c->products + row * f->n_filters, n,
-                      f->n_filters);
-        row += n;
-    }
-}
-
-static void highway(struct chunk *c, size_t n_tokens, const struct highway_weights *w)
-{
-    size_t F = c->options->filter_dim;
-    linear(c->carry, c->features, n_tokens, &w->carry, w->b_carry);
-    linear(c->transform, c->features, n_tokens, &w->transform, w->b_transform);
-    kernel_highway(c->features, c->carry, c->transform, n_tokens * F);
-}
-
-static void encode_chunk(struct chunk *c, float *ret_vectors,
-                         const struct elmo_token *const *tokens, size_t n_tokens)
-{
-    const struct options *o = c->options;
-    const struct weights *w = c->weights;
-    size_t F = o->filter_dim, P = o->proj_dim;
-    for (size_t k = 0, column = 0; k < o->n_char_filters; k++) {
-        convolve(c, tokens, n_tokens, k, column);
+        for (size_t panel = 0; panel < p->s->weights->conv[k].table.n_panels; panel++)
+            if (turn++ % p->size == p->index)
+                convolve(p, k, panel, column);
         column += o->char_filters[k].n_filters;
     }
-    if (o->activation == ACT_RELU)
-        kernel_relu(c->features, n_tokens * F);
-    else
-        kernel_tanh(c->features, n_tokens * F);
-    for (size_t k = 0; k < o->n_highway; k++)
-        highway(c, n_tokens, &w->highway[k]);
-    if (w->b_proj)
-        linear(ret_vectors, c->features, n_tokens, &w->projection, w->b_proj);
-    else
-        memcpy(ret_vectors, c->features, n_tokens * P * sizeof *ret_vectors); /* F == P */
 }
 
-/* How many of the tokens make the next chunk: at least one, at most CHUNK_WINDOWS windows beyond
- * it. */
-static size_t next_chunk(const struct elmo_token *const *tokens, size_t n_tokens, size_t max_chars)
+/* ---- Highways and projection: each thread has a share of the columns ---- */
+
+static struct lane_rows rounded(const struct part *p, const struct packed_matrix *w)
 {
-    size_t windows = 0, n = 0;
-    while (n < n_tokens && windows < CHUNK_WINDOWS)
-        windows += n_windows(n_chars_of(tokens[n++], max_chars), 1, max_chars);
-    return n;
+    return packed_rows(w, p->features, w->n_in, p->n_tokens, p->s->units[p->index],
+                       p->s->scales[p->index]);
+}
+
+static void highway(struct part *p, const struct highway_weights *w)
+{
+    const struct spelling *s = p->s;
+    size_t F = s->options->filter_dim, begin, end;
+    const struct panel_range range = packed_share(&w->carry, p->index, p->size);
+    const struct lane_rows x = rounded(p, &w->carry);
+    packed_linear(s->carry, &x, p->n_tokens, &w->carry, range, w->b_carry);
+    packed_linear(s->transform, &x, p->n_tokens, &w->transform, range, w->b_transform);
+    packed_columns(&w->carry, range, &begin, &end);
+    for (size_t t = 0; t < p->n_tokens; t++) {
+        size_t at = t * F + begin;
+        memcpy(p->next + at, p->features + at, (end - begin) * sizeof *p->next);
+        w->carry.tile->highway(p->next + at, s->carry + at, s->transform + at, end - begin);
+    }
+    float *above = p->next;
+    p->next = p->features;
+    p->features = above;
+}
+
+static void project(const struct part *p, float *ret_vectors)
+{
+    const struct weights *w = p->s->weights;
+    size_t P = p->s->options->proj_dim, begin, end;
+    if (w->b_proj) {
+        const struct lane_rows x = rounded(p, &w->projection);
+        packed_linear(ret_vectors, &x, p->n_tokens, &w->projection,
+                      packed_share(&w->projection, p->index, p->size), w->b_proj);
+    } else { /* F == P */
+        team_share(p->n_tokens * P, p->index, p->size, &begin, &end);
+        memcpy(ret_vectors + begin, p->features + begin, (end - begin) * sizeof *ret_vectors);
+    }
+}
+
+/* ---- All ---- */
+
+static void encode_chunk(struct part *p, size_t first)
+{
+    struct spelling *s = p->s;
+    struct team_barrier *barrier = &s->barrier;
+    look_characters_up(p, s->tokens + first);
+    team_wait(barrier);
+    convolve_all(p);
+    team_wait(barrier);
+    for (size_t k = 0; k < s->options->n_highway; k++) {
+        highway(p, &s->weights->highway[k]);
+        team_wait(barrier);
+    }
+    project(p, s->vectors + first * s->options->proj_dim);
+    team_wait(barrier);
+}
+
+static void encode_part(void *arg, size_t index, size_t size)
+{
+    struct spelling *s = arg;
+    for (size_t first = 0; first < s->n_tokens; first += CHUNK_TOKENS) {
+        size_t n_left = s->n_tokens - first;
+        struct part part = {
+            s, index, size, n_left < CHUNK_TOKENS ? n_left : CHUNK_TOKENS, s->features, s->next};
+        encode_chunk(&part, first);
+    }
 }
 
 int token_encoder_run(float *ret_vectors, const struct elmo_token *const *tokens, size_t n_tokens,
                       const struct options *options, const struct weights *weights,
-                      struct arena *arena)
+                      const struct crew *crew, struct arena *arena)
 {
-    struct chunk c;
-    if (chunk_init(&c, options, weights, arena))
+    struct spelling s = {.options = options,
+                         .weights = weights,
+                         .tokens = tokens,
+                         .n_tokens = n_tokens,
+                         .vectors = ret_vectors};
+    if (spelling_init(&s, options, crew->size, arena))
         return ELMO_E_NOMEM;
-    while (n_tokens) {
-        size_t n = next_chunk(tokens, n_tokens, options->max_chars);
-        encode_chunk(&c, ret_vectors, tokens, n);
-        ret_vectors += n * options->proj_dim;
-        tokens += n;
-        n_tokens -= n;
-    }
+    crew_run(crew, encode_part, &s);
     return 0;
 }

@@ -22,7 +22,8 @@ static int add_words(const struct elmo_model *m, const struct elmo_token *const 
     size_t P = m->options.proj_dim;
     arena_reset(arena);
     float *vectors = ARENA_NEW(arena, float, n *P);
-    if (!vectors || token_encoder_run(vectors, words, n, &m->options, &m->weights, arena))
+    if (!vectors ||
+        token_encoder_run(vectors, words, n, &m->options, &m->weights, &crew_of_one, arena))
         return ELMO_E_NOMEM;
     for (size_t k = 0; k < n; k++)
         *n_added += word_cache_add(m->words, words[k], vectors + k * P);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "big_alloc.h"
 #include "error.h"
 #include "model_file.h"
 #include "ngrams.h"
@@ -266,24 +267,37 @@ static void pack_lstm(struct packer *p, unsigned direction, size_t layer)
         pack(p, &lstm->projection, number, PACKED_COLUMNS, w_proj, C, P);
 }
 
+static void pack_convolution(struct packer *p, size_t filter)
+{
+    const struct options *o = p->options;
+    const struct lane_tile *tile = p->how->tile;
+    size_t width = o->char_filters[filter].width, n = o->char_filters[filter].n_filters;
+    size_t n_bytes = char_table_bytes(tile, width, n, CHAR_COUNT);
+    p->too_large |= !n_bytes;
+    void *memory = take(p, n_bytes);
+    if (memory)
+        char_table_init(&p->weights->conv[filter].table, memory, tile,
+                        value(p->loader, "char_embed"), value(p->loader, "CNN/W_cnn_%zu", filter),
+                        o->char_dim, width, n, CHAR_COUNT);
+}
+
 static void pack_token_encoder(struct packer *p)
 {
     const struct options *o = p->options;
+    enum number number = p->how->number;
     size_t F = o->filter_dim;
     struct weights *w = p->weights;
     const float *projection = value(p->loader, "CNN_proj/W_proj");
     for (size_t k = 0; k < o->n_char_filters; k++)
-        pack(p, &w->conv[k].kernel, NUMBER_F32, PACKED_COLUMNS,
-             value(p->loader, "CNN/W_cnn_%zu", k), o->char_filters[k].width * o->char_dim,
-             o->char_filters[k].n_filters);
+        pack_convolution(p, k);
     for (size_t k = 0; k < o->n_highway; k++) {
-        pack(p, &w->highway[k].carry, NUMBER_F32, PACKED_COLUMNS,
+        pack(p, &w->highway[k].carry, number, PACKED_COLUMNS,
              value(p->loader, "CNN_high_%zu/W_carry", k), F, F);
-        pack(p, &w->highway[k].transform, NUMBER_F32, PACKED_COLUMNS,
+        pack(p, &w->highway[k].transform, number, PACKED_COLUMNS,
              value(p->loader, "CNN_high_%zu/W_transform", k), F, F);
     }
     if (projection)
-        pack(p, &w->projection, NUMBER_F32, PACKED_COLUMNS, projection, F, o->proj_dim);
+        pack(p, &w->projection, number, PACKED_COLUMNS, projection, F, o->proj_dim);
 }
 
 static void pack_all(struct packer *p)
@@ -299,14 +313,15 @@ static int pack_matrices(struct weights *w, const struct loader *loader, const s
 {
     struct packer p = {.loader = loader, .options = o, .how = how, .weights = w};
     if (how->number == NUMBER_INT8 &&
-        (o->proj_dim > PACKED_INT8_MAX_INPUTS || o->cell_dim > PACKED_INT8_MAX_INPUTS))
-        return elmo_fail(err, ELMO_E_INVALID, "more than %u cells or outputs: not in int8",
+        (o->proj_dim > PACKED_INT8_MAX_INPUTS || o->cell_dim > PACKED_INT8_MAX_INPUTS ||
+         o->filter_dim > PACKED_INT8_MAX_INPUTS))
+        return elmo_fail(err, ELMO_E_INVALID, "more than %u filters, cells or outputs: not in int8",
                          PACKED_INT8_MAX_INPUTS);
     pack_all(&p);
     if (!p.too_large && p.n_bytes / MAX_GROWTH > w->n_parameters * sizeof(float) + MIN_LIMIT)
         return elmo_fail(err, ELMO_E_INVALID,
                          "matrices of so few columns would take %zu bytes of memory", p.n_bytes);
-    w->packed = p.too_large ? NULL : aligned_alloc(ALIGN_BYTES, p.n_bytes);
+    w->packed = p.too_large ? NULL : big_alloc(p.n_bytes);
     if (!w->packed)
         return elmo_fail_nomem(err);
     p.next = w->packed;
@@ -329,7 +344,6 @@ static void head_fields(struct head_weights *head, const struct loader *loader)
 static int set_fields(struct weights *w, const struct loader *loader, const struct options *o,
                       struct elmo_error *err)
 {
-    w->char_embed = value(loader, "char_embed");
     for (size_t k = 0; k < o->n_char_filters; k++)
         w->conv[k].bias = value(loader, "CNN/b_cnn_%zu", k);
     for (size_t k = 0; k < o->n_highway; k++) {

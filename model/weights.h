@@ -1,15 +1,16 @@
 #pragma once
-/* The tensors of a model file, checked against tensor_specs.h: matrices packed (the LSTMs' in the
- * type that is computed in), all else as float32 arrays, where they lie in the file or, of bf16 and
- * f16, widened at load. Immutable afterwards. */
+/* The tensors of a model file, checked against tensor_specs.h: matrices packed in the type
+ * that is computed in, convolutions as tables, all else as float32 arrays, where they lie in the
+ * file or, of bf16 and f16, widened at load. Immutable afterwards. */
+#include "kernels/char_table.h"
 #include "kernels/packed.h"
 #include "options.h"
 #include "safetensors.h"
 #include "tensor_specs.h"
 
 struct conv_weights {
-    struct packed_matrix kernel; /* [width * D, n_filters] */
-    const float *bias;           /* [n_filters] */
+    struct char_table table;
+    const float *bias; /* [n_filters] */
 };
 
 struct highway_weights {
@@ -35,7 +36,6 @@ struct head_weights {
 };
 
 struct weights {
-    const float *char_embed; /* [261, D] */
     struct conv_weights conv[OPTIONS_MAX_FILTERS];
     struct highway_weights *highway; /* [n_highway], owned */
     struct packed_matrix projection; /* [F, P] */
@@ -50,7 +50,7 @@ struct weights {
     const char *dtype; /* "f32", "bf16", "f16": of the largest part of the file; static */
 };
 
-struct compute { /* how the LSTMs do */
+struct compute {
     const struct lane_tile *tile;
     enum number number;
 };

@@ -127,8 +127,9 @@ static void check_products(enum number number)
             for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
                 size_t n_in = n_ins[i], n_out = n_outs[o], B = rows[r];
                 product_init(number, PACKED_COLUMNS, B, n_in, n_out);
-                packed_multiply(y, &product.rows, B, &product.matrix, false);
-                packed_multiply(y, &product.rows, B, &product.matrix, true);
+                packed_multiply(y, &product.rows, B, &product.matrix, packed_all(&product.matrix));
+                packed_linear(y, &product.rows, B, &product.matrix, packed_all(&product.matrix),
+                              NULL);
                 for (size_t b = 0; b < B; b++)
                     for (size_t n = 0; n < n_out; n++)
                         assert_near((double)y[b * n_out + n], 2 * dot(b, n, n_in, n_out),
@@ -141,6 +142,40 @@ static void products_are_those_of_the_rounded_factors(void **state)
 {
     (void)state;
     for_all_kernels(check_products);
+}
+
+/* Shares of the panels, walked either way, are the whole: no bit differs, and nobody writes what is
+ * another's. */
+static void check_shares(enum number number)
+{
+    enum { B = 7, N_IN = 70, N_OUT = 130 };
+    static float whole[B * N_OUT], y[B * N_OUT], bias[N_OUT];
+    const size_t sizes[] = {1, 2, 3, 4, 20};
+    product_init(number, PACKED_COLUMNS, B, N_IN, N_OUT);
+    fill(bias, N_OUT, 1, &(struct rng){5});
+    packed_linear(whole, &product.rows, B, &product.matrix, packed_all(&product.matrix), bias);
+    for (size_t k = 0; k < ARRAY_LEN(sizes); k++) {
+        memset(y, 0xff, sizeof y);
+        for (size_t index = 0, n = 0; index < sizes[k]; index++) {
+            struct panel_range range = packed_share(&product.matrix, index, sizes[k]);
+            size_t begin, end;
+            range.backwards = index % 2;
+            packed_columns(&product.matrix, range, &begin, &end);
+            assert_int_equal(begin, n);
+            packed_linear(y, &product.rows, B, &product.matrix, range, bias);
+            n = end;
+            if (n < N_OUT)
+                assert_true(isnan(y[n]));
+        }
+        assert_memory_equal(y, whole, sizeof whole);
+    }
+    product_done();
+}
+
+static void shares_make_the_whole(void **state)
+{
+    (void)state;
+    for_all_kernels(check_shares);
 }
 
 /* ---- Steps ---- */
@@ -164,7 +199,7 @@ static void check_step(enum number number, size_t C, size_t n_in, size_t B, floa
         fill(before + b * stride, C, 2, &rng);
     }
     memcpy(c, before, sizeof before);
-    packed_step(m, c, z, &product.rows, B, &product.matrix, clip);
+    packed_step(m, c, z, &product.rows, B, &product.matrix, packed_all(&product.matrix), clip);
     for (size_t b = 0; b < B; b++)
         for (size_t k = 0; k < stride; k++) {
             double gates[4] = {0}, limit = clip > 0 ? (double)clip : INFINITY;
@@ -210,7 +245,7 @@ static void check_extremes(enum number number)
             packed_gate_bias(z, kernel->tile, bias, 1);
             memset(c, 0, sizeof c);
             c[0] = 0.5f;
-            packed_step(m, c, z, &product.rows, 1, &product.matrix, 0);
+            packed_step(m, c, z, &product.rows, 1, &product.matrix, packed_all(&product.matrix), 0);
             double gates[4];
             for (size_t g = 0; g < 4; g++)
                 gates[g] = (double)bias[g] + dot(0, g, 3, 4) + (g == 2);
@@ -219,7 +254,7 @@ static void check_extremes(enum number number)
             assert_near((double)m[0], sigmoid(gates[3]) * tanh(cell), 2e-6);
         }
     packed_gate_bias(z, kernel->tile, (float[]){0, NAN, 0, 0}, 1);
-    packed_step(m, c, z, &product.rows, 1, &product.matrix, 3);
+    packed_step(m, c, z, &product.rows, 1, &product.matrix, packed_all(&product.matrix), 3);
     assert_true(isnan(c[0]) && isnan(m[0]));
     product_done();
 }
@@ -237,11 +272,11 @@ static void check_company(enum number number)
     static float together[MAX_B * MAX_OUT], alone[MAX_OUT];
     for (size_t B = 1; B <= MAX_B; B++) {
         product_init(number, PACKED_COLUMNS, B, MAX_IN, MAX_OUT);
-        packed_multiply(together, &product.rows, B, &product.matrix, false);
+        packed_multiply(together, &product.rows, B, &product.matrix, packed_all(&product.matrix));
         for (size_t b = 0; b < B; b++) {
             const struct lane_rows one = {product.rows.units + b * product.rows.stride,
                                           product.rows.stride, product.scales + b};
-            packed_multiply(alone, &one, 1, &product.matrix, false);
+            packed_multiply(alone, &one, 1, &product.matrix, packed_all(&product.matrix));
             assert_memory_equal(alone, together + b * MAX_OUT, sizeof alone);
         }
         product_done();
@@ -263,7 +298,7 @@ static void check_not_finite(enum number number)
             product_init(number, PACKED_COLUMNS, 1, 5, 3);
             x[at] = bad[k];
             product.rows = packed_rows(&product.matrix, x, 5, 1, product.units, product.scales);
-            packed_multiply(y, &product.rows, 1, &product.matrix, false);
+            packed_multiply(y, &product.rows, 1, &product.matrix, packed_all(&product.matrix));
             for (size_t n = 0; n < 3; n++)
                 assert_true(!isfinite(y[n]));
             product_done();
@@ -287,7 +322,7 @@ static void check_sizes(enum number number)
             x[i] = i ? 0 : sizes[k];
         round_as(rounded_x, x, 5, 1, sizes[k] < 1e-30f ? NUMBER_F32 : number);
         product.rows = packed_rows(&product.matrix, x, 5, 1, product.units, product.scales);
-        packed_multiply(y, &product.rows, 1, &product.matrix, false);
+        packed_multiply(y, &product.rows, 1, &product.matrix, packed_all(&product.matrix));
         for (size_t n = 0; n < 3; n++) {
             double exact = dot(0, n, 5, 3);
             assert_near((double)y[n], exact, 1e-30 + 1e-5 * fabs(exact));
@@ -308,7 +343,7 @@ static void check_zeros(enum number number)
     product_init(number, PACKED_COLUMNS, 1, 5, 3);
     memset(x, 0, 5 * sizeof *x);
     product.rows = packed_rows(&product.matrix, x, 5, 1, product.units, product.scales);
-    packed_multiply(y, &product.rows, 1, &product.matrix, false);
+    packed_multiply(y, &product.rows, 1, &product.matrix, packed_all(&product.matrix));
     for (size_t n = 0; n < 3; n++)
         assert_true(y[n] == 0);
     product_done();
@@ -344,6 +379,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_are_those_of_the_rounded_factors),
+        cmocka_unit_test(shares_make_the_whole),
         cmocka_unit_test(steps_follow_the_equations),
         cmocka_unit_test(gates_saturate_without_nan),
         cmocka_unit_test(rows_have_the_same_bits_in_any_company),

@@ -1,8 +1,8 @@
 /* How elmo_session_run behaves beside the numbers (test_reference.c has those): how much work a
  * batch does, what is left alone, and what happens when memory or arithmetic give out.
  *
- * packed_step, packed_linear and token_encoder_run are wrapped (--wrap) to count rows,
- * multiply-adds and tokens. */
+ * packed_step, char_table_convolve and token_encoder_run are wrapped (--wrap) to count rows,
+ * characters and tokens. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,43 +32,46 @@ static struct {
     struct elmo_session *session;
 } fixture;
 
-static size_t n_lstm_rows, n_encoded_tokens, n_madds; /* multiply-adds of packed_linear */
+static size_t n_lstm_rows, n_encoded_tokens, n_looked_up; /* characters, by the filters */
 
 void __real_packed_step(float *m, float *c, const float *z, const struct lane_rows *x, size_t B,
-                        const struct packed_matrix *matrix, float clip);
+                        const struct packed_matrix *matrix, struct panel_range range, float clip);
 void __wrap_packed_step(float *m, float *c, const float *z, const struct lane_rows *x, size_t B,
-                        const struct packed_matrix *matrix, float clip);
-void __real_packed_linear(float *y, const struct lane_rows *x, size_t B,
-                          const struct packed_matrix *matrix, const float *bias);
-void __wrap_packed_linear(float *y, const struct lane_rows *x, size_t B,
-                          const struct packed_matrix *matrix, const float *bias);
+                        const struct packed_matrix *matrix, struct panel_range range, float clip);
+size_t __real_char_table_convolve(float *y, const struct char_table *table, size_t panel,
+                                  const uint16_t *ids, size_t n_windows);
+size_t __wrap_char_table_convolve(float *y, const struct char_table *table, size_t panel,
+                                  const uint16_t *ids, size_t n_windows);
 int __real_token_encoder_run(float *vectors, const struct elmo_token *const *tokens,
                              size_t n_tokens, const struct options *options,
-                             const struct weights *weights, struct arena *arena);
+                             const struct weights *weights, const struct crew *crew,
+                             struct arena *arena);
 int __wrap_token_encoder_run(float *vectors, const struct elmo_token *const *tokens,
                              size_t n_tokens, const struct options *options,
-                             const struct weights *weights, struct arena *arena);
+                             const struct weights *weights, const struct crew *crew,
+                             struct arena *arena);
 
 void __wrap_packed_step(float *m, float *c, const float *z, const struct lane_rows *x, size_t B,
-                        const struct packed_matrix *matrix, float clip)
+                        const struct packed_matrix *matrix, struct panel_range range, float clip)
 {
     n_lstm_rows += B;
-    __real_packed_step(m, c, z, x, B, matrix, clip);
+    __real_packed_step(m, c, z, x, B, matrix, range, clip);
 }
 
-void __wrap_packed_linear(float *y, const struct lane_rows *x, size_t B,
-                          const struct packed_matrix *matrix, const float *bias)
+size_t __wrap_char_table_convolve(float *y, const struct char_table *table, size_t panel,
+                                  const uint16_t *ids, size_t n_windows)
 {
-    n_madds += B * matrix->n_in * matrix->n_out;
-    __real_packed_linear(y, x, B, matrix, bias);
+    n_looked_up += n_windows * table->width;
+    return __real_char_table_convolve(y, table, panel, ids, n_windows);
 }
 
 int __wrap_token_encoder_run(float *vectors, const struct elmo_token *const *tokens,
                              size_t n_tokens, const struct options *options,
-                             const struct weights *weights, struct arena *arena)
+                             const struct weights *weights, const struct crew *crew,
+                             struct arena *arena)
 {
     n_encoded_tokens += n_tokens;
-    return __real_token_encoder_run(vectors, tokens, n_tokens, options, weights, arena);
+    return __real_token_encoder_run(vectors, tokens, n_tokens, options, weights, crew, arena);
 }
 
 static int set_up(void **state)
@@ -120,7 +123,7 @@ static const struct elmo_token words[] = {{"a", 1}, {"bb", 2}, {"a", 1},    {"cc
 
 static int run(const struct elmo_sentence *sentences, size_t n_sentences)
 {
-    n_lstm_rows = n_encoded_tokens = n_madds = 0;
+    n_lstm_rows = n_encoded_tokens = n_looked_up = 0;
     return elmo_session_run(fixture.session, sentences, n_sentences, NULL);
 }
 
@@ -159,17 +162,17 @@ static void a_token_costs_what_its_bytes_do(void **state)
     float *layers[1 + N_LAYERS] = {word_emb};
     static const struct elmo_token shorter = {"a", 1}, longer = {"abcdefg", 7},
                                    longest = {"abcdefghijklm", 13};
-    size_t madds[3];
+    size_t n[3];
     const struct elmo_token *tokens[] = {&shorter, &longer, &longest};
     for (size_t k = 0; k < ARRAY_LEN(tokens); k++) {
         const struct elmo_sentence s = {.tokens = tokens[k], .n_tokens = 1, .layers = layers};
         assert_int_equal(run(&s, 1), ELMO_OK);
-        madds[k] = n_madds;
+        n[k] = n_looked_up;
     }
-    /* Six bytes more are six windows more of each filter, [1 * 4, 3] and [3 * 4, 5]; then the
-     * twelve characters of a token end: two windows more, and none. */
-    assert_int_equal(madds[1] - madds[0], 6 * (1 * 4 * 3 + 3 * 4 * 5));
-    assert_int_equal(madds[2] - madds[1], 2 * (1 * 4 * 3));
+    /* Six bytes more are six windows more of each filter, of widths 1 and 3; then the twelve
+     * characters of a token end: two windows more, and none. */
+    assert_int_equal(n[1] - n[0], 6 * (1 + 3));
+    assert_int_equal(n[2] - n[1], 2 * 1);
 }
 
 static void only_the_layers_asked_for_run(void **state)

@@ -225,19 +225,6 @@ static void thread_counts_agree_but_for_rounding(void **state)
     training_done(&three);
 }
 
-static void a_team_has_1_to_64_members(void **state)
-{
-    (void)state;
-    static const size_t wrong[] = {0, TEAM_MAX + 1, SIZE_MAX};
-    for (size_t k = 0; k < ARRAY_LEN(wrong); k++) {
-        struct team *team = NULL;
-        struct elmo_error err = {0};
-        assert_int_equal(team_new(&team, wrong[k], &err), ELMO_E_INVALID);
-        assert_non_null(strstr(err.message, "1 to 64"));
-        assert_null(team);
-    }
-}
-
 static void a_gradient_that_is_not_finite_changes_nothing(void **state)
 {
     (void)state;
@@ -266,7 +253,6 @@ int main(void)
         cmocka_unit_test(names_of_precisions_are_read_back),
         cmocka_unit_test(the_same_seed_and_threads_give_the_same_bits),
         cmocka_unit_test(thread_counts_agree_but_for_rounding),
-        cmocka_unit_test(a_team_has_1_to_64_members),
         cmocka_unit_test(a_gradient_that_is_not_finite_changes_nothing),
     };
     kernels_init();

@@ -53,12 +53,3 @@ void kernel_add(float *restrict y, const float *restrict x, size_t n)
     for (size_t k = 0; k < n; k++)
         y[k] += x[k];
 }
-
-void kernel_highway(float *restrict y, const float *restrict carry, const float *restrict transform,
-                    size_t n)
-{
-    for (size_t k = 0; k < n; k++) {
-        float g = sigmoid(carry[k]), t = transform[k] > 0 ? transform[k] : 0;
-        y[k] = g * t + (1.0f - g) * y[k];
-    }
-}

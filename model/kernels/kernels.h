@@ -25,7 +25,3 @@ void kernel_tanh(float *x, size_t n);
 void kernel_relu(float *x, size_t n);
 void kernel_clip(float *x, size_t n, float clip);    /* to [-clip, clip]; 0: as it is */
 void kernel_add(float *y, const float *x, size_t n); /* y += x */
-
-/* Highway combination of n floats: y = g * t + (1 - g) * y with g = sigmoid(carry), t =
- * relu(transform). */
-void kernel_highway(float *y, const float *carry, const float *transform, size_t n);

@@ -195,6 +195,48 @@ static void step(enum number number, const struct lane_cells *cells, const struc
         WITH_ROWS(step_rows, rows, NUMBER_INT8, cells, x, panel)
 }
 
+/* ---- The token encoder ---- */
+
+static void convolve(float *y, const struct lane_windows *w)
+{
+    lanes most[4];
+    for (size_t p = 0; p < w->n; p++) {
+        lanes sums[4] = {{0}};
+        for (size_t k = 0; k < w->width; k++) {
+            const lanes *row = (const lanes *)(w->rows + (k * w->n_ids + w->ids[p + k]) * WIDTH);
+            for (size_t q = 0; q < 4; q++)
+                sums[q] += row[q];
+        }
+        for (size_t q = 0; q < 4; q++)
+            most[q] = p ? lanes_at_least(most[q], sums[q]) : sums[q];
+    }
+    memcpy(y, most, sizeof most);
+}
+
+INLINE void highway_lanes(float *y, const float *carry, const float *transform)
+{
+    lanes_at *to = (lanes_at *)y;
+    lanes e = lanes_exp(lanes_clip(-*(const lanes_at *)carry, LANES_EXP_LIMIT));
+    lanes gate = lanes_reciprocal(1.0f + e);
+    lanes t = lanes_at_least(*(const lanes_at *)transform, (lanes){0});
+    *to = gate * t + (1.0f - gate) * *to;
+}
+
+static void highway(float *y, const float *carry, const float *transform, size_t n)
+{
+    float rest[3][LANES] = {{0}};
+    size_t k = 0, n_left = n % LANES;
+    for (; k + LANES <= n; k += LANES)
+        highway_lanes(y + k, carry + k, transform + k);
+    if (!n_left)
+        return;
+    memcpy(rest[0], y + k, n_left * sizeof *y);
+    memcpy(rest[1], carry + k, n_left * sizeof *y);
+    memcpy(rest[2], transform + k, n_left * sizeof *y);
+    highway_lanes(rest[0], rest[1], rest[2]);
+    memcpy(y + k, rest[0], n_left * sizeof *y);
+}
+
 /* ---- Rounding ---- */
 
 /* To nearest even. Infinities stay; NaN stays NaN. */
@@ -208,32 +250,74 @@ static void round_bf16(uint32_t *restrict units, const float *restrict x, size_t
 {
     typedef uint32_t bits __attribute__((may_alias));
     const bits *from = (const bits *)x;
-    for (size_t k = 0; k < n / 2; k++)
+    size_t k = 0;
+#ifdef __AVX512BF16__ /* takes numbers below 1e-38 for 0 */
+    for (; k + LANES <= n / 2; k += LANES) {
+        __m512 low = _mm512_loadu_ps(x + 2 * k), high = _mm512_loadu_ps(x + 2 * k + LANES);
+        __m512bh pairs = _mm512_cvtne2ps_pbh(high, low);
+        memcpy(units + k, &pairs, sizeof pairs);
+    }
+#endif
+    for (; k < n / 2; k++)
         units[k] = bf16_of(from[2 * k]) | bf16_of(from[2 * k + 1]) << 16;
     if (n % 2)
         units[n / 2] = bf16_of(from[n - 1]);
 }
 
-/* The greatest magnitude becomes 127. NaN becomes some number, as a comparison with it says no;
- * the scale is then NaN, and with it the result. */
+typedef unsigned char lane_bytes __attribute__((vector_size(LANES), may_alias, aligned(1)));
+
+/* To the nearest number from -127 to 127, and 128 more. */
+INLINE void round_lanes(unsigned char *bytes, lanes x, float factor)
+{
+    lanes scaled = x * factor;
+    int_lanes half = (scaled < 0) & (int_lanes)lanes_of(-0.0f);
+    scaled += (lanes)(half | (int_lanes)lanes_of(0.5f));
+    int_lanes nearest = __builtin_convertvector(scaled, int_lanes) + 128;
+    *(lane_bytes *)bytes = __builtin_convertvector(nearest, lane_bytes);
+}
+
+/* Of n numbers the first LANES; the last, incomplete vector of a row is filled up with zeros. */
+INLINE lanes first_of(const float *x, size_t n)
+{
+    lanes first = {0};
+    if (n >= LANES)
+        return *(const lanes_at *)x;
+    memcpy(&first, x, n * sizeof *x);
+    return first;
+}
+
+INLINE float greatest_of(const float *x, size_t n, float *ret_nothing)
+{
+    lanes greatest = {0}, nothing = {0};
+    float most = 0;
+    for (size_t k = 0; k < n; k += LANES) {
+        lanes some = first_of(x + k, n - k);
+        greatest = lanes_at_least(greatest, (lanes)((int_lanes)some & int_lanes_of(0x7fffffff)));
+        nothing += 0.0f * some;
+    }
+    *ret_nothing = 0;
+    for (size_t k = 0; k < LANES; k++) {
+        most = greatest[k] > most ? greatest[k] : most;
+        *ret_nothing += nothing[k];
+    }
+    return most;
+}
+
+/* The greatest magnitude becomes 127. What is not finite becomes some number; the scale is then
+ * NaN, and with it the result. */
 static float round_int8(uint32_t *restrict units, const float *restrict x, size_t n)
 {
-    unsigned char *restrict bytes = (unsigned char *)units;
-    float greatest = 0, sum = 0;
-    for (size_t k = 0; k < n; k++) {
-        float magnitude = x[k] < 0 ? -x[k] : x[k];
-        greatest = magnitude > greatest ? magnitude : greatest;
-        sum += 0.0f * x[k];
-    }
+    unsigned char *restrict bytes = (unsigned char *)units, last[LANES];
+    float nothing, greatest = greatest_of(x, n, &nothing); /* 0, or NaN */
     float factor = lane_int8_factor(greatest);
-    for (size_t k = 0; k < n; k++) {
-        float scaled = x[k] * factor;
-        int32_t nearest = (int32_t)(scaled == scaled ? scaled + (scaled < 0 ? -0.5f : 0.5f) : 0);
-        bytes[k] = (unsigned char)(nearest + 128);
+    size_t k = 0, n_padded = (n + 3) / 4 * 4;
+    for (; k + LANES <= n; k += LANES)
+        round_lanes(bytes + k, first_of(x + k, LANES), factor);
+    if (k < n) {
+        round_lanes(last, first_of(x + k, n - k), factor);
+        memcpy(bytes + k, last, n_padded - k);
     }
-    for (size_t k = n; k % 4; k++)
-        bytes[k] = 128;
-    return greatest / 127.0f + sum;
+    return greatest / 127.0f + nothing;
 }
 
 static float round_row(enum number number, uint32_t *units, const float *x, size_t n)
@@ -252,5 +336,7 @@ const struct lane_tile ISA_NAME(lane_tile) = {
     .max_rows = MAX_ROWS,
     .multiply = multiply,
     .step = step,
+    .convolve = convolve,
+    .highway = highway,
     .round = round_row,
 };

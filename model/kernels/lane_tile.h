@@ -35,6 +35,13 @@ struct lane_cells { /* width / 4 cells of an LSTM, and rows of them */
     float clip; /* of c */
 };
 
+struct lane_windows { /* of one token: characters p to p + width - 1 for p = 0 .. n - 1 */
+    const uint16_t *ids;
+    size_t n, width;
+    const float *rows; /* [width][n_ids][width of a panel]: what a character adds where it stands */
+    size_t n_ids;
+};
+
 struct lane_tile {
     size_t width;    /* of a panel: 4 registers */
     size_t max_rows; /* at most LANE_MAX_ROWS */
@@ -44,6 +51,10 @@ struct lane_tile {
     /* One step of the cells. */
     void (*step)(enum number number, const struct lane_cells *cells, const struct lane_rows *x,
                  size_t rows, const struct lane_panel *panel);
+    /* y [width of a panel] = the greatest sum of rows over all windows. */
+    void (*convolve)(float *y, const struct lane_windows *windows);
+    /* y = g relu(transform) + (1 - g) y with g = sigmoid(carry), of n floats. */
+    void (*highway)(float *y, const float *carry, const float *transform, size_t n);
     /* n floats as units, the last one filled up; returns the scale of int8 (1 elsewhere). */
     float (*round)(enum number number, uint32_t *units, const float *x, size_t n);
 };

@@ -91,6 +91,11 @@ size_t packed_bytes(const struct lane_tile *tile, enum number number, enum packe
     return ok ? n_units : 0;
 }
 
+size_t packed_matrix_bytes(const struct packed_matrix *m)
+{
+    return m->n_panels * m->tile->width * m->n_units * sizeof *m->units;
+}
+
 /* Which column of w is column `at` of the panels; SIZE_MAX: none, it fills the last panel up. */
 static size_t column_of(const struct packed_matrix *m, size_t at)
 {
@@ -248,32 +253,69 @@ static void multiply_panel(float *y, size_t y_stride, const struct lane_rows *x,
     }
 }
 
-void packed_multiply(float *y, const struct lane_rows *x, size_t B, const struct packed_matrix *m,
-                     bool add)
+struct panel_range packed_all(const struct packed_matrix *m)
 {
-    size_t width = m->tile->width;
-    size_t y_stride = m->order == PACKED_GATES ? m->n_panels * width : m->n_out;
-    for (size_t panel = 0; panel < m->n_panels; panel++)
-        multiply_panel(y + panel * width, y_stride, x, B, m, panel, add);
+    return (struct panel_range){0, m->n_panels, false};
+}
+
+struct panel_range packed_share(const struct packed_matrix *m, size_t index, size_t size)
+{
+    return (struct panel_range){m->n_panels * index / size, m->n_panels * (index + 1) / size,
+                                false};
+}
+
+static size_t row_floats(const struct packed_matrix *m)
+{
+    return m->order == PACKED_GATES ? m->n_panels * m->tile->width : m->n_out;
+}
+
+void packed_columns(const struct packed_matrix *m, struct panel_range range, size_t *ret_begin,
+                    size_t *ret_end)
+{
+    *ret_begin = smaller(range.begin * m->tile->width, row_floats(m));
+    *ret_end = smaller(range.end * m->tile->width, row_floats(m));
+}
+
+/* The k-th panel of the walk. */
+static size_t panel_at(struct panel_range range, size_t k)
+{
+    return range.backwards ? range.end - 1 - k : range.begin + k;
+}
+
+static void multiply(float *y, const struct lane_rows *x, size_t B, const struct packed_matrix *m,
+                     struct panel_range range, bool add)
+{
+    for (size_t k = 0; k < range.end - range.begin; k++) {
+        size_t panel = panel_at(range, k);
+        multiply_panel(y + panel * m->tile->width, row_floats(m), x, B, m, panel, add);
+    }
+}
+
+void packed_multiply(float *y, const struct lane_rows *x, size_t B, const struct packed_matrix *m,
+                     struct panel_range range)
+{
+    multiply(y, x, B, m, range, false);
 }
 
 void packed_linear(float *y, const struct lane_rows *x, size_t B, const struct packed_matrix *m,
-                   const float *bias)
+                   struct panel_range range, const float *bias)
 {
-    size_t n = m->order == PACKED_GATES ? m->n_panels * m->tile->width : m->n_out;
-    for (size_t b = 0; b < B; b++)
-        memcpy(y + b * n, bias, n * sizeof *y);
-    packed_multiply(y, x, B, m, true);
+    size_t begin, end;
+    packed_columns(m, range, &begin, &end);
+    for (size_t b = 0; bias && b < B; b++)
+        memcpy(y + b * row_floats(m) + begin, bias + begin, (end - begin) * sizeof *y);
+    multiply(y, x, B, m, range, true);
 }
 
 void packed_step(float *m, float *c, const float *z, const struct lane_rows *x, size_t B,
-                 const struct packed_matrix *matrix, float cell_clip)
+                 const struct packed_matrix *matrix, struct panel_range range, float cell_clip)
 {
     const struct lane_tile *tile = matrix->tile;
     size_t lanes = tile->width / 4, stride = matrix->n_panels * lanes, z_stride = 4 * stride;
     size_t n_tiles = (B + tile->max_rows - 1) / tile->max_rows;
     float clip = cell_clip > 0 ? cell_clip : 3.4e38f;
-    for (size_t panel = 0; panel < matrix->n_panels; panel++) {
+    for (size_t k = 0; k < range.end - range.begin; k++) {
+        size_t panel = panel_at(range, k);
         const struct lane_panel p = panel_of(matrix, panel, 0, matrix->n_units);
         for (size_t t = 0; t < n_tiles; t++) {
             size_t row = tile_begin(t, n_tiles, B), rows = tile_begin(t + 1, n_tiles, B) - row;

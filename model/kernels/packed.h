@@ -50,6 +50,8 @@ void packed_init(struct packed_matrix *ret_matrix, void *memory, const struct la
                  enum number number, enum packed_order order, const float *w, size_t n_in,
                  size_t n_out);
 
+size_t packed_matrix_bytes(const struct packed_matrix *matrix); /* that a product reads */
+
 /* Units of a row of n floats. */
 size_t packed_units(enum number number, size_t n);
 /* B rows of m->n_in floats, x_stride apart, as m is multiplied by them: x itself where it is
@@ -64,18 +66,35 @@ size_t packed_gate_floats(const struct lane_tile *tile, size_t C);
  * the weights); 0 behind. */
 void packed_gate_bias(float *ret_bias, const struct lane_tile *tile, const float *bias, size_t C);
 
-/* y [B, n_out], or [B, packed_gate_floats()], = x @ matrix; with `add` it is added. */
-void packed_multiply(float *y, const struct lane_rows *x, size_t B,
-                     const struct packed_matrix *matrix, bool add);
+/* The panels of a matrix that one thread multiplies. What lay at the end of a walk is still in the
+ * cache when the next walk comes the other way. */
+struct panel_range {
+    size_t begin, end;
+    bool backwards;
+};
 
-/* y = x @ matrix + bias [n_out, or packed_gate_floats()]. */
+struct panel_range packed_all(const struct packed_matrix *matrix);
+/* Share `index` of `size`; the same panels of all matrices that have as many. */
+struct panel_range packed_share(const struct packed_matrix *matrix, size_t index, size_t size);
+
+/* Floats of a row of y: n_out, or packed_gate_floats(). The range has [*ret_begin, *ret_end) of
+ * them, which may be none. */
+void packed_columns(const struct packed_matrix *matrix, struct panel_range range, size_t *ret_begin,
+                    size_t *ret_end);
+
+/* y = x @ matrix + bias, of the range's columns alone: y [B, floats of a row], bias the same. NULL:
+ * what y held before is the bias. */
 void packed_linear(float *y, const struct lane_rows *x, size_t B,
-                   const struct packed_matrix *matrix, const float *bias);
+                   const struct packed_matrix *matrix, struct panel_range range, const float *bias);
+/* y = x @ matrix, likewise. */
+void packed_multiply(float *y, const struct lane_rows *x, size_t B,
+                     const struct packed_matrix *matrix, struct panel_range range);
 
 /* One LSTM step of B rows: with i, j, f, o = z [B, packed_gate_floats(C)] + x @ matrix (1 is in
  * f's already),
  *     c = clip(sigmoid(f) c + sigmoid(i) tanh(j))
  *     m = sigmoid(o) tanh(c)
- * of m, c [B, packed_gate_floats(C) / 4], which stay 0 behind C where c is. cell_clip 0: none. */
+ * of m, c [B, packed_gate_floats(C) / 4], which stay 0 behind C where c is; of the range's cells
+ * alone. cell_clip 0: none. */
 void packed_step(float *m, float *c, const float *z, const struct lane_rows *x, size_t B,
-                 const struct packed_matrix *matrix, float cell_clip);
+                 const struct packed_matrix *matrix, struct panel_range range, float cell_clip);

@@ -1,9 +1,12 @@
 /* Tokens per second of the model library, without HTTP: real sentences in batches of 1, 8 and 32,
- * every session in a thread of its own, `elmo` asked for. Beside each figure stands the bound that
- * this machine's own sgemm rate, measured in the same run, sets for the multiply-adds of the model.
+ * `elmo` asked for. A batch is computed by one thread, beside those of the other threads, or by
+ * --together of them. Beside each figure stands the bound that this machine's own sgemm rate,
+ * measured in the same run, sets for the multiply-adds of the model.
  *
- *     bench_model [--model FILE] [--threads N] [--sentences FILE] [--limit N] [--rounds N]
+ *     bench_model [--model FILE] [--threads N] [--together N] [--sentences FILE] [--limit N]
+ * [--rounds N]
  *                 [--dtype f32|bf16|int8] [--kernel NAME] [--word-cache-bytes N]
+ *                 [--by-length 1: batches of sentences of like lengths]
  *
  * Prints the median of the rounds and, in brackets, the slowest and the fastest. */
 #include <pthread.h>
@@ -26,9 +29,9 @@ struct bench {
     struct elmo_sentence sentences[MAX_SENTENCES];
     size_t n_sentences, n_tokens;
     struct elmo_session *sessions[MAX_THREADS];
-    unsigned n_threads;
-    size_t batch;       /* sentences */
-    atomic_size_t next; /* sentence that no thread has taken yet */
+    unsigned n_threads, n_sessions; /* each session has n_threads / n_sessions */
+    size_t batch;                   /* sentences */
+    atomic_size_t next;             /* sentence that no thread has taken yet */
     atomic_bool failed;
 };
 
@@ -58,12 +61,12 @@ static double run_round(struct bench *b)
     struct thread threads[MAX_THREADS];
     double begin = seconds_now();
     b->next = 0;
-    for (unsigned k = 0; k < b->n_threads; k++) {
+    for (unsigned k = 0; k < b->n_sessions; k++) {
         threads[k] = (struct thread){.bench = b, .session = b->sessions[k]};
         if (pthread_create(&threads[k].id, NULL, run_batches, &threads[k]))
             abort();
     }
-    for (unsigned k = 0; k < b->n_threads; k++)
+    for (unsigned k = 0; k < b->n_sessions; k++)
         pthread_join(threads[k].id, NULL);
     return seconds_now() - begin;
 }
@@ -100,6 +103,12 @@ static bool read_sentences(struct bench *b, const char *path, size_t limit)
     }
     fclose(in);
     return b->n_sentences > 0;
+}
+
+static int longer_first(const void *left, const void *right)
+{
+    const struct elmo_sentence *a = left, *b = right;
+    return (a->n_tokens < b->n_tokens) - (a->n_tokens > b->n_tokens);
 }
 
 static void measure(struct bench *b, size_t batch, int rounds, double bound)
@@ -146,12 +155,19 @@ int main(int argc, char **argv)
     long threads = atol(option(argc, argv, "--threads", "2"));
     if (rounds < 1 || rounds > MAX_ROUNDS || limit < 1 || limit > MAX_SENTENCES || threads < 1 ||
         threads > MAX_THREADS || argc % 2 == 0) {
-        fprintf(stderr, "usage: bench_model [--model FILE] [--threads N] [--sentences FILE]"
-                        " [--limit N] [--rounds N] [--dtype TYPE] [--kernel NAME]"
-                        " [--word-cache-bytes N]\n");
+        fprintf(stderr,
+                "usage: bench_model [--model FILE] [--threads N] [--together N] [--sentences FILE]"
+                " [--limit N] [--rounds N] [--dtype TYPE] [--kernel NAME]"
+                " [--word-cache-bytes N]\n");
         return 2;
     }
     b.n_threads = (unsigned)threads;
+    long together = atol(option(argc, argv, "--together", "1"));
+    if (together < 1 || threads % together) {
+        fprintf(stderr, "--threads must be a multiple of --together\n");
+        return 2;
+    }
+    b.n_sessions = (unsigned)(threads / together);
     const char *dtype = option(argc, argv, "--dtype", "f32");
     struct elmo_model_settings settings = {
         .kernel = option(argc, argv, "--kernel", ""),
@@ -170,17 +186,20 @@ int main(int argc, char **argv)
         fprintf(stderr, "no sentences in '%s'\n", text_path);
         return 1;
     }
-    for (unsigned k = 0; k < b.n_threads; k++)
-        if (elmo_session_new(&b.sessions[k], b.model, &err))
+    if (atoi(option(argc, argv, "--by-length", "0")))
+        qsort(b.sentences, b.n_sentences, sizeof *b.sentences, longer_first);
+    for (unsigned k = 0; k < b.n_sessions; k++)
+        if (elmo_session_new(&b.sessions[k], b.model, &err) ||
+            elmo_session_set_threads(b.sessions[k], (size_t)together, &err))
             return 1;
     const struct elmo_model_info *info = elmo_model_info(b.model);
     double rate = sgemm_rate(b.n_threads);
     double positions = (double)(b.n_tokens + 2 * b.n_sentences) / (double)b.n_tokens;
     double bound = rate / (lstm_madds(&b.model->options) * positions);
-    printf("model %s, %zu cells, %.1f M parameters; %zu sentences, %zu tokens; %u thread(s), %s by "
-           "%s\n",
+    printf("model %s, %zu cells, %.1f M parameters; %zu sentences, %zu tokens; %u thread(s), %ld "
+           "to a batch, %s by %s\n",
            info->name, info->cell_dim, (double)info->n_parameters / 1e6, b.n_sentences, b.n_tokens,
-           b.n_threads, info->compute_dtype, info->kernel);
+           b.n_threads, together, info->compute_dtype, info->kernel);
     printf("sgemm here: %.1f GFLOP/s; at that rate the LSTMs alone allow %.0f tokens/s\n",
            2 * rate / 1e9, bound);
     static const size_t batches[] = {1, 8, 32};
