@@ -115,7 +115,7 @@ static int open_regular_file(FILE **ret_stream, const char *path, struct elmo_er
 static int word_list_read(struct word_list *list, const char *path, uint64_t max_words,
                           struct elmo_error *err)
 {
-    FILE *stream;
+    FILE *stream = NULL;
     int r = open_regular_file(&stream, path, err);
     if (r)
         return r;
