@@ -94,7 +94,8 @@ const struct elmo_model_info *elmo_model_info(const struct elmo_model *model);
 
 struct elmo_cache_stats { /* of the words that the token encoder was asked for */
     uint64_t n_hits, n_misses;
-    uint64_t n_words; /* that are there now */
+    uint64_t n_words;  /* that are there now */
+    uint64_t n_places; /* the most that can be */
 };
 struct elmo_cache_stats elmo_model_cache_stats(const struct elmo_model *model); /* any thread */
 
@@ -116,6 +117,14 @@ enum elmo_offset_unit { ELMO_OFFSET_BYTES, ELMO_OFFSET_CODEPOINTS, ELMO_OFFSET_U
  * elmo_tokenize on this very text, in order (a prefix of them is fine). */
 void elmo_token_offsets(const char *text, const struct elmo_token *tokens, size_t n_tokens,
                         enum elmo_offset_unit unit, size_t (*ret_offsets)[2]);
+
+/* Keeps the vectors of words that will be asked for in the model's word cache; give the frequent
+ * ones first. A word makes no other go: it is left out where its place is taken (places are chosen
+ * by hash: of as many words as there are places, about a seventh), is in a lexicon, or is there.
+ * Counts no hit and no miss. *ret_n_added (may be NULL) words are there that were not. Any number
+ * of threads at once, also while sessions run. */
+ELMO_MUST_USE int elmo_model_warm(const struct elmo_model *model, const struct elmo_token *words,
+                                  size_t n_words, size_t *ret_n_added, struct elmo_error *err);
 
 /* ---- Session: scratch memory for one caller at a time. ---- */
 struct elmo_session;

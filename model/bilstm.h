@@ -15,7 +15,7 @@
 /* One sentence for the stack: its positions are <S>, the tokens, </S>. */
 struct lstm_sequence {
     const float *const *inputs; /* [n_positions] token vectors [P] */
-    size_t n_positions;         /* at least 2 */
+    size_t n_positions;         /* at least 1; 2 where there are layers */
     const float *initial_state; /* see elmo.h; NULL: zeros */
     float *final_state;         /* the same; NULL: not wanted */
     float *const *layers;       /* [n_layers] outputs [n_positions - 2, 2P]; each may be NULL */

@@ -132,7 +132,8 @@ static float *vector_of(const struct word_cache *c, struct entry *entry)
     return (float *)(void *)(key_bytes(entry) + aligned(c->max_bytes));
 }
 
-/* When the clock is full, all words of the set are as old. */
+/* When the clock is full, all words of the set are as old. Ticks begin behind N_WAYS: below are the
+ * words that nobody has asked for, see word_cache_add. */
 static uint32_t tick(struct word_cache *c, size_t set)
 {
     if (c->clocks[set] == UINT32_MAX) {
@@ -140,6 +141,8 @@ static uint32_t tick(struct word_cache *c, size_t set)
             entry_at(c, set, way)->last_use = entry_at(c, set, way)->last_use > 0;
         c->clocks[set] = 1;
     }
+    if (c->clocks[set] < N_WAYS)
+        c->clocks[set] = N_WAYS;
     return ++c->clocks[set];
 }
 
@@ -177,6 +180,18 @@ bool word_cache_get(struct word_cache *c, const struct elmo_token *token, float 
     return e;
 }
 
+/* Makes the entry, which is free or given up, the word's. */
+static void fill(const struct word_cache *c, struct shard *shard, struct entry *e,
+                 const struct key *key, const float *vector)
+{
+    shard->n_words += !e->last_use;
+    e->hash = (uint32_t)key->hash;
+    e->n_bytes = (uint32_t)key->n_bytes;
+    if (key->n_seen)
+        memcpy(key_bytes(e), key->bytes, key->n_seen);
+    memcpy(vector_of(c, e), vector, c->dim * sizeof *vector);
+}
+
 void word_cache_put(struct word_cache *c, const struct elmo_token *token, const float *vector)
 {
     if (!c)
@@ -186,21 +201,56 @@ void word_cache_put(struct word_cache *c, const struct elmo_token *token, const 
     struct shard *shard = lock_set(c, set);
     struct entry *oldest, *e = find(c, set, &key, &oldest);
     if (!e) { /* another thread may have been quicker: then it has the same bits */
-        e = oldest;
-        shard->n_words += !e->last_use;
-        e->hash = (uint32_t)key.hash;
-        e->n_bytes = (uint32_t)key.n_bytes;
-        if (key.n_seen)
-            memcpy(key_bytes(e), key.bytes, key.n_seen);
-        memcpy(vector_of(c, e), vector, c->dim * sizeof *vector);
-        e->last_use = tick(c, set);
+        fill(c, shard, oldest, &key, vector);
+        oldest->last_use = tick(c, set);
     }
     pthread_mutex_unlock(&shard->mu);
 }
 
+/* ---- Words that nobody has asked for yet ---- */
+
+bool word_cache_has_room(struct word_cache *c, const struct elmo_token *token)
+{
+    if (!c)
+        return false;
+    const struct key key = key_of(c, token);
+    size_t set = set_of(c, &key);
+    struct shard *shard = lock_set(c, set);
+    struct entry *oldest, *e = find(c, set, &key, &oldest);
+    bool has_room = !e && !oldest->last_use;
+    pthread_mutex_unlock(&shard->mu);
+    return has_room;
+}
+
+static uint32_t n_free(const struct word_cache *c, size_t set)
+{
+    uint32_t n = 0;
+    for (size_t way = 0; way < N_WAYS; way++)
+        n += !entry_at(c, set, way)->last_use;
+    return n;
+}
+
+bool word_cache_add(struct word_cache *c, const struct elmo_token *token, const float *vector)
+{
+    if (!c)
+        return false;
+    const struct key key = key_of(c, token);
+    size_t set = set_of(c, &key);
+    struct shard *shard = lock_set(c, set);
+    struct entry *oldest, *e = find(c, set, &key, &oldest);
+    bool added = !e && !oldest->last_use;
+    if (added) {
+        uint32_t last_use = n_free(c, set);
+        fill(c, shard, oldest, &key, vector);
+        oldest->last_use = last_use;
+    }
+    pthread_mutex_unlock(&shard->mu);
+    return added;
+}
+
 struct elmo_cache_stats word_cache_stats(const struct word_cache *cache)
 {
-    struct elmo_cache_stats sum = {0};
+    struct elmo_cache_stats sum = {.n_places = cache ? cache->n_sets * N_WAYS : 0};
     for (size_t k = 0; cache && k < N_SHARDS; k++) {
         struct shard *shard = (struct shard *)&cache->shards[k];
         pthread_mutex_lock(&shard->mu);

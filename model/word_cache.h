@@ -21,4 +21,10 @@ void word_cache_free(struct word_cache *cache); /* NULL is fine */
 bool word_cache_get(struct word_cache *cache, const struct elmo_token *token, float *ret_vector);
 void word_cache_put(struct word_cache *cache, const struct elmo_token *token, const float *vector);
 
+/* For words that nobody has asked for yet. has_room: the word is not there, and no other would have
+ * to go for it. add: puts it where there is room, and says whether it did; it is given up before
+ * any that was put or asked for, the first to come last. Neither counts as a hit or a miss. */
+bool word_cache_has_room(struct word_cache *cache, const struct elmo_token *token);
+bool word_cache_add(struct word_cache *cache, const struct elmo_token *token, const float *vector);
+
 struct elmo_cache_stats word_cache_stats(const struct word_cache *cache); /* NULL: zeros */

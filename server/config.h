@@ -30,6 +30,8 @@
     PICK(dtype, enum config_dtype, 0, "f32|bf16|int8", "type that the LSTMs compute in")        \
     UINT(word_cache_bytes, 67108864, 0, 1099511627776,                                          \
          "memory for vectors of words that come again; 0: none")                                \
+    TEXT(word_cache_vocab, "", false, NULL, "FILE",                                             \
+         "fill it at start with these words: one a line, the most frequent first")              \
     TEXT(kernel, "", false, NULL, "NAME",                                                       \
          "instructions to compute with, as /info calls them; the best ones when empty")         \
     PICK(log_format, enum log_format, 0, "json|text", "form of a log line")                     \

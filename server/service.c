@@ -16,6 +16,7 @@
 #include "log.h"
 #include "route.h"
 #include "version.h"
+#include "warm.h"
 
 #define OPEN_FILES_BESIDE_CONNECTIONS 64 /* logs, epoll, wake-ups, /proc, the model */
 
@@ -90,7 +91,10 @@ static bool service_init(struct service *service, const struct config *config)
 {
     struct metrics_options options = {.version = elmod_version, .commit = elmod_commit, .root = ""};
     options.paths = route_paths(&options.n_paths);
-    *service = (struct service){.config = config, .metrics = metrics_new(&options)};
+    *service =
+        (struct service){.config = config,
+                         .metrics = metrics_new(&options),
+                         .n_workers = config->threads ? config->threads : cpus_available("")};
     if (!service->metrics)
         log_failure("start_failed", "out of memory");
     return service->metrics != NULL;
@@ -157,7 +161,6 @@ static int start_workers(struct service *service, struct elmo_error *err)
         .max_batch_cost = config->batch_tokens,
         .metrics = service->metrics,
     };
-    service->n_workers = config->threads ? config->threads : cpus_available("");
     int r = queue_new(&service->queue, &queue_options);
     if (r) {
         snprintf(err->message, sizeof err->message, "out of memory");
@@ -176,15 +179,46 @@ static int start_workers(struct service *service, struct elmo_error *err)
     return r;
 }
 
+/* With the words of a file, if one is named; false after a line of log. A signal to stop ends it
+ * early. */
+static bool fill_word_cache(const struct service *service)
+{
+    const struct warm_options options = {.model = service->model,
+                                         .path = service->config->word_cache_vocab,
+                                         .n_threads = service->n_workers,
+                                         .stop = &stop_signal};
+    struct elmo_error err = {0};
+    uint64_t begun_ns = clock_now_ns();
+    size_t n_words;
+    if (!options.path[0])
+        return true;
+    if (warm_words(&options, &n_words, &err)) {
+        log_failure("word_cache_failed", err.message);
+        return false;
+    }
+    log_event(LOG_INFO, "word_cache_filled",
+              LOG_FIELDS(LOG_UINT("words", n_words),
+                         LOG_DOUBLE("ms", (double)(clock_now_ns() - begun_ns) / NS_PER_MS)));
+    return true;
+}
+
+static bool load_model(struct service *service)
+{
+    struct elmo_error err = {0};
+    int r = open_model(service, &err);
+    if (r)
+        log_failure("model_failed", err.message);
+    return r == 0;
+}
+
 /* Loads the model while the listener already answers /health/live. */
 static bool load(struct service *service)
 {
     struct elmo_error err = {0};
     uint64_t begun_ns = clock_now_ns();
-    int r = open_model(service, &err);
-    if (!r)
-        r = start_workers(service, &err);
-    if (r) {
+    if (!load_model(service) || !fill_word_cache(service))
+        return false;
+    if (start_workers(service, &err)) {
         log_failure("model_failed", err.message);
         return false;
     }

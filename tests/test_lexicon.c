@@ -112,7 +112,8 @@ static int open_with(struct elmo_model **ret_model, const char *vocabulary, cons
     must(safetensors_write(path, tensors, set->n_items + 1, metadata,
                            ARRAY_LEN(metadata) - !vocabulary, err),
          err);
-    return elmo_model_open(ret_model, path, NULL, err);
+    return elmo_model_open(ret_model, path,
+                           &(struct elmo_model_settings){.word_cache_bytes = 1 << 16}, err);
 }
 
 /* elmo [2, 2P] of two tokens. */
@@ -161,6 +162,21 @@ static void a_word_of_the_lexicon_has_its_vector_and_others_are_spelt(void **sta
         run(found, model, a, rest[k]);
         assert_true(close_to(found, expected));
     }
+    elmo_model_free(model);
+}
+
+static void warming_leaves_the_words_of_the_lexicon_alone(void **state)
+{
+    (void)state;
+    static const size_t dims[] = {N_WORDS, P};
+    static const struct elmo_token words[] = {{"film", 4}, {"book", 4}, {"films", 5}, {"book", 4}};
+    struct elmo_model *model = NULL;
+    struct elmo_error err = {0};
+    size_t n_added;
+    must(open_with(&model, VOCABULARY, dims, 2, &err), &err);
+    must(elmo_model_warm(model, words, ARRAY_LEN(words), &n_added, &err), &err);
+    assert_int_equal(n_added, 2);
+    assert_int_equal(elmo_model_cache_stats(model).n_words, 2);
     elmo_model_free(model);
 }
 
@@ -229,6 +245,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_word_of_the_lexicon_has_its_vector_and_others_are_spelt),
+        cmocka_unit_test(warming_leaves_the_words_of_the_lexicon_alone),
         cmocka_unit_test(a_wrong_lexicon_is_named),
         cmocka_unit_test(out_of_memory_is_reported),
     };

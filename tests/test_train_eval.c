@@ -120,15 +120,16 @@ static void assert_same_scores(const struct arguments *a, const struct arguments
 
 /* Accuracy, mean log loss and tokens of the texts, one by one. */
 static void score_singly(double *ret_accuracy, double *ret_log_loss, size_t *ret_n_tokens,
-                         size_t max_words)
+                         size_t max_words, enum elmo_dtype dtype)
 {
+    const struct elmo_model_settings settings = {.dtype = dtype};
     const struct labelled_settings how = {.max_words = max_words};
     struct labelled_set set;
     struct elmo_model *model;
     struct elmo_session *session;
     assert_int_equal(labelled_load(&set, data, &how, NULL), 0);
     assert_int_equal(set.n_items, N_TEXTS);
-    assert_int_equal(elmo_model_open(&model, with_head, NULL, NULL), 0);
+    assert_int_equal(elmo_model_open(&model, with_head, &settings, NULL), 0);
     assert_int_equal(elmo_session_new(&session, model, NULL), 0);
     *ret_accuracy = *ret_log_loss = 0;
     *ret_n_tokens = 0;
@@ -155,19 +156,31 @@ static void score_singly(double *ret_accuracy, double *ret_log_loss, size_t *ret
 static void the_scores_are_those_of_the_texts_run_one_by_one(void **state)
 {
     (void)state;
-    static const size_t max_words[] = {0, 1, 7};
-    for (size_t k = 0; k < ARRAY_LEN(max_words); k++) {
-        double accuracy, log_loss;
+    static const struct {
+        size_t max_words;
+        const char *dtype;
+        enum elmo_dtype type;
+    } cases[] = {
+        {0, NULL, ELMO_DTYPE_F32},    {1, "f32", ELMO_DTYPE_F32},   {7, NULL, ELMO_DTYPE_F32},
+        {0, "bf16", ELMO_DTYPE_BF16}, {7, "int8", ELMO_DTYPE_INT8}, {0, "int8", ELMO_DTYPE_INT8},
+    };
+    double losses[ARRAY_LEN(cases)];
+    for (size_t k = 0; k < ARRAY_LEN(cases); k++) {
+        double accuracy;
         size_t n_tokens;
+        char line[32];
         struct arguments a = arguments_for(with_head);
-        a.max_words = max_words[k];
+        a.max_words = cases[k].max_words;
+        a.dtype = cases[k].dtype;
         AUTO(mem_free) char *text = printed(&a);
-        score_singly(&accuracy, &log_loss, &n_tokens, max_words[k]);
-        assert_true(log_loss > 0.1);
+        score_singly(&accuracy, &losses[k], &n_tokens, cases[k].max_words, cases[k].type);
+        assert_true(losses[k] > 0.1);
+        snprintf(line, sizeof line, "dtype %s\n", cases[k].dtype ? cases[k].dtype : "f32");
+        assert_non_null(strstr(text, line));
         assert_int_equal((size_t)value_of(text, "tokens "), n_tokens);
         assert_int_equal((size_t)value_of(text, "\ntexts "), N_TEXTS);
         assert_true(fabs(value_of(text, "\naccuracy ") - accuracy) < 1e-5);
-        assert_true(fabs(value_of(text, "\nlog_loss ") - log_loss) < 2e-5);
+        assert_true(fabs(value_of(text, "\nlog_loss ") - losses[k]) < 2e-5);
     }
 }
 
@@ -205,7 +218,7 @@ static void wrong_inputs_are_named(void **state)
         struct arguments a;
         int status;
         const char *message;
-    } cases[7];
+    } cases[10];
     for (size_t k = 0; k < ARRAY_LEN(cases); k++) {
         cases[k].a = arguments_for(with_head);
         cases[k].status = ELMO_E_INVALID;
@@ -224,6 +237,13 @@ static void wrong_inputs_are_named(void **state)
     cases[5].status = ELMO_E_IO;
     cases[5].message = "/no/such/data.tsv";
     cases[6].a.softmax = "softmax";
+    cases[7].a.dtype = "f16";
+    cases[7].message = "--dtype is f32, bf16 or int8, not 'f16'";
+    cases[8].a.kernel = "abacus";
+    cases[8].message = "no kernel 'abacus'";
+    cases[9].a.checkpoint = "checkpoint";
+    cases[9].a.dtype = "bf16";
+    cases[9].message = "--dtype and --kernel";
     for (size_t k = 0; k < ARRAY_LEN(cases); k++) {
         struct elmo_error err = {0};
         assert_int_equal(command_eval(&cases[k].a, &err), cases[k].status);

@@ -166,6 +166,94 @@ static void failing_memory_is_reported(void **state)
     assert_true(n_good > 3);
 }
 
+/* ---- Words that nobody has asked for yet ---- */
+
+static bool add_unasked(struct word_cache *cache, const char *word)
+{
+    float vector[DIM];
+    const struct elmo_token token = token_of(word);
+    vector_of(vector, word);
+    return word_cache_add(cache, &token, vector);
+}
+
+static bool add(struct word_cache *cache, const char *word)
+{
+    const struct elmo_token token = token_of(word);
+    bool has_room = word_cache_has_room(cache, &token);
+    bool added = add_unasked(cache, word);
+    assert_int_equal(added, has_room);
+    return added;
+}
+
+static void what_is_added_gives_nothing_up_and_is_not_counted(void **state)
+{
+    (void)state;
+    struct word_cache *cache = new_cache(20000);
+    bool was_added[5000];
+    char word[16];
+    size_t n_added = 0;
+    put(cache, "w9000");
+    assert_false(add(cache, "w9000"));
+    for (size_t k = 0; k < 5000; k++) {
+        snprintf(word, sizeof word, "w%zu", k);
+        n_added += was_added[k] = add(cache, word);
+        assert_false(add(cache, word));
+    }
+    const struct elmo_cache_stats stats = word_cache_stats(cache);
+    assert_int_equal(stats.n_words, n_added + 1);
+    assert_int_equal(stats.n_words, stats.n_places); /* so many words find every place */
+    assert_int_equal(stats.n_hits + stats.n_misses, 0);
+    for (size_t k = 0; k < 5000; k++) {
+        snprintf(word, sizeof word, "w%zu", k);
+        assert_int_equal(get(cache, word), was_added[k]);
+    }
+    assert_true(get(cache, "w9000"));
+    word_cache_free(cache);
+    assert_false(word_cache_has_room(NULL, &(struct elmo_token){"a", 1}));
+    assert_false(word_cache_add(NULL, &(struct elmo_token){"a", 1}, (float[DIM]){0}));
+}
+
+/* In one set of eight places: words that were added go before those that were put, the last added
+ * first, whatever of it came first. */
+static void what_is_added_last_goes_first(void **state)
+{
+    (void)state;
+    for (size_t n_put = 0; n_put <= 4; n_put += 4)
+        for (size_t put_first = 0; put_first <= 1; put_first++) {
+            char word[32];
+            struct word_cache *cache = new_cache(600);
+            assert_int_equal(word_cache_stats(cache).n_places, 8);
+            for (size_t k = 0; put_first && k < n_put; k++) {
+                snprintf(word, sizeof word, "p%zu", k);
+                put(cache, word);
+            }
+            for (size_t k = 0; k < 8 - n_put; k++) {
+                snprintf(word, sizeof word, "a%zu", k);
+                assert_true(add(cache, word));
+            }
+            for (size_t k = 0; !put_first && k < n_put; k++) {
+                snprintf(word, sizeof word, "p%zu", k);
+                put(cache, word);
+            }
+            for (size_t k = 8 - n_put; k-- > 1;) {
+                char next[32];
+                snprintf(word, sizeof word, "n%zu", k);
+                put(cache, word); /* the k-th added word goes for it */
+                snprintf(word, sizeof word, "a%zu", k);
+                snprintf(next, sizeof next, "a%zu", k - 1);
+                assert_false(word_cache_has_room(cache, &(struct elmo_token){next, strlen(next)}));
+                assert_int_equal(word_cache_stats(cache).n_words, 8);
+                assert_false(get(cache, word));
+            }
+            assert_true(get(cache, "a0"));
+            for (size_t k = 0; k < n_put; k++) {
+                snprintf(word, sizeof word, "p%zu", k);
+                assert_true(get(cache, word));
+            }
+            word_cache_free(cache);
+        }
+}
+
 /* ---- Threads ---- */
 
 #define N_THREADS 4
@@ -176,7 +264,9 @@ static void *ask_and_put(void *arg)
     char word[16];
     for (size_t k = 0; k < 20000; k++) {
         snprintf(word, sizeof word, "w%zu", k * 7919 % 700);
-        if (!get(cache, word))
+        if (k % 3 == 0)
+            add_unasked(cache, word);
+        else if (!get(cache, word))
             put(cache, word);
     }
     return NULL;
@@ -192,7 +282,7 @@ static void threads_share_it(void **state)
     for (size_t k = 0; k < N_THREADS; k++)
         assert_int_equal(pthread_join(threads[k], NULL), 0);
     const struct elmo_cache_stats stats = word_cache_stats(cache);
-    assert_int_equal(stats.n_hits + stats.n_misses, N_THREADS * 20000);
+    assert_int_equal(stats.n_hits + stats.n_misses, N_THREADS * (20000 - 6667));
     assert_true(stats.n_hits > 0);
     word_cache_free(cache);
 }
@@ -252,6 +342,179 @@ static void vectors_have_the_same_bits_with_and_without(void **state)
     temp_dir_done(&dir);
 }
 
+/* ---- Warming a model ---- */
+
+#define N_WARM 900 /* more than one batch of elmo_model_warm */
+
+struct warm_fixture {
+    struct temp_dir dir;
+    char *path;
+    size_t token_dim;
+    char text[N_WARM][8];
+    struct elmo_token words[N_WARM];
+};
+
+static void warm_fixture_init(struct warm_fixture *f)
+{
+    struct rng rng = {3};
+    struct random_model random;
+    temp_dir_init(&f->dir);
+    f->path = temp_path(&f->dir, "model");
+    random_model_init(&random, &rng);
+    assert_int_equal(random_model_write(&random, f->path, NULL), 0);
+    f->token_dim = random.options.proj_dim;
+    random_model_done(&random);
+    for (size_t k = 0; k < N_WARM; k++) {
+        snprintf(f->text[k], sizeof f->text[k], "w%zu", k);
+        f->words[k] = token_of(f->text[k]);
+    }
+}
+
+static void warm_fixture_done(struct warm_fixture *f)
+{
+    temp_dir_done(&f->dir);
+    free(f->path);
+}
+
+static struct elmo_model *open_cached(const struct warm_fixture *f, size_t n_bytes)
+{
+    struct elmo_model *model;
+    const struct elmo_model_settings settings = {.word_cache_bytes = n_bytes};
+    assert_int_equal(elmo_model_open(&model, f->path, &settings, NULL), 0);
+    return model;
+}
+
+/* Layer 0 of the first n words. */
+static void encode(float *vectors, const struct warm_fixture *f, const struct elmo_model *model,
+                   size_t n)
+{
+    float *layers[64] = {vectors};
+    struct elmo_session *session;
+    const struct elmo_sentence sentence = {.tokens = f->words, .n_tokens = n, .layers = layers};
+    assert_int_equal(elmo_session_new(&session, model, NULL), 0);
+    assert_int_equal(elmo_session_run(session, &sentence, 1, NULL), 0);
+    elmo_session_free(session);
+}
+
+static void warmed_words_are_hits_with_the_same_bits(void **state)
+{
+    (void)state;
+    struct warm_fixture f;
+    warm_fixture_init(&f);
+    struct elmo_model *warm = open_cached(&f, 1 << 20), *cold = open_cached(&f, 0);
+    AUTO(mem_free) float *found = calloc(N_WARM * f.token_dim, sizeof *found);
+    AUTO(mem_free) float *expected = calloc(N_WARM * f.token_dim, sizeof *expected);
+    size_t n_added = 77;
+    assert_true(found && expected);
+    assert_int_equal(elmo_model_warm(warm, f.words, N_WARM, &n_added, NULL), 0);
+    assert_int_equal(n_added, N_WARM);
+    assert_int_equal(elmo_model_warm(warm, f.words, N_WARM, &n_added, NULL), 0);
+    assert_int_equal(n_added, 0);
+    struct elmo_cache_stats stats = elmo_model_cache_stats(warm);
+    assert_int_equal(stats.n_words, N_WARM);
+    assert_int_equal(stats.n_hits + stats.n_misses, 0);
+    encode(found, &f, warm, N_WARM);
+    encode(expected, &f, cold, N_WARM);
+    assert_memory_equal(found, expected, N_WARM * f.token_dim * sizeof *found);
+    stats = elmo_model_cache_stats(warm);
+    assert_int_equal(stats.n_hits, N_WARM);
+    assert_int_equal(stats.n_misses, 2); /* <S> and </S> */
+    elmo_model_free(warm);
+    elmo_model_free(cold);
+    warm_fixture_done(&f);
+}
+
+static void warming_keeps_to_the_places_and_to_what_is_there(void **state)
+{
+    (void)state;
+    struct warm_fixture f;
+    warm_fixture_init(&f);
+    struct elmo_model *model = open_cached(&f, 8000);
+    AUTO(mem_free) float *vectors = calloc(10 * f.token_dim, sizeof *vectors);
+    size_t n_added;
+    assert_non_null(vectors);
+    encode(vectors, &f, model, 10);
+    assert_int_equal(elmo_model_cache_stats(model).n_words, 12);
+    assert_int_equal(elmo_model_warm(model, f.words, N_WARM, &n_added, NULL), 0);
+    struct elmo_cache_stats stats = elmo_model_cache_stats(model);
+    assert_true(stats.n_places < N_WARM);
+    assert_int_equal(stats.n_words, 12 + n_added);
+    assert_true(stats.n_words <= stats.n_places);
+    encode(vectors, &f, model, 10);
+    assert_int_equal(elmo_model_cache_stats(model).n_hits - stats.n_hits, 12);
+    assert_int_equal(elmo_model_cache_stats(model).n_misses, stats.n_misses);
+    elmo_model_free(model);
+    model = open_cached(&f, 0);
+    assert_int_equal(elmo_model_warm(model, f.words, N_WARM, &n_added, NULL), 0);
+    assert_int_equal(n_added, 0);
+    assert_int_equal(elmo_model_cache_stats(model).n_places, 0);
+    elmo_model_free(model);
+    warm_fixture_done(&f);
+}
+
+static void warming_without_memory_says_so(void **state)
+{
+    (void)state;
+    struct warm_fixture f;
+    size_t n_good = 0, n_failed;
+    warm_fixture_init(&f);
+    do {
+        struct elmo_model *model = open_cached(&f, 1 << 20);
+        struct elmo_error err = {0};
+        size_t n_added = 77;
+        fail_alloc_after(n_good++);
+        int r = elmo_model_warm(model, f.words, N_WARM, &n_added, &err);
+        n_failed = fail_alloc_stop();
+        assert_int_equal(r, n_failed ? ELMO_E_NOMEM : 0);
+        assert_int_equal(err.status, r);
+        assert_int_equal(n_added, n_failed ? 77 : N_WARM);
+        elmo_model_free(model);
+    } while (n_failed);
+    assert_true(n_good > 1);
+    warm_fixture_done(&f);
+}
+
+struct warm_thread {
+    const struct warm_fixture *fixture;
+    struct elmo_model *model;
+    size_t n_added;
+};
+
+static void *warm_all(void *arg)
+{
+    struct warm_thread *t = arg;
+    AUTO(mem_free) float *vectors = calloc(N_WARM * t->fixture->token_dim, sizeof *vectors);
+    if (!vectors || elmo_model_warm(t->model, t->fixture->words, N_WARM, &t->n_added, NULL))
+        t->n_added = SIZE_MAX;
+    else
+        encode(vectors, t->fixture, t->model, N_WARM);
+    return NULL;
+}
+
+static void threads_warm_together(void **state)
+{
+    (void)state;
+    struct warm_fixture f;
+    pthread_t threads[N_THREADS];
+    struct warm_thread each[N_THREADS];
+    size_t n_added = 0;
+    warm_fixture_init(&f);
+    struct elmo_model *model = open_cached(&f, 1 << 20);
+    for (size_t k = 0; k < N_THREADS; k++) {
+        each[k] = (struct warm_thread){&f, model, 0};
+        assert_int_equal(pthread_create(&threads[k], NULL, warm_all, &each[k]), 0);
+    }
+    for (size_t k = 0; k < N_THREADS; k++) {
+        assert_int_equal(pthread_join(threads[k], NULL), 0);
+        assert_true(each[k].n_added <= N_WARM);
+        n_added += each[k].n_added;
+    }
+    assert_true(n_added <= N_WARM);
+    assert_int_equal(elmo_model_cache_stats(model).n_words, N_WARM + 2);
+    elmo_model_free(model);
+    warm_fixture_done(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,8 +524,14 @@ int main(void)
         cmocka_unit_test(what_is_asked_for_stays),
         cmocka_unit_test(no_memory_is_no_cache),
         cmocka_unit_test(failing_memory_is_reported),
+        cmocka_unit_test(what_is_added_gives_nothing_up_and_is_not_counted),
+        cmocka_unit_test(what_is_added_last_goes_first),
         cmocka_unit_test(threads_share_it),
         cmocka_unit_test(vectors_have_the_same_bits_with_and_without),
+        cmocka_unit_test(warmed_words_are_hits_with_the_same_bits),
+        cmocka_unit_test(warming_keeps_to_the_places_and_to_what_is_there),
+        cmocka_unit_test(warming_without_memory_says_so),
+        cmocka_unit_test(threads_warm_together),
     };
     return cmocka_run_group_tests_name("word_cache", tests, NULL, NULL);
 }

@@ -8,9 +8,6 @@
 #include "lstm_train.h"
 #include "token_train.h"
 
-/* Rows of logits at once: [CHUNK_ROWS, V]. */
-#define CHUNK_ROWS 64
-
 struct bilm_eval {
     const struct net *net;
     struct team *team;
@@ -56,14 +53,13 @@ static double row_nats(const real *logits, uint32_t target, size_t V)
     return log(sum) + (double)(greatest - logits[target]);
 }
 
-/* Sum of -log p(target) over n predictions; logits is scratch [CHUNK_ROWS, V]. */
-static double full_softmax(const real *x, const uint32_t *targets, size_t n, real *logits,
-                           const struct net *net, const struct net_tensors *w)
+double bilm_full_softmax(const real *x, const uint32_t *targets, size_t n, real *logits,
+                         const struct net *net, const struct net_tensors *w)
 {
     size_t V = net->n_vocab, P = net->options.proj_dim;
     double nats = 0;
-    for (size_t first = 0; first < n; first += CHUNK_ROWS) {
-        size_t rows = n - first < CHUNK_ROWS ? n - first : CHUNK_ROWS;
+    for (size_t first = 0; first < n; first += BILM_SOFTMAX_ROWS) {
+        size_t rows = n - first < BILM_SOFTMAX_ROWS ? n - first : BILM_SOFTMAX_ROWS;
         for (size_t row = 0; row < rows; row++)
             memcpy(logits + row * V, w->softmax_b, V * sizeof(real));
         real_linear_dx(logits, x + first * P, w->softmax_w, rows, V, P, 1); /* x @ W^T */
@@ -81,7 +77,7 @@ static bool score_direction(struct bilm_eval *e, unsigned direction)
     struct lstm_tape tape;
     arena_reset(arena);
     real *x = ARENA_NEW(arena, real, n * P), *y = ARENA_NEW(arena, real, n * P),
-         *logits = ARENA_NEW(arena, real, CHUNK_ROWS * e->net->n_vocab);
+         *logits = ARENA_NEW(arena, real, BILM_SOFTMAX_ROWS * e->net->n_vocab);
     uint32_t *targets = ARENA_NEW(arena, uint32_t, n);
     if (!x || !y || !logits || !targets)
         return false;
@@ -89,7 +85,7 @@ static bool score_direction(struct bilm_eval *e, unsigned direction)
     bilm_gather_targets(targets, e->batch, direction);
     if (!lstm_forward(y, &tape, x, T, B, 0, NULL, o, e->weights.lstm[direction], arena))
         return false;
-    e->nats[direction] = full_softmax(y, targets, n, logits, e->net, &e->weights);
+    e->nats[direction] = bilm_full_softmax(y, targets, n, logits, e->net, &e->weights);
     return true;
 }
 

@@ -105,6 +105,8 @@ static int run_texts(struct evaluation *e, const struct elmo_model *model,
     progress_clear(&progress);
     team_free(team);
     if (!r)
+        command_eval_print_model(bulk.model);
+    if (!r)
         printf("tokens %zu\nseconds %.2f\ntokens_per_second %.0f\n", n_tokens, seconds,
                (double)n_tokens / seconds);
     return r;
@@ -135,10 +137,13 @@ static int evaluate(const struct elmo_model *model, const struct arguments *a,
 int command_eval_data(const struct arguments *a, struct elmo_error *err)
 {
     struct elmo_model *model = NULL;
+    struct elmo_model_settings settings;
     if (!a->model || a->n_corpus || a->checkpoint || a->softmax)
         return elmo_fail(err, ELMO_E_INVALID,
                          "--data needs --model, and takes no --corpus, --checkpoint or --softmax");
-    int r = elmo_model_open(&model, a->model, NULL, err);
+    int r = command_eval_settings(&settings, a, err);
+    if (!r)
+        r = elmo_model_open(&model, a->model, &settings, err);
     if (!r)
         r = evaluate(model, a, err);
     elmo_model_free(model);

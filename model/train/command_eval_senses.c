@@ -33,12 +33,15 @@ int command_eval_senses(const struct arguments *a, struct elmo_error *err)
 {
     struct senses senses = {0};
     struct sense_table table = {0};
+    struct elmo_model_settings settings;
     AUTO(elmo_model_free) struct elmo_model *model = NULL;
     if (!a->model)
         return elmo_fail(err, ELMO_E_INVALID, "--model is needed with --senses");
-    int r = senses_read(&senses, a->senses, err);
+    int r = command_eval_settings(&settings, a, err);
     if (!r)
-        r = elmo_model_open(&model, a->model, NULL, err);
+        r = senses_read(&senses, a->senses, err);
+    if (!r)
+        r = elmo_model_open(&model, a->model, &settings, err);
     if (!r)
         r = senses_measure(&table, &senses, model, err);
     if (!r)

@@ -16,7 +16,7 @@ struct sentiment_arguments { /* see sentiment.h; 0, NULL or NAN: as the head has
 struct arguments { /* borrowed from argv */
     const char **corpus, **heldout;
     size_t n_corpus, n_heldout;
-    const char *out, *checkpoint, *model, *softmax, *senses, *name, *dtype, *provenance;
+    const char *out, *checkpoint, *model, *softmax, *senses, *name, *dtype, *kernel, *provenance;
     struct import_arguments import;
     struct sentiment_arguments sentiment;
     const char *data;        /* labelled texts: see labelled.h */
@@ -32,6 +32,12 @@ int command_pretrain(const struct arguments *arguments, struct elmo_error *err);
 int command_eval(const struct arguments *arguments, struct elmo_error *err);
 int command_eval_senses(const struct arguments *arguments, struct elmo_error *err);
 int command_eval_data(const struct arguments *arguments, struct elmo_error *err);
+
+/* How the model of an eval is run; ELMO_E_INVALID names --dtype. */
+ELMO_MUST_USE int command_eval_settings(struct elmo_model_settings *ret_settings,
+                                        const struct arguments *arguments, struct elmo_error *err);
+void command_eval_print_model(const struct elmo_model *model); /* how it was run: two lines */
+
 int command_export(const struct arguments *arguments, struct elmo_error *err);
 int command_sentiment(const struct arguments *arguments, struct elmo_error *err);
 int command_import(const struct arguments *arguments, struct elmo_error *err);

@@ -40,16 +40,18 @@ static const char usage[] =
     "    the n-grams are sure of. Its checkpoints are at MODEL2.tuning, --resume goes on from there.\n"
     "\n"
     "elmo-train eval (--checkpoint FILE | --model MODEL --softmax SOFTMAX) --corpus FILE...\n"
-    "                [--threads N]\n"
+    "                [--threads N] [--dtype f32|bf16|int8] [--kernel NAME]\n"
     "    Perplexities of a text with the full softmax.\n"
     "\n"
-    "elmo-train eval --model MODEL --senses FILE.tsv\n"
+    "elmo-train eval --model MODEL --senses FILE.tsv [--dtype f32|bf16|int8] [--kernel NAME]\n"
     "    Do vectors tell the senses of words apart? Rows are WORD <TAB> SENSE <TAB> SENTENCE.\n"
     "\n"
     "elmo-train eval --model MODEL --data DATA [--words N] [--limit N [--seed N]] [--threads N]\n"
+    "                [--dtype f32|bf16|int8] [--kernel NAME]\n"
     "    What its sentiment head says of labelled texts: accuracy, precision, recall, F1, ROC-AUC,\n"
     "    log loss, calibration error, confusion matrix. --words cuts each text behind N words,\n"
     "    --limit takes N texts at random.\n"
+    "    A model is run as elmod runs it: --dtype and --kernel are elmod's.\n"
     "\n"
     "elmo-train export --checkpoint FILE --out model.safetensors --name NAME [--dtype bf16|f32]\n"
     "                  [--provenance FILE.json] [--softmax softmax.safetensors]\n"
@@ -159,7 +161,8 @@ static const struct option_spec specs[] = {
     {"ngram-order", "s", SIZE, AT(sentiment.ngram_order)},
     {"no-ngrams", "s", FLAG, AT(sentiment.no_ngrams)},
     {"name", "xis", TEXT, AT(name)},
-    {"dtype", "xi", TEXT, AT(dtype)},
+    {"dtype", "xie", TEXT, AT(dtype)},
+    {"kernel", "e", TEXT, AT(kernel)},
     {"provenance", "xi", TEXT, AT(provenance)},
     {"weights", "i", TEXT, AT(import.weights)},
     {"sentiment", "i", TEXT, AT(import.sentiment)},

@@ -75,6 +75,38 @@ static void a_model_that_is_none_is_refused(void **state)
     assert_ends(flags, 1, "\"model_failed\"");
 }
 
+static void words_for_the_cache_that_cannot_be_read_are_named(void **state)
+{
+    (void)state;
+    const char *const flags[] = {"--listen", "127.0.0.1:0", "--word-cache-vocab", "/no/such/words",
+                                 NULL};
+    assert_ends(flags, 1, "\"word_cache_failed\",\"reason\":\"/no/such/words: No such file");
+}
+
+static void words_of_a_file_are_in_the_cache_before_the_first_request(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/elmod-words-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "the\nfilm\n\nfilm\r\nlong", 20), 20);
+    close(fd);
+    struct server *server =
+        server_start(SERVER_REAL, (const char *[]){"--word-cache-vocab", path, NULL});
+    unlink(path);
+    char *log = server_log(server);
+    assert_non_null(strstr(log, "\"event\":\"word_cache_filled\",\"words\":3,\"ms\":"));
+    free(log);
+    assert_true(metric(server, "elmod_word_cache_hits_total") == 0);
+    double misses = metric(server, "elmod_word_cache_misses_total");
+    struct response r = post(server, "/embed", "{\"inputs\":[[\"film\",\"long\",\"the\"]]}");
+    assert_int_equal(r.status, 200);
+    response_done(&r);
+    assert_true(metric(server, "elmod_word_cache_hits_total") == 3 + 2); /* <S>, </S> */
+    assert_true(metric(server, "elmod_word_cache_misses_total") == misses);
+    server_stop(server);
+}
+
 static void a_port_file_that_cannot_be_written_is_an_error(void **state)
 {
     (void)state;
@@ -123,6 +155,8 @@ int main(void)
         cmocka_unit_test(a_name_that_does_not_resolve_is_named),
         cmocka_unit_test(a_model_that_cannot_be_read_is_named),
         cmocka_unit_test(a_model_that_is_none_is_refused),
+        cmocka_unit_test(words_for_the_cache_that_cannot_be_read_are_named),
+        cmocka_unit_test(words_of_a_file_are_in_the_cache_before_the_first_request),
         cmocka_unit_test(a_port_file_that_cannot_be_written_is_an_error),
         cmocka_unit_test(the_port_file_holds_the_address),
         cmocka_unit_test(start_and_end_are_logged),

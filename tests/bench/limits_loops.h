@@ -1,0 +1,24 @@
+#pragma once
+/* The inner loops of limits.c, compiled once per instruction set like those of the model. */
+#include "kernels/lane_tile.h"
+
+/* Independent sums: an instruction may take 6 cycles and start twice in each, and twelve fit the 16
+ * registers of AVX2 beside the factors. */
+#define LIMITS_SUMS 12u
+
+struct limits_loops {
+    /* n rounds of LIMITS_SUMS multiply-adds of registers; what is returned has no meaning but that
+     * the work was done. NULL: there is no instruction for it. */
+    float (*multiply[NUMBER_KINDS])(size_t n_rounds);
+    size_t madds[NUMBER_KINDS]; /* of one instruction, or of a multiplication and an addition */
+    /* The sum of n floats, a multiple of LIMITS_READ_FLOATS, aligned to 64 bytes. */
+    float (*read)(const float *x, size_t n);
+};
+
+#define LIMITS_READ_FLOATS 128u
+
+extern const struct limits_loops limits_loops_baseline;
+#ifdef HAVE_ISA_BUILDS
+extern const struct limits_loops limits_loops_avx2, limits_loops_avx512, limits_loops_avx512_vnni,
+    limits_loops_avx512_bf16;
+#endif
