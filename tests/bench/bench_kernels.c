@@ -1,0 +1,150 @@
+/* The kernels alone, on one thread: a step of LSTM cells and a projection, of the default model's
+ * and of the original ELMo's size, in each type of number, of 1 to 32 rows. Beside each rate its
+ * share of what this core's arithmetic allows and, in brackets, of what reading the matrix would;
+ * both are measured in the same run (limits.h). Medians.
+ *
+ *     bench_kernels [KERNEL]      as in elmod --kernel */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "defs.h"
+#include "kernels/packed.h"
+#include "limits.h"
+#include "sgemm_rate.h"
+
+#define MAX_ROWS       32
+#define SAMPLES        7
+#define SAMPLE_SECONDS 0.02
+
+static const char *const number_names[NUMBER_KINDS] = {"f32", "bf16", "int8"};
+
+/* step: PACKED_GATES, n_out is 4C. */
+static const struct shape {
+    const char *name;
+    size_t n_in, n_out;
+    bool step;
+} shapes[] = {
+    {"default, step", 512, 4 * 256, true},
+    {"default, projection", 256, 512, false},
+    {"original, step", 512, 4 * 4096, true},
+    {"original, projection", 4096, 512, false},
+};
+
+struct product {
+    const struct shape *shape;
+    struct packed_matrix matrix;
+    void *memory;
+    float *x, *y, *z, *c; /* [MAX_ROWS, n_in], [MAX_ROWS, n_out] */
+    uint32_t *units;
+    float scales[MAX_ROWS];
+};
+
+static void *zeros(size_t n, size_t size)
+{
+    void *memory = calloc(n, size);
+    if (!memory)
+        abort();
+    return memory;
+}
+
+static void product_init(struct product *p, const struct shape *s, const struct kernel *kernel,
+                         enum number number)
+{
+    enum packed_order order = s->step ? PACKED_GATES : PACKED_COLUMNS;
+    float *w = zeros(s->n_in * s->n_out, sizeof *w);
+    for (size_t k = 0; k < s->n_in * s->n_out; k++)
+        w[k] = (float)(k % 37) / 37 - 0.5f;
+    *p = (struct product){
+        .shape = s,
+        .memory = aligned_alloc(64, packed_bytes(kernel->tile, number, order, s->n_in, s->n_out)),
+        .x = zeros(MAX_ROWS * s->n_in, sizeof(float)),
+        .y = zeros(MAX_ROWS * s->n_out, sizeof(float)),
+        .z = zeros(MAX_ROWS * s->n_out, sizeof(float)),
+        .c = zeros(MAX_ROWS * s->n_out, sizeof(float)),
+        .units = zeros(MAX_ROWS * s->n_in, sizeof(uint32_t))};
+    if (!p->memory)
+        abort();
+    for (size_t k = 0; k < MAX_ROWS * s->n_in; k++)
+        p->x[k] = (float)(k % 23) / 23 - 0.5f;
+    packed_init(&p->matrix, p->memory, kernel->tile, number, order, w, s->n_in, s->n_out);
+    free(w);
+}
+
+static void product_done(struct product *p)
+{
+    free(p->memory);
+    free(p->x);
+    free(p->y);
+    free(p->z);
+    free(p->c);
+    free(p->units);
+}
+
+/* Rounding of the rows is part of it. */
+static void product_run(struct product *p, size_t B)
+{
+    const struct lane_rows x =
+        packed_rows(&p->matrix, p->x, p->shape->n_in, B, p->units, p->scales);
+    if (p->shape->step)
+        packed_step(p->y, p->c, p->z, &x, B, &p->matrix, packed_all(&p->matrix), 3);
+    else
+        packed_multiply(p->y, &x, B, &p->matrix, packed_all(&p->matrix));
+}
+
+static double seconds_of(struct product *p, size_t B)
+{
+    double samples[SAMPLES], begin = seconds_now();
+    product_run(p, B);
+    size_t n = (size_t)(SAMPLE_SECONDS / (seconds_now() - begin + 1e-7)) + 1;
+    for (size_t k = 0; k < SAMPLES; k++) {
+        begin = seconds_now();
+        for (size_t i = 0; i < n; i++)
+            product_run(p, B);
+        samples[k] = (seconds_now() - begin) / (double)n;
+    }
+    qsort(samples, SAMPLES, sizeof *samples, ascending);
+    return samples[SAMPLES / 2];
+}
+
+static void measure(const struct shape *shape, const struct kernel *kernel, enum number number,
+                    double peak)
+{
+    static const size_t rows[] = {1, 2, 4, 8, 16, 32};
+    struct product p;
+    product_init(&p, shape, kernel, number);
+    double n_bytes = (double)packed_matrix_bytes(&p.matrix);
+    double bandwidth = limits_read_bandwidth(packed_matrix_bytes(&p.matrix), 1);
+    printf("%-5s %-21s", number_names[number], shape->name);
+    for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
+        double seconds = seconds_of(&p, rows[k]);
+        double madds = (double)(rows[k] * shape->n_in * shape->n_out) / seconds;
+        printf("  %4.0f", 2 * madds / 1e9);
+        if (peak > 0)
+            printf(" %3.0f %%", 100 * madds / peak);
+        printf(" (%3.0f)", 100 * n_bytes / seconds / bandwidth);
+    }
+    printf("\n");
+    fflush(stdout);
+    product_done(&p);
+}
+
+int main(int argc, char **argv)
+{
+    const struct kernel *kernel = kernel_find(argc > 1 ? argv[1] : "");
+    double peaks[NUMBER_KINDS];
+    if (!kernel) {
+        fprintf(stderr, "usage: bench_kernels [KERNEL], one that this processor has\n");
+        return 2;
+    }
+    printf("kernel %s; peaks of a core, GOP/s:", kernel->name);
+    for (enum number number = 0; number < NUMBER_KINDS; number++) {
+        peaks[number] = limits_peak(number, 1);
+        printf(" %s %.0f", number_names[number], 2 * peaks[number] / 1e9);
+    }
+    printf("\nGOP/s, share of the peak (share of the bandwidth); rows:   1, 2, 4, 8, 16, 32\n");
+    for (size_t s = 0; s < ARRAY_LEN(shapes); s++)
+        for (enum number number = 0; number < NUMBER_KINDS; number++)
+            measure(&shapes[s], kernel, number, peaks[number]);
+    return 0;
+}
