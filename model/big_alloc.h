@@ -1,6 +1,7 @@
 #pragma once
 /* Memory for arrays that are walked over from end to end: where it is worth it, the system is asked
- * for large pages. Small ones cost a look-up every 4 KiB, and stop what the processor fetches ahead.
+ * for large pages. Small ones cost a look-up every 4 KiB, and stop what the processor fetches
+ * ahead.
  */
 #include <stddef.h>
 

@@ -18,6 +18,14 @@ _Static_assert(WIDTH <= LANE_MAX_WIDTH && MAX_ROWS <= LANE_MAX_ROWS, "tiles fit 
 
 /* ---- Sums of products ---- */
 
+/* Into the second-level cache: the first holds what is multiplied now. */
+INLINE void fetch_next(const struct lane_panel *panel, size_t unit)
+{
+    const unsigned char *line = panel->next + unit * panel->n_next * LINE_BYTES;
+    for (size_t n = 0; n < panel->n_next; n++)
+        __builtin_prefetch(line + n * LINE_BYTES, 0, 2);
+}
+
 INLINE void sums_f32(lanes sums[MAX_ROWS][4], const struct lane_rows *x, const size_t rows,
                      const struct lane_panel *panel)
 {
@@ -29,6 +37,7 @@ INLINE void sums_f32(lanes sums[MAX_ROWS][4], const struct lane_rows *x, const s
     for (size_t k = 0; k < panel->n_units; k++) {
         const lanes *w = (const lanes *)(panel->units + k * WIDTH);
         lanes w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3];
+        fetch_next(panel, k);
         for (size_t r = 0; r < rows; r++) {
             lanes factor = lanes_of(units[r * x->stride + k]);
             sums[r][0] += factor * w0;
@@ -62,6 +71,7 @@ INLINE void sums_bf16(lanes sums[MAX_ROWS][4], const struct lane_rows *x, const 
     for (size_t k = 0; k < panel->n_units; k++) {
         const int_lanes *w = (const int_lanes *)(panel->units + k * WIDTH);
         int_lanes w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3];
+        fetch_next(panel, k);
         for (size_t r = 0; r < rows; r++) {
             uint32_t pair = x->units[r * x->stride + k];
             sums[r][0] = add_pairs(sums[r][0], pair, w0);
@@ -96,6 +106,7 @@ INLINE void sums_int8(lanes sums[MAX_ROWS][4], const struct lane_rows *x, const 
     for (size_t k = 0; k < panel->n_units; k++) {
         const int_lanes *w = (const int_lanes *)(panel->units + k * WIDTH);
         int_lanes w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3];
+        fetch_next(panel, k);
         for (size_t r = 0; r < rows; r++) {
             uint32_t quad = x->units[r * x->stride + k];
             integers[r][0] = add_quads(integers[r][0], quad, w0);
@@ -136,10 +147,21 @@ INLINE void multiply_rows(const size_t rows, const enum number number, float *y,
         }
 }
 
+/* Into the first cache: what is needed when the sums are there. */
+INLINE void fetch_row(const float *row, size_t n)
+{
+    for (size_t k = 0; k < n; k += LINE_BYTES / sizeof *row)
+        __builtin_prefetch(row + k);
+}
+
 INLINE void step_rows(const size_t rows, const enum number number, const struct lane_cells *cells,
                       const struct lane_rows *x, const struct lane_panel *panel)
 {
     lanes sums[MAX_ROWS][4];
+    for (size_t r = 0; r < rows; r++) {
+        fetch_row(cells->z + r * cells->z_stride, WIDTH);
+        fetch_row(cells->c + r * cells->stride, LANES);
+    }
     sums_of(sums, number, x, rows, panel);
     for (size_t r = 0; r < rows; r++) {
         const lanes_at *z = (const lanes_at *)(cells->z + r * cells->z_stride);
@@ -216,7 +238,7 @@ static void convolve(float *y, const struct lane_windows *w)
 INLINE void highway_lanes(float *y, const float *carry, const float *transform)
 {
     lanes_at *to = (lanes_at *)y;
-    lanes e = lanes_exp(lanes_clip(-*(const lanes_at *)carry, LANES_EXP_LIMIT));
+    lanes e = lanes_exp(*(const lanes_at *)carry, -LANES_LOG2_E);
     lanes gate = lanes_reciprocal(1.0f + e);
     lanes t = lanes_at_least(*(const lanes_at *)transform, (lanes){0});
     *to = gate * t + (1.0f - gate) * *to;

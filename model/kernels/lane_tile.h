@@ -11,6 +11,8 @@
 
 enum number { NUMBER_F32, NUMBER_BF16, NUMBER_INT8, NUMBER_KINDS };
 
+#define LINE_BYTES 64u /* of a cache */
+
 #define LANE_MAX_ROWS  6u
 #define LANE_MAX_WIDTH 64u /* columns of a panel */
 
@@ -25,6 +27,9 @@ struct lane_panel {
     size_t n_units;
     const int32_t *offsets; /* [width] of int8: 128 times the column's sum */
     const float *scales;    /* [width] of int8 */
+    /* What will be read next: while a unit is multiplied, so many lines of it are fetched. */
+    const unsigned char *next;
+    size_t n_next; /* 0: none */
 };
 
 struct lane_cells { /* width / 4 cells of an LSTM, and rows of them */

@@ -62,19 +62,30 @@ static inline lanes lanes_reciprocal(lanes x)
 #endif
 }
 
-/* exp(x) for |x| <= 40: 2^n 2^r with n = round(x log2(e)), |r| <= 1/2. The Taylor series to r^6 is
- * off by less than (ln(2) / 2)^7 / 7! = 1.2e-7 of it; that x log2(e) is rounded costs 1.5e-6 at x =
- * 40, 1e-7 where |x| < 2. */
-static inline lanes lanes_exp(lanes x)
+/* Beyond 2^57 = exp(40) and its inverse, sigmoid and tanh are 0 or +-1 to float32, and a product of
+ * two such numbers still is one. */
+#define LANES_EXP2_LIMIT 57.0f
+
+#define LANES_LOG2_E 1.44269504f
+
+/* exp(factor x) of a factor given as factor log2(e): 2^n 2^r with n = round(x log2(e) factor), |r|
+ * <= 1/2. The minimax polynomial of degree 5 with p(0) = 1 is off by 9.2e-8 of it, 1.9e-7 with its
+ * rounding; that the product is rounded costs 1.5e-6 where it is 40, 1e-7 where it is 2. */
+static inline lanes lanes_exp(lanes x, float log2_factor)
 {
+    lanes t = lanes_at_most(x * log2_factor, lanes_of(LANES_EXP2_LIMIT));
+#ifdef __AVX512F__
+    lanes n = (lanes)_mm512_roundscale_ps((__m512)t, _MM_FROUND_TO_NEAREST_INT);
+#else
     const float TO_INTEGER = 12582912.0f; /* 1.5 * 2^23 */
-    lanes t = x * 1.44269504f;
-    lanes shifted = t + TO_INTEGER, n = shifted - TO_INTEGER, r = t - n;
-    lanes p = r * 1.54035304e-4f + 1.33335581e-3f;
-    p = p * r + 9.61812911e-3f;
-    p = p * r + 5.55041087e-2f;
-    p = p * r + 0.240226507f;
-    p = p * r + 0.693147181f;
+    t = lanes_at_least(t, lanes_of(-LANES_EXP2_LIMIT));
+    lanes shifted = t + TO_INTEGER, n = shifted - TO_INTEGER;
+#endif
+    lanes r = t - n;
+    lanes p = r * 1.32647273e-3f + 9.67151299e-3f;
+    p = p * r + 5.55073358e-2f;
+    p = p * r + 0.240222424f;
+    p = p * r + 0.693147004f;
     p = p * r + 1.0f;
 #ifdef __AVX512F__
     return (lanes)_mm512_scalef_ps((__m512)p, (__m512)n);
@@ -83,22 +94,17 @@ static inline lanes lanes_exp(lanes x)
 #endif
 }
 
-/* Beyond it sigmoid and tanh are 0 or +-1 to float32, and a product of two of exp's results still
- * is a number. */
-#define LANES_EXP_LIMIT 40.0f
-
 /* Sigmoids and tanhs of one step share their divisions: with E_x = exp(-x),
  *     sigmoid(i) tanh(j) = (1 - E_2j) / ((1 + E_i) (1 + E_2j)). */
-static inline void lanes_cell(lanes *m, lanes *c, lanes i, lanes j, lanes f, lanes o, float clip)
+static inline __attribute__((always_inline)) void lanes_cell(lanes *m, lanes *c, lanes i, lanes j,
+                                                             lanes f, lanes o, float clip)
 {
-    lanes ei = lanes_exp(lanes_clip(-i, LANES_EXP_LIMIT));
-    lanes ej = lanes_exp(lanes_clip(-2.0f * j, LANES_EXP_LIMIT));
-    lanes ef = lanes_exp(lanes_clip(-f, LANES_EXP_LIMIT));
-    lanes eo = lanes_exp(lanes_clip(-o, LANES_EXP_LIMIT));
+    lanes ei = lanes_exp(i, -LANES_LOG2_E), ej = lanes_exp(j, -2 * LANES_LOG2_E);
+    lanes ef = lanes_exp(f, -LANES_LOG2_E), eo = lanes_exp(o, -LANES_LOG2_E);
     lanes cell = *c * lanes_reciprocal(1.0f + ef) +
                  (1.0f - ej) * lanes_reciprocal((1.0f + ei) * (1.0f + ej));
     cell = lanes_clip(cell, clip);
-    lanes ec = lanes_exp(lanes_clip(-2.0f * cell, LANES_EXP_LIMIT));
+    lanes ec = lanes_exp(cell, -2 * LANES_LOG2_E);
     *c = cell;
     *m = (1.0f - ec) * lanes_reciprocal((1.0f + eo) * (1.0f + ec));
 }

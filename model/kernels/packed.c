@@ -250,8 +250,24 @@ static struct lane_panel panel_of(const struct packed_matrix *m, size_t panel, s
                                   size_t n_units)
 {
     size_t width = m->tile->width;
-    return (struct lane_panel){m->units + (panel * m->n_units + unit) * width, n_units,
-                               m->offsets + panel * width, m->scales + panel * width};
+    return (struct lane_panel){m->units + (panel * m->n_units + unit) * width,
+                               n_units,
+                               m->offsets + panel * width,
+                               m->scales + panel * width,
+                               NULL,
+                               0};
+}
+
+/* While tile t of n_tiles is multiplied by the panel, its part of the `next` one comes nearer,
+ * which would be waited for otherwise: a panel is far larger than what the processor fetches ahead
+ * by itself. NULL: there is none. */
+static void fetch_meanwhile(struct lane_panel *panel, const uint32_t *next, size_t width, size_t t,
+                            size_t n_tiles)
+{
+    size_t lines = width * sizeof(uint32_t) / LINE_BYTES; /* of a unit */
+    size_t per_unit = n_tiles >= lines ? 1 : (lines + n_tiles - 1) / n_tiles;
+    panel->n_next = next && n_tiles > 1 && t * per_unit < lines ? per_unit : 0;
+    panel->next = (const unsigned char *)next + t * per_unit * panel->n_units * LINE_BYTES;
 }
 
 /* The columns of a panel that y has. */
@@ -278,17 +294,43 @@ static void multiply_rows(float *y, size_t y_stride, size_t columns, const struc
             y[r * y_stride + k] = whole[r * tile->width + k] + (add ? y[r * y_stride + k] : 0);
 }
 
-static void multiply_panel(float *y, size_t y_stride, const struct lane_rows *x, size_t B,
-                           const struct packed_matrix *m, size_t panel, bool add)
+static size_t row_floats(const struct packed_matrix *m)
+{
+    return m->order == PACKED_GATES ? m->n_panels * m->tile->width : m->n_out;
+}
+
+/* The k-th panel of the walk. */
+static size_t panel_at(struct panel_range range, size_t k)
+{
+    return range.backwards ? range.end - 1 - k : range.begin + k;
+}
+
+/* The units behind those of the k-th panel; NULL: it is the last one. */
+static const uint32_t *next_panel(const struct packed_matrix *m, struct panel_range range, size_t k)
+{
+    if (k + 1 == range.end - range.begin)
+        return NULL;
+    return m->units + panel_at(range, k + 1) * m->n_units * m->tile->width;
+}
+
+static void multiply_panel(float *y, const struct lane_rows *x, size_t B,
+                           const struct packed_matrix *m, struct panel_range range, size_t at,
+                           bool add)
 {
     const struct lane_tile *tile = m->tile;
-    size_t n_tiles = (B + tile->max_rows - 1) / tile->max_rows;
+    size_t n_tiles = (B + tile->max_rows - 1) / tile->max_rows, y_stride = row_floats(m);
     size_t block = m->number == NUMBER_INT8 ? m->n_units : BLOCK_UNITS;
+    size_t panel = panel_at(range, at);
+    y += panel * tile->width;
     for (size_t k = 0; k < m->n_units; k += block) {
-        struct lane_panel p = panel_of(m, panel, k, smaller(block, m->n_units - k));
+        size_t n = smaller(block, m->n_units - k);
+        struct lane_panel p = panel_of(m, panel, k, n);
+        const uint32_t *next =
+            k + n < m->n_units ? p.units + n * tile->width : next_panel(m, range, at);
         for (size_t t = 0; t < n_tiles; t++) {
             size_t row = tile_begin(t, n_tiles, B), rows = tile_begin(t + 1, n_tiles, B) - row;
             const struct lane_rows some = rows_from(x, row, k);
+            fetch_meanwhile(&p, next, tile->width, t, n_tiles);
             multiply_rows(y + row * y_stride, y_stride, columns_of(m, panel), &some, rows, m, &p,
                           add || k);
         }
@@ -306,11 +348,6 @@ struct panel_range packed_share(const struct packed_matrix *m, size_t index, siz
                                 false};
 }
 
-static size_t row_floats(const struct packed_matrix *m)
-{
-    return m->order == PACKED_GATES ? m->n_panels * m->tile->width : m->n_out;
-}
-
 void packed_columns(const struct packed_matrix *m, struct panel_range range, size_t *ret_begin,
                     size_t *ret_end)
 {
@@ -318,19 +355,11 @@ void packed_columns(const struct packed_matrix *m, struct panel_range range, siz
     *ret_end = smaller(range.end * m->tile->width, row_floats(m));
 }
 
-/* The k-th panel of the walk. */
-static size_t panel_at(struct panel_range range, size_t k)
-{
-    return range.backwards ? range.end - 1 - k : range.begin + k;
-}
-
 static void multiply(float *y, const struct lane_rows *x, size_t B, const struct packed_matrix *m,
                      struct panel_range range, bool add)
 {
-    for (size_t k = 0; k < range.end - range.begin; k++) {
-        size_t panel = panel_at(range, k);
-        multiply_panel(y + panel * m->tile->width, row_floats(m), x, B, m, panel, add);
-    }
+    for (size_t k = 0; k < range.end - range.begin; k++)
+        multiply_panel(y, x, B, m, range, k, add);
 }
 
 void packed_multiply(float *y, const struct lane_rows *x, size_t B, const struct packed_matrix *m,
@@ -358,7 +387,7 @@ void packed_step(float *m, float *c, const float *z, const struct lane_rows *x, 
     float clip = cell_clip > 0 ? cell_clip : 3.4e38f;
     for (size_t k = 0; k < range.end - range.begin; k++) {
         size_t panel = panel_at(range, k);
-        const struct lane_panel p = panel_of(matrix, panel, 0, matrix->n_units);
+        struct lane_panel p = panel_of(matrix, panel, 0, matrix->n_units);
         for (size_t t = 0; t < n_tiles; t++) {
             size_t row = tile_begin(t, n_tiles, B), rows = tile_begin(t + 1, n_tiles, B) - row;
             const struct lane_rows some = rows_from(x, row, 0);
@@ -370,6 +399,7 @@ void packed_step(float *m, float *c, const float *z, const struct lane_rows *x, 
                 .stride = stride,
                 .clip = clip,
             };
+            fetch_meanwhile(&p, next_panel(matrix, range, k), tile->width, t, n_tiles);
             tile->step(matrix->number, &cells, &some, rows, &p);
         }
     }

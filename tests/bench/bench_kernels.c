@@ -3,11 +3,12 @@
  * share of what this core's arithmetic allows and, in brackets, of what reading the matrix would;
  * both are measured in the same run (limits.h). Medians.
  *
- *     bench_kernels [KERNEL]      as in elmod --kernel */
+ *     bench_kernels [KERNEL [SHAPE]]      as in elmod --kernel; "original", say: those alone */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "big_alloc.h"
 #include "defs.h"
 #include "kernels/packed.h"
 #include "limits.h"
@@ -57,7 +58,7 @@ static void product_init(struct product *p, const struct shape *s, const struct 
         w[k] = (float)(k % 37) / 37 - 0.5f;
     *p = (struct product){
         .shape = s,
-        .memory = aligned_alloc(64, packed_bytes(kernel->tile, number, order, s->n_in, s->n_out)),
+        .memory = big_alloc(packed_bytes(kernel->tile, number, order, s->n_in, s->n_out)),
         .x = zeros(MAX_ROWS * s->n_in, sizeof(float)),
         .y = zeros(MAX_ROWS * s->n_out, sizeof(float)),
         .z = zeros(MAX_ROWS * s->n_out, sizeof(float)),
@@ -134,7 +135,7 @@ int main(int argc, char **argv)
     const struct kernel *kernel = kernel_find(argc > 1 ? argv[1] : "");
     double peaks[NUMBER_KINDS];
     if (!kernel) {
-        fprintf(stderr, "usage: bench_kernels [KERNEL], one that this processor has\n");
+        fprintf(stderr, "usage: bench_kernels [KERNEL [SHAPE]], one that this processor has\n");
         return 2;
     }
     printf("kernel %s; peaks of a core, GOP/s:", kernel->name);
@@ -145,6 +146,7 @@ int main(int argc, char **argv)
     printf("\nGOP/s, share of the peak (share of the bandwidth); rows:   1, 2, 4, 8, 16, 32\n");
     for (size_t s = 0; s < ARRAY_LEN(shapes); s++)
         for (enum number number = 0; number < NUMBER_KINDS; number++)
-            measure(&shapes[s], kernel, number, peaks[number]);
+            if (argc < 3 || strstr(shapes[s].name, argv[2]))
+                measure(&shapes[s], kernel, number, peaks[number]);
     return 0;
 }
