@@ -209,8 +209,10 @@ static void store_little_endian(unsigned char dst[static 4], float value)
 {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
-    for (unsigned i = 0; i < 4; i++)
-        dst[i] = (unsigned char)(bits >> 8 * i);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    bits = __builtin_bswap32(bits);
+#endif
+    memcpy(dst, &bits, sizeof bits);
 }
 
 void json_write_float_base64(struct json_writer *w, const float *values, size_t n_values)
