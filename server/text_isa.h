@@ -1,5 +1,5 @@
 #pragma once
-/* base64 has loops for newer instruction sets: sources that are compiled once for
+/* float_text and base64 have loops for newer instruction sets: sources that are compiled once for
  * each (meson: text_builds). All write the same bytes. The sets are ordered: a processor that has
  * one has those before it. */
 #include <stddef.h>
@@ -18,3 +18,5 @@ const char *text_isa_name(enum text_isa isa);
  * it encoded, at most 47 less than n_bytes; writes the 4 characters of each group and no more. */
 size_t base64_encode_avx2(char *dst, const unsigned char *src, size_t n_bytes);
 size_t base64_encode_avx512(char *dst, const unsigned char *src, size_t n_bytes);
+size_t float_text_write_list_avx2(char *dst, const float *values, size_t n_values);
+size_t float_text_write_list_avx512(char *dst, const float *values, size_t n_values);
