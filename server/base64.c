@@ -13,26 +13,45 @@ static void encode_3(char dst[static 4], const unsigned char src[static 3])
     dst[3] = alphabet[group & 63];
 }
 
-void base64_append(struct buffer *buffer, const void *bytes, size_t n_bytes)
+/* How many bytes it encoded: whole groups of 3. The few that are left are encode_3's. */
+static size_t encode_many(char *dst, const unsigned char *src, size_t n_bytes, enum text_isa isa)
+{
+#ifdef HAVE_ISA_BUILDS
+    if (isa == TEXT_AVX512)
+        return base64_encode_avx512(dst, src, n_bytes);
+    if (isa == TEXT_AVX2)
+        return base64_encode_avx2(dst, src, n_bytes);
+#endif
+    (void)dst, (void)src, (void)n_bytes, (void)isa;
+    return 0;
+}
+
+void base64_encode(char *dst, const void *bytes, size_t n_bytes, enum text_isa isa)
 {
     const unsigned char *src = bytes;
-    size_t n_groups = n_bytes / 3, n_rest = n_bytes % 3;
+    size_t i = encode_many(dst, src, n_bytes, isa);
+    dst += i / 3 * 4;
+    for (; n_bytes - i >= 3; i += 3, dst += 4)
+        encode_3(dst, src + i);
+    if (i < n_bytes) {
+        unsigned char last[3] = {src[i], n_bytes - i > 1 ? src[i + 1] : 0, 0};
+        encode_3(dst, last);
+        dst[3] = '=';
+        if (n_bytes - i == 1)
+            dst[2] = '=';
+    }
+}
+
+void base64_append(struct buffer *buffer, const void *bytes, size_t n_bytes)
+{
     size_t n_chars;
-    if (!mul_ok(n_groups + (n_rest > 0), 4, &n_chars)) {
+    if (!mul_ok(n_bytes / 3 + (n_bytes % 3 > 0), 4, &n_chars)) {
         buffer->failed = true;
         return;
     }
     char *dst = buffer_reserve(buffer, n_chars);
     if (!dst)
         return;
-    for (size_t i = 0; i < n_groups; i++, src += 3, dst += 4)
-        encode_3(dst, src);
-    if (n_rest > 0) {
-        unsigned char last[3] = {src[0], n_rest > 1 ? src[1] : 0, 0};
-        encode_3(dst, last);
-        dst[3] = '=';
-        if (n_rest == 1)
-            dst[2] = '=';
-    }
+    base64_encode(dst, bytes, n_bytes, text_isa_best());
     buffer_commit(buffer, n_chars);
 }

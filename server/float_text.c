@@ -15,8 +15,9 @@
  * 1.2e-7 each. And a reader that goes through a double, as readers of JSON do, moves the value by
  * at most 2^-53 of itself, 2.3e-7. All that is less than 1.2e-6, and we demand that a candidate is
  * inside by MARGIN, 1.5e-5: what is accepted reads back as x, on either way. A shorter text that
- * misses the margin, or that lies in the wider half at a power of two, is passed over; that costs a
- * digit, never a bit. */
+ * misses the margin, or that lies in the wider half at a power of two, or half-way between two
+ * integers of more than 24 bits (where readers round to even), is passed over; that costs digits,
+ * never a bit. */
 #include "float_text.h"
 
 #include <math.h>
@@ -183,5 +184,22 @@ size_t float_text_write(char dst[static FLOAT_TEXT_MAX], float value)
         *end++ = '0';
     else
         end = write_decimal(end, find_decimal(fabsf(value), bits));
+    return (size_t)(end - dst);
+}
+
+size_t float_text_write_list(char *dst, const float *values, size_t n_values, enum text_isa isa)
+{
+#ifdef HAVE_ISA_BUILDS
+    if (isa == TEXT_AVX512)
+        return float_text_write_list_avx512(dst, values, n_values);
+    if (isa == TEXT_AVX2)
+        return float_text_write_list_avx2(dst, values, n_values);
+#endif
+    (void)isa;
+    char *end = dst;
+    for (size_t i = 0; i < n_values; i++) {
+        *end++ = ',';
+        end += float_text_write(end, values[i]);
+    }
     return (size_t)(end - dst);
 }

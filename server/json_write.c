@@ -171,28 +171,24 @@ static size_t chunk_length(size_t n_left)
     return n_left < CHUNK_VALUES ? n_left : CHUNK_VALUES;
 }
 
-/* At most CHUNK_VALUES values, each with a comma after it. */
-static void append_chunk(struct buffer *out, const float *values, size_t n_values)
+/* At most CHUNK_VALUES values, with commas between them and `first` before them. */
+static void append_chunk(struct buffer *out, char first, const float *values, size_t n_values)
 {
-    char *start = buffer_reserve(out, n_values * (FLOAT_TEXT_MAX + 1));
+    char *start = buffer_reserve(out, FLOAT_TEXT_LIST_MAX(n_values));
     if (!start)
         return;
-    char *end = start;
-    for (size_t i = 0; i < n_values; i++) {
-        end += float_text_write(end, values[i]);
-        *end++ = ',';
-    }
-    buffer_commit(out, (size_t)(end - start));
+    size_t n_bytes = float_text_write_list(start, values, n_values, text_isa_best());
+    *start = first; /* was a comma */
+    buffer_commit(out, n_bytes);
 }
 
 void json_write_float_array(struct json_writer *w, const float *values, size_t n_values)
 {
     begin_value(w);
-    buffer_append_char(w->out, '[');
+    if (n_values == 0)
+        buffer_append_char(w->out, '[');
     for (size_t i = 0; i < n_values && !w->out->failed; i += CHUNK_VALUES)
-        append_chunk(w->out, values + i, chunk_length(n_values - i));
-    if (n_values > 0 && !w->out->failed)
-        w->out->n_bytes--; /* the last comma */
+        append_chunk(w->out, i == 0 ? '[' : ',', values + i, chunk_length(n_values - i));
     buffer_append_char(w->out, ']');
 }
 
@@ -209,8 +205,10 @@ static void store_little_endian(unsigned char dst[static 4], float value)
 {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
-    for (unsigned i = 0; i < 4; i++)
-        dst[i] = (unsigned char)(bits >> 8 * i);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    bits = __builtin_bswap32(bits);
+#endif
+    memcpy(dst, &bits, sizeof bits);
 }
 
 void json_write_float_base64(struct json_writer *w, const float *values, size_t n_values)
