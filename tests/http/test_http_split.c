@@ -47,13 +47,15 @@ static void make_text(size_t index, char text[static TEXT_MAX])
 /* The texts first, first + 1, .. of the distinct ones, round and round; free() it. */
 static char *body_of(size_t first, size_t n_texts)
 {
-    char *body = malloc(n_texts * (TEXT_MAX + 8) + 128);
-    assert_non_null(body);
-    char *next = body + sprintf(body, "{\"outputs\":[\"default\"],\"encoding_format\":\"base64\","
-                                      "\"inputs\":[");
+    char *body;
+    size_t n_bytes;
+    FILE *out = open_memstream(&body, &n_bytes);
+    assert_non_null(out);
+    fprintf(out, "{\"outputs\":[\"default\"],\"encoding_format\":\"base64\",\"inputs\":[");
     for (size_t i = 0; i < n_texts; i++)
-        next += sprintf(next, "%s\"%s\"", i ? "," : "", texts[(first + i) % N_DISTINCT]);
-    strcpy(next, "]}");
+        fprintf(out, "%s\"%s\"", i ? "," : "", texts[(first + i) % N_DISTINCT]);
+    fprintf(out, "]}");
+    assert_int_equal(fclose(out), 0);
     return body;
 }
 
