@@ -1,8 +1,15 @@
 #include "job.h"
 
+#define MARKS 2 /* <S> and </S> */
+
+size_t sentence_cost(const struct elmo_sentence *sentence)
+{
+    return sentence->n_tokens + MARKS;
+}
+
 size_t job_cost(const struct job *job)
 {
-    return job->n_tokens + 2 * job->n_sentences;
+    return job->n_tokens + MARKS * job->n_sentences;
 }
 
 static size_t layer_width(const struct elmo_model_info *info, size_t layer)
@@ -85,25 +92,33 @@ void job_release_outputs(struct job *job)
 void job_list_push(struct job_list *list, struct job *job)
 {
     job->next = NULL;
+    job->prev = list->tail;
     if (list->tail)
         list->tail->next = job;
     else
         list->head = job;
     list->tail = job;
     list->n_jobs++;
-    list->cost += job_cost(job);
 }
 
 struct job *job_list_pop(struct job_list *list)
 {
     struct job *job = list->head;
-    if (!job)
-        return NULL;
-    list->head = job->next;
-    if (!list->head)
-        list->tail = NULL;
-    list->n_jobs--;
-    list->cost -= job_cost(job);
-    job->next = NULL;
+    if (job)
+        job_list_remove(list, job);
     return job;
+}
+
+void job_list_remove(struct job_list *list, struct job *job)
+{
+    if (job->prev)
+        job->prev->next = job->next;
+    else
+        list->head = job->next;
+    if (job->next)
+        job->next->prev = job->prev;
+    else
+        list->tail = job->prev;
+    list->n_jobs--;
+    job->next = job->prev = NULL;
 }

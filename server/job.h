@@ -1,7 +1,8 @@
 #pragma once
-/* One request's work for the model, on its way from the handler through the queue to a worker and
- * back by done(). Exactly one side owns it at a time: the submitter until queue_submit accepts it,
- * then the queue and a worker, and the submitter again from the moment done() is called. */
+/* One request's work for the model, on its way from the handler through the queue to the workers,
+ * which compute it in pieces, and back by done(). Exactly one side owns it at a time: the submitter
+ * until queue_submit accepts it, then the queue and the workers, and the submitter again from the
+ * moment done() is called. */
 #include <stdint.h>
 
 #include "defs.h"
@@ -12,6 +13,7 @@ struct job_wants {      /* the outputs to compute */
     bool elmo, pooled, probabilities;
 };
 
+/* Where pieces of a job end differently, the greatest counts. */
 enum job_outcome {
     JOB_DONE,    /* the outputs are there */
     JOB_EXPIRED, /* the deadline passed in the queue: nothing was computed */
@@ -21,14 +23,14 @@ enum job_outcome {
 
 struct job {
     /* Set by the submitter. Sentences have their tokens and options; the output pointers are
-     * placed when a worker is about to run them, so that a waiting job is small. */
+     * placed when a worker is about to run the first of them, so that a waiting job is small. */
     struct elmo_sentence *sentences; /* [n_sentences], borrowed */
-    size_t n_sentences;
-    size_t n_tokens; /* of all sentences */
+    size_t n_sentences;              /* at least 1 */
+    size_t n_tokens;                 /* of all sentences */
     struct job_wants wants;
     uint64_t deadline_ns;
-    /* Called once, without locks, by a worker or by the queue's watch. The last touch: the job may
-     * be freed inside. */
+    /* Called once, without locks, by a worker or by the queue's watch, when all sentences are
+     * computed or given up. The last touch: the job may be freed inside. */
     void (*done)(struct job *job);
 
     /* Set before done(). */
@@ -37,18 +39,26 @@ struct job {
     float *outputs;       /* memory behind the sentences' output pointers; job_release frees it */
     float **layer_places; /* the sentences' `layers` point in here */
 
-    struct job *next; /* owner: the list that it is in */
+    /* Of schedule.c alone, until done(). */
+    size_t n_taken;      /* sentences that a worker has taken or that were given up */
+    size_t n_unfinished; /* sentences neither computed nor given up */
+    size_t cost_waiting; /* of those not taken */
+    int64_t allowance;   /* positions left of its turn; below 0: taken from the next one */
+    size_t piece;        /* where its last piece was put in a batch */
+    size_t place;        /* in the heap of deadlines */
+
+    struct job *next, *prev; /* owner: the list that it is in */
 };
 
 /* First in, first out; {0} is empty. Borrows the jobs. */
 struct job_list {
     struct job *head, *tail;
     size_t n_jobs;
-    size_t cost; /* sum of job_cost */
 };
 
-/* What a job weighs in the queue and in a batch: its positions, that is tokens and the <S> and </S>
- * around every sentence. */
+/* What sentences weigh in the queue and in a batch: their positions, that is tokens and the <S> and
+ * </S> around every sentence. */
+size_t sentence_cost(const struct elmo_sentence *sentence);
 size_t job_cost(const struct job *job);
 
 /* Floats of the wanted outputs of all sentences; SIZE_MAX where that is no size. */
@@ -62,3 +72,4 @@ void job_release_outputs(struct job *job);
 
 void job_list_push(struct job_list *list, struct job *job);
 struct job *job_list_pop(struct job_list *list); /* NULL when empty */
+void job_list_remove(struct job_list *list, struct job *job);

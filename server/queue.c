@@ -1,9 +1,7 @@
 #include "queue.h"
 
-#include <assert.h>
 #include <pthread.h>
 
-#include "batch.h"
 #include "clock.h"
 
 struct queue {
@@ -11,7 +9,8 @@ struct queue {
     pthread_mutex_t mu;           /* guards everything below */
     pthread_cond_t not_empty;     /* workers wait: a job came, or it was closed */
     pthread_cond_t sooner;        /* the watch waits: an earlier deadline came, or it was closed */
-    struct job_list waiting;
+    struct schedule schedule;
+    size_t n_idle;       /* workers that wait for not_empty */
     uint64_t watched_ns; /* the deadline that the watch sleeps until */
     bool closed;
 };
@@ -22,6 +21,7 @@ int queue_new(struct queue **ret_queue, const struct queue_options *options)
     if (!q)
         return ELMO_E_NOMEM;
     q->options = *options;
+    schedule_init(&q->schedule, &options->schedule);
     q->watched_ns = UINT64_MAX;
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
@@ -38,7 +38,7 @@ void queue_free(struct queue *q)
 {
     if (!q)
         return;
-    assert(!q->waiting.head);
+    schedule_done(&q->schedule);
     pthread_cond_destroy(&q->sooner);
     pthread_cond_destroy(&q->not_empty);
     pthread_mutex_destroy(&q->mu);
@@ -46,32 +46,37 @@ void queue_free(struct queue *q)
 }
 
 /* The lock is held. */
+static bool is_empty(const struct queue *q)
+{
+    return schedule_n_jobs(&q->schedule) == 0;
+}
+
+/* The lock is held. */
 static void show_size(struct queue *q)
 {
     if (q->options.metrics)
-        metrics_queue_set(q->options.metrics, q->waiting.n_jobs, q->waiting.cost);
+        metrics_queue_set(q->options.metrics, schedule_n_jobs(&q->schedule), q->schedule.cost);
 }
 
 /* The lock is held. */
 static enum queue_verdict admit(const struct queue *q, size_t cost)
 {
+    size_t waiting = q->schedule.cost, max = q->options.max_cost;
     if (q->closed)
         return QUEUE_CLOSED;
-    if (!q->waiting.head)
+    if (is_empty(q))
         return QUEUE_ACCEPTED;
-    bool fits =
-        q->waiting.cost <= q->options.max_cost && cost <= q->options.max_cost - q->waiting.cost;
-    return fits ? QUEUE_ACCEPTED : QUEUE_FULL;
+    return waiting <= max && cost <= max - waiting ? QUEUE_ACCEPTED : QUEUE_FULL;
 }
 
 enum queue_verdict queue_submit(struct queue *q, struct job *job)
 {
     pthread_mutex_lock(&q->mu);
     enum queue_verdict verdict = admit(q, job_cost(job));
+    if (verdict == QUEUE_ACCEPTED && !schedule_push(&q->schedule, job))
+        verdict = QUEUE_FULL;
     if (verdict == QUEUE_ACCEPTED) {
         job->queued_ns = clock_now_ns();
-        job->taken_ns = 0;
-        job_list_push(&q->waiting, job);
         show_size(q);
         pthread_cond_signal(&q->not_empty);
         if (job->deadline_ns < q->watched_ns)
@@ -81,20 +86,32 @@ enum queue_verdict queue_submit(struct queue *q, struct job *job)
     return verdict;
 }
 
-bool queue_take(struct queue *q, struct job_list *ret_batch, struct job_list *ret_expired)
+bool queue_take(struct queue *q, struct batch *ret_batch, struct job_list *ret_expired)
 {
     pthread_mutex_lock(&q->mu);
-    while (!q->waiting.head && !q->closed)
+    while (is_empty(q) && !q->closed) {
+        q->n_idle++;
         pthread_cond_wait(&q->not_empty, &q->mu);
-    bool any = q->waiting.head != NULL;
+        q->n_idle--;
+    }
+    bool any = !is_empty(q);
     uint64_t now_ns = clock_now_ns();
-    batch_drop_expired(&q->waiting, now_ns, ret_expired);
-    batch_take(&q->waiting, q->options.max_batch_cost, ret_batch);
-    for (struct job *job = ret_batch->head; job; job = job->next)
-        job->taken_ns = now_ns;
+    schedule_expire(&q->schedule, now_ns, ret_expired);
+    schedule_take(&q->schedule, now_ns, ret_batch);
+    ret_batch->n_idle = is_empty(q) ? q->n_idle : 0;
+    if (!is_empty(q)) /* what is left is for the next one */
+        pthread_cond_signal(&q->not_empty);
     show_size(q);
     pthread_mutex_unlock(&q->mu);
     return any;
+}
+
+void queue_finish(struct queue *q, const struct batch *batch, struct job_list *ret_done)
+{
+    pthread_mutex_lock(&q->mu);
+    schedule_finish(&q->schedule, batch, ret_done);
+    show_size(q);
+    pthread_mutex_unlock(&q->mu);
 }
 
 /* Sleeps until the time or a signal. The lock is held. */
@@ -113,7 +130,7 @@ bool queue_take_expired(struct queue *q, struct job_list *ret_expired)
 {
     pthread_mutex_lock(&q->mu);
     while (!q->closed) {
-        uint64_t next_ns = batch_drop_expired(&q->waiting, clock_now_ns(), ret_expired);
+        uint64_t next_ns = schedule_expire(&q->schedule, clock_now_ns(), ret_expired);
         if (ret_expired->head)
             break;
         watch_until(q, next_ns);

@@ -2,15 +2,16 @@
 /* The bounded queue between those who ask and those who compute. Its size is counted in tokens
  * (job_cost), because that is what takes time and memory; the number of requests does not matter.
  *
- * A worker that asks gets the expired jobs and the next batch, at once. A watch thread answers jobs
- * whose deadline passes while every worker is busy. The lock is held for pointer moves alone. */
-#include "job.h"
+ * A worker that asks gets the expired jobs and the next batch (schedule.h says which), at once. A
+ * watch thread answers jobs whose deadline passes while every worker is busy. The lock is held for
+ * pointer moves alone. */
 #include "metrics.h"
+#include "schedule.h"
 
 struct queue_options {
-    size_t max_cost;         /* above it new jobs are refused */
-    size_t max_batch_cost;   /* of what one worker takes at once, see batch.h */
-    struct metrics *metrics; /* borrowed; NULL: none */
+    size_t max_cost;                  /* above it new jobs are refused */
+    struct schedule_options schedule; /* its n_workers may wait in queue_take */
+    struct metrics *metrics;          /* borrowed; NULL: none */
 };
 
 struct queue;
@@ -23,18 +24,23 @@ DEFINE_AUTO(queue_free, struct queue *);
 
 enum queue_verdict {
     QUEUE_ACCEPTED, /* done() will be called, perhaps before queue_submit returns */
-    QUEUE_FULL,     /* the job is untouched; an empty queue takes a job of any size */
+    QUEUE_FULL,     /* the job is untouched; an empty queue takes a job of any size. Also where
+                       memory for its place ran out */
     QUEUE_CLOSED,   /* the job is untouched */
 };
 
 enum queue_verdict queue_submit(struct queue *queue, struct job *job);
 
-/* Waits until there are jobs. Moves the expired ones and the next batch to the empty lists given,
- * which the caller must finish; one of the two may stay empty. False: closed and empty, for
- * good. */
-bool queue_take(struct queue *queue, struct job_list *ret_batch, struct job_list *ret_expired);
-/* The same for expired jobs alone, as soon as their deadline passes. False: closed; jobs that are
- * still there are left to queue_take. */
+/* Waits until there are jobs. Fills *ret_batch, which the caller must run and pass to queue_finish,
+ * and moves the expired jobs to the empty list given, which the caller must finish; one of the two
+ * may stay empty. ret_batch->n_idle is the number of workers that wait here at this moment with
+ * nothing left for them. False: closed and empty, for good. */
+bool queue_take(struct queue *queue, struct batch *ret_batch, struct job_list *ret_expired);
+/* The batch was run, as the outcomes of its pieces say. Moves the jobs that are complete now, with
+ * their outcome, to the empty list given, which the caller must finish. */
+void queue_finish(struct queue *queue, const struct batch *batch, struct job_list *ret_done);
+/* Waits for a deadline to pass, and moves the expired jobs. False: closed; jobs that are still
+ * there are left to queue_take. */
 bool queue_take_expired(struct queue *queue, struct job_list *ret_expired);
 
 /* No job is accepted any more; those who wait are woken. */

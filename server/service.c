@@ -156,9 +156,10 @@ static int open_model(struct service *service, struct elmo_error *err)
 static int start_workers(struct service *service, struct elmo_error *err)
 {
     const struct config *config = service->config;
+    service->n_workers = config->threads ? config->threads : cpus_available("");
     const struct queue_options queue_options = {
         .max_cost = config->queue_tokens,
-        .max_batch_cost = config->batch_tokens,
+        .schedule = {.max_batch_cost = config->batch_tokens, .n_workers = service->n_workers},
         .metrics = service->metrics,
     };
     int r = queue_new(&service->queue, &queue_options);

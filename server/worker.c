@@ -7,10 +7,11 @@
 #include "clock.h"
 #include "log.h"
 
-struct worker {
-    const struct workers_options *options;
-    struct elmo_session *session;    /* owned, used by this thread alone */
-    struct elmo_sentence *sentences; /* scratch for joining jobs, [n_sentences_max] */
+struct worker { /* everything but thread and started is for its own thread alone */
+    struct workers *workers;
+    struct elmo_session *session; /* owned */
+    struct batch batch;
+    struct elmo_sentence *sentences; /* scratch for joining pieces, [n_sentences_max] */
     size_t n_sentences_max;
     pthread_t thread;
     bool started;
@@ -18,23 +19,31 @@ struct worker {
 
 struct workers {
     struct workers_options options; /* const */
+    pthread_mutex_t placing;        /* held to place the outputs of a job in pieces */
     pthread_t watch;
     bool watch_started;
     struct worker workers[]; /* [options.n_workers] */
 };
 
-static void finish(struct job *job, enum job_outcome outcome)
-{
-    job->outcome = outcome;
-    job->finished_ns = clock_now_ns();
-    job->done(job);
-}
-
-static void finish_all(struct job_list *jobs, enum job_outcome outcome)
+static void finish_all(struct job_list *jobs)
 {
     struct job *job;
-    while ((job = job_list_pop(jobs)))
-        finish(job, outcome);
+    while ((job = job_list_pop(jobs))) {
+        job->finished_ns = clock_now_ns();
+        job->done(job);
+    }
+}
+
+static void finish_expired(struct job_list *jobs)
+{
+    for (struct job *job = jobs->head; job; job = job->next)
+        job->outcome = JOB_EXPIRED;
+    finish_all(jobs);
+}
+
+static void log_failure(const char *reason)
+{
+    log_event(LOG_ERROR, "compute_failed", LOG_FIELDS(LOG_TEXT("reason", reason)));
 }
 
 static enum job_outcome outcome_of(int status, const struct elmo_error *err)
@@ -43,15 +52,8 @@ static enum job_outcome outcome_of(int status, const struct elmo_error *err)
         return JOB_DONE;
     if (status == ELMO_E_NUMERIC)
         return JOB_NUMERIC;
-    log_event(LOG_ERROR, "compute_failed", LOG_FIELDS(LOG_TEXT("reason", err->message)));
+    log_failure(err->message);
     return JOB_FAILED;
-}
-
-static void run_alone(struct worker *w, struct job *job)
-{
-    struct elmo_error err = {0};
-    int r = elmo_session_run(w->session, job->sentences, job->n_sentences, &err);
-    finish(job, outcome_of(r, &err));
 }
 
 /* Room for n sentences in the scratch; false when memory runs out. */
@@ -70,73 +72,99 @@ static bool reserve_sentences(struct worker *w, size_t n)
     return true;
 }
 
-/* Runs the jobs as one batch; false: it failed and nobody is finished. */
-static bool run_together(struct worker *w, struct job_list *batch)
+/* Brings the sentences of the pieces together; NULL when memory runs out. */
+static const struct elmo_sentence *join(struct worker *w, const struct piece *pieces, size_t n,
+                                        size_t *ret_n_sentences)
 {
-    size_t n = 0;
-    for (const struct job *job = batch->head; job; job = job->next)
-        n += job->n_sentences;
-    if (!reserve_sentences(w, n))
-        return false;
+    *ret_n_sentences = 0;
+    for (size_t i = 0; i < n; i++)
+        *ret_n_sentences += pieces[i].n_sentences;
+    if (n == 1)
+        return pieces->job->sentences + pieces->first;
+    if (!reserve_sentences(w, *ret_n_sentences))
+        return NULL;
     struct elmo_sentence *next = w->sentences;
-    for (const struct job *job = batch->head; job; job = job->next) {
-        memcpy(next, job->sentences, job->n_sentences * sizeof *next);
-        next += job->n_sentences;
+    for (size_t i = 0; i < n; i++) {
+        memcpy(next, pieces[i].job->sentences + pieces[i].first,
+               pieces[i].n_sentences * sizeof *next);
+        next += pieces[i].n_sentences;
     }
-    if (elmo_session_run(w->session, w->sentences, n, NULL))
-        return false;
-    finish_all(batch, JOB_DONE);
-    return true;
+    return w->sentences;
 }
 
-/* Keeps the jobs that get memory for their outputs and finishes the others. */
-static void place_outputs(const struct worker *w, struct job_list *batch)
+/* Runs the pieces together. Where that fails, each half of them, so that a job whose numbers
+ * overflow spoils no other, and most of the others still run together. */
+static void run_pieces(struct worker *w, struct piece *pieces, size_t n)
 {
-    struct job_list placed = {0};
-    struct job *job;
-    while ((job = job_list_pop(batch))) {
-        if (job_place_outputs(job, w->options->model)) {
-            job_list_push(&placed, job);
+    struct elmo_error err = {0};
+    size_t n_sentences;
+    const struct elmo_sentence *sentences = join(w, pieces, n, &n_sentences);
+    int r = sentences ? elmo_session_run(w->session, sentences, n_sentences, &err) : ELMO_E_NOMEM;
+    if (r && n > 1) {
+        run_pieces(w, pieces, n / 2);
+        run_pieces(w, pieces + n / 2, n - n / 2);
+    } else if (r) {
+        pieces->outcome = outcome_of(r, &err);
+    }
+}
+
+/* Makes sure that the piece's job has memory for its outputs. Workers that have pieces of the same
+ * job at the same time come here one after the other. */
+static bool place_outputs(const struct worker *w, const struct piece *piece)
+{
+    struct job *job = piece->job;
+    const struct elmo_model *model = w->workers->options.model;
+    if (piece->n_sentences == job->n_sentences)
+        return job_place_outputs(job, model);
+    pthread_mutex_lock(&w->workers->placing);
+    bool placed = job->outputs || job_place_outputs(job, model);
+    pthread_mutex_unlock(&w->workers->placing);
+    return placed;
+}
+
+/* Moves the pieces whose job has memory for its outputs to the front, and fails the others. Returns
+ * how many there are at the front. */
+static size_t place_all_outputs(struct worker *w)
+{
+    struct piece *pieces = w->batch.pieces;
+    size_t n_placed = 0;
+    for (size_t i = 0; i < w->batch.n_pieces; i++) {
+        if (place_outputs(w, &pieces[i])) {
+            struct piece placed = pieces[i];
+            pieces[i] = pieces[n_placed];
+            pieces[n_placed++] = placed;
         } else {
-            log_event(LOG_ERROR, "compute_failed", LOG_FIELDS(LOG_TEXT("reason", "out of memory")));
-            finish(job, JOB_FAILED);
+            log_failure("out of memory");
+            pieces[i].outcome = JOB_FAILED;
         }
     }
-    *batch = placed;
+    return n_placed;
 }
 
-static void show_batch(const struct worker *w, const struct job_list *batch)
+static void run_batch(struct worker *w)
 {
-    size_t n_tokens = 0;
-    for (const struct job *job = batch->head; job; job = job->next)
-        n_tokens += job->n_tokens;
-    if (w->options->metrics)
-        metrics_batch(w->options->metrics, batch->n_jobs, n_tokens);
-}
-
-static void run_batch(struct worker *w, struct job_list *batch)
-{
-    place_outputs(w, batch);
-    if (!batch->head)
+    struct job_list done = {0};
+    struct metrics *metrics = w->workers->options.metrics;
+    if (w->batch.n_pieces == 0)
         return;
-    show_batch(w, batch);
-    if (batch->n_jobs > 1 && run_together(w, batch))
-        return;
-    struct job *job;
-    while ((job = job_list_pop(batch)))
-        run_alone(w, job);
+    if (metrics)
+        metrics_batch(metrics, w->batch.n_pieces, w->batch.n_tokens);
+    size_t n_placed = place_all_outputs(w);
+    if (n_placed > 0)
+        run_pieces(w, w->batch.pieces, n_placed);
+    queue_finish(w->workers->options.queue, &w->batch, &done);
+    finish_all(&done);
 }
 
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
-    for (;;) {
-        struct job_list batch = {0}, expired = {0};
-        if (!queue_take(w->options->queue, &batch, &expired))
-            return NULL;
-        finish_all(&expired, JOB_EXPIRED);
-        run_batch(w, &batch);
+    struct job_list expired = {0};
+    while (queue_take(w->workers->options.queue, &w->batch, &expired)) {
+        finish_expired(&expired);
+        run_batch(w);
     }
+    return NULL;
 }
 
 static void *watch_main(void *arg)
@@ -144,7 +172,7 @@ static void *watch_main(void *arg)
     struct workers *workers = arg;
     struct job_list expired = {0};
     while (queue_take_expired(workers->options.queue, &expired))
-        finish_all(&expired, JOB_EXPIRED);
+        finish_expired(&expired);
     return NULL;
 }
 
@@ -163,12 +191,12 @@ static int warm_up(struct elmo_session *session, const struct elmo_model *model,
     return elmo_session_run(session, &sentence, 1, err);
 }
 
-static int worker_init(struct worker *w, const struct workers_options *options,
-                       struct elmo_error *err)
+static int worker_init(struct worker *w, struct workers *workers, struct elmo_error *err)
 {
-    w->options = options;
-    int r = elmo_session_new(&w->session, options->model, err);
-    return r ? r : warm_up(w->session, options->model, err);
+    const struct elmo_model *model = workers->options.model;
+    w->workers = workers;
+    int r = elmo_session_new(&w->session, model, err);
+    return r ? r : warm_up(w->session, model, err);
 }
 
 static int start_thread(pthread_t *ret_thread, void *(*thread_main)(void *), void *arg,
@@ -190,9 +218,10 @@ int workers_start(struct workers **ret_workers, const struct workers_options *op
         return err->status = ELMO_E_NOMEM;
     }
     made->options = *options;
+    pthread_mutex_init(&made->placing, NULL);
     int r = 0;
     for (size_t i = 0; i < options->n_workers && !r; i++)
-        r = worker_init(&made->workers[i], &made->options, err);
+        r = worker_init(&made->workers[i], made, err);
     for (size_t i = 0; i < options->n_workers && !r; i++) {
         struct worker *w = &made->workers[i];
         r = start_thread(&w->thread, worker_main, w, err);
@@ -224,5 +253,6 @@ void workers_stop(struct workers *workers)
         elmo_session_free(w->session);
         free(w->sentences);
     }
+    pthread_mutex_destroy(&workers->placing);
     free(workers);
 }

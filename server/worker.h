@@ -1,8 +1,8 @@
 #pragma once
-/* The threads that compute. Each owns one elmo_session, takes whatever waits in the queue as one
- * ragged batch, runs it and calls every job's done(). A batch that fails is run again job by job,
- * so that a request whose numbers overflow spoils no other. One more thread answers the jobs whose
- * deadline passes while all workers are busy. */
+/* The threads that compute. Each owns one elmo_session, takes a batch from the queue, which may
+ * hold pieces of jobs, runs it, and calls done() of the jobs that are complete then. Halves of a
+ * batch that fails are run on their own, so that a request whose numbers overflow spoils no other.
+ * One more thread answers the jobs whose deadline passes while all workers are busy. */
 #include "elmo.h"
 #include "metrics.h"
 #include "queue.h"

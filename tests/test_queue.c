@@ -1,6 +1,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -12,23 +13,44 @@
 static struct queue *open_queue(size_t max_cost, size_t max_batch_cost)
 {
     struct queue *q;
-    const struct queue_options options = {.max_cost = max_cost, .max_batch_cost = max_batch_cost};
+    const struct queue_options options = {
+        .max_cost = max_cost, .schedule = {.max_batch_cost = max_batch_cost, .n_workers = 1}};
     assert_int_equal(queue_new(&q, &options), 0);
     return q;
+}
+
+enum { N_TOKENS_MAX = 1000 };
+static struct elmo_sentence sentences[N_TOKENS_MAX + 1]; /* [n] has n tokens */
+
+static int make_sentences(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n <= N_TOKENS_MAX; n++)
+        sentences[n].n_tokens = n;
+    return 0;
 }
 
 /* One sentence of so many tokens; it never expires. */
 static struct job job_of(size_t n_tokens)
 {
-    return (struct job){.n_sentences = 1, .n_tokens = n_tokens, .deadline_ns = UINT64_MAX};
+    return (struct job){.sentences = &sentences[n_tokens],
+                        .n_sentences = 1,
+                        .n_tokens = n_tokens,
+                        .deadline_ns = UINT64_MAX};
+}
+
+static struct job *only_job_of(const struct batch *batch)
+{
+    return batch->n_pieces == 1 ? batch->pieces[0].job : NULL;
 }
 
 static void empty_and_free(struct queue *q)
 {
-    struct job_list batch = {0}, expired = {0};
+    struct batch batch;
+    struct job_list expired = {0};
     queue_close(q);
     while (queue_take(q, &batch, &expired))
-        batch = expired = (struct job_list){0};
+        expired = (struct job_list){0};
     queue_free(q);
 }
 
@@ -48,13 +70,13 @@ static void taking_makes_room_again(void **state)
     (void)state;
     struct queue *q = open_queue(20, 10);
     struct job a = job_of(8), b = job_of(8), c = job_of(8);
-    struct job_list batch = {0}, expired = {0};
+    struct batch batch;
+    struct job_list expired = {0};
     assert_int_equal(queue_submit(q, &a), QUEUE_ACCEPTED);
     assert_int_equal(queue_submit(q, &b), QUEUE_ACCEPTED);
     assert_int_equal(queue_submit(q, &c), QUEUE_FULL);
     assert_true(queue_take(q, &batch, &expired));
-    assert_ptr_equal(batch.head, &a);
-    assert_ptr_equal(batch.tail, &a);
+    assert_ptr_equal(only_job_of(&batch), &a);
     assert_true(a.taken_ns >= a.queued_ns && a.queued_ns > 0);
     assert_int_equal(queue_submit(q, &c), QUEUE_ACCEPTED);
     empty_and_free(q);
@@ -75,14 +97,15 @@ static void expired_jobs_come_apart_from_the_batch(void **state)
     (void)state;
     struct queue *q = open_queue(100, 100);
     struct job late = job_of(3), good = job_of(3);
-    struct job_list batch = {0}, expired = {0};
+    struct batch batch;
+    struct job_list expired = {0};
     late.deadline_ns = 1;
     assert_int_equal(queue_submit(q, &late), QUEUE_ACCEPTED);
     assert_int_equal(queue_submit(q, &good), QUEUE_ACCEPTED);
     assert_true(queue_take(q, &batch, &expired));
     assert_ptr_equal(expired.head, &late);
     assert_int_equal(late.taken_ns, 0);
-    assert_ptr_equal(batch.head, &good);
+    assert_ptr_equal(only_job_of(&batch), &good);
     empty_and_free(q);
 }
 
@@ -91,26 +114,26 @@ static void a_closed_queue_refuses_jobs_and_gives_out_the_rest(void **state)
     (void)state;
     struct queue *q = open_queue(100, 5);
     struct job a = job_of(3), b = job_of(3), c = job_of(3);
-    struct job_list batch = {0}, expired = {0};
+    struct batch batch;
+    struct job_list expired = {0};
     assert_int_equal(queue_submit(q, &a), QUEUE_ACCEPTED);
     assert_int_equal(queue_submit(q, &b), QUEUE_ACCEPTED);
     queue_close(q);
     assert_int_equal(queue_submit(q, &c), QUEUE_CLOSED);
     assert_true(queue_take(q, &batch, &expired));
-    assert_ptr_equal(batch.head, &a);
-    batch = (struct job_list){0};
+    assert_ptr_equal(only_job_of(&batch), &a);
     assert_true(queue_take(q, &batch, &expired));
-    assert_ptr_equal(batch.head, &b);
-    batch = (struct job_list){0};
+    assert_ptr_equal(only_job_of(&batch), &b);
     assert_false(queue_take(q, &batch, &expired));
-    assert_null(batch.head);
+    assert_int_equal(batch.n_pieces, 0);
     queue_free(q);
 }
 
 static void *take_one(void *arg)
 {
-    struct job_list batch = {0}, expired = {0};
-    return queue_take(arg, &batch, &expired) ? batch.head : NULL;
+    struct batch batch;
+    struct job_list expired = {0};
+    return queue_take(arg, &batch, &expired) ? only_job_of(&batch) : NULL;
 }
 
 static void *take_one_expired(void *arg)
@@ -169,6 +192,80 @@ static void the_watch_wakes_for_the_earliest_deadline(void **state)
     empty_and_free(q);
 }
 
+static void *take_something(void *arg)
+{
+    struct batch batch;
+    struct job_list expired = {0};
+    return queue_take(arg, &batch, &expired) && batch.n_pieces > 0 ? arg : NULL;
+}
+
+/* Who gets the job takes a part and wakes the other worker for the rest. */
+static void one_job_wakes_all_workers_that_it_can_use(void **state)
+{
+    (void)state;
+    enum { N_WORKERS = 3 };
+    static struct elmo_sentence long_text[90];
+    struct job job = {.sentences = long_text, .n_sentences = 90, .deadline_ns = UINT64_MAX};
+    struct queue *q;
+    const struct queue_options options = {
+        .max_cost = 100, .schedule = {.max_batch_cost = 10000, .n_workers = N_WORKERS}};
+    pthread_t workers[N_WORKERS];
+    void *got;
+    for (size_t i = 0; i < 90; i++)
+        long_text[i].n_tokens = 18;
+    job.n_tokens = 90 * 18;
+    assert_int_equal(queue_new(&q, &options), 0);
+    for (size_t i = 0; i < N_WORKERS; i++)
+        assert_int_equal(pthread_create(&workers[i], NULL, take_something, q), 0);
+    assert_int_equal(queue_submit(q, &job), QUEUE_ACCEPTED);
+    for (size_t i = 0; i < N_WORKERS; i++) {
+        pthread_join(workers[i], &got);
+        assert_ptr_equal(got, q);
+    }
+    empty_and_free(q);
+}
+
+struct idle_watch {
+    struct queue *queue;
+    atomic_size_t n_taken, n_idle_max;
+};
+
+static void *note_idle(void *arg)
+{
+    struct idle_watch *watch = arg;
+    struct batch batch;
+    struct job_list expired = {0}, done = {0};
+    while (queue_take(watch->queue, &batch, &expired)) {
+        if (batch.n_idle > watch->n_idle_max)
+            watch->n_idle_max = batch.n_idle;
+        queue_finish(watch->queue, &batch, &done);
+        done = (struct job_list){0};
+        watch->n_taken += batch.n_pieces;
+    }
+    return NULL;
+}
+
+/* One of two workers takes the only job: sooner or later the other one waits at that moment. */
+static void who_takes_learns_how_many_have_nothing_to_do(void **state)
+{
+    (void)state;
+    struct idle_watch watch = {.queue = open_queue(100, 100)};
+    pthread_t workers[2];
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&workers[i], NULL, note_idle, &watch), 0);
+    for (size_t n = 1; watch.n_idle_max == 0; n++) {
+        struct job job = job_of(5);
+        assert_int_equal(queue_submit(watch.queue, &job), QUEUE_ACCEPTED);
+        while (watch.n_taken < n)
+            sched_yield();
+    }
+    assert_int_equal(watch.n_idle_max, 1);
+    queue_close(watch.queue);
+    for (size_t i = 0; i < 2; i++)
+        pthread_join(workers[i], NULL);
+    queue_free(watch.queue);
+}
+
 enum { N_PRODUCERS = 4, N_CONSUMERS = 3, N_EACH = 2000 };
 
 struct producer {
@@ -190,16 +287,18 @@ static void *produce(void *arg)
 static void *consume(void *arg)
 {
     for (;;) {
-        struct job_list batch = {0}, expired = {0};
+        struct batch batch;
+        struct job_list expired = {0}, done = {0};
         if (!queue_take(arg, &batch, &expired))
             return NULL;
+        queue_finish(arg, &batch, &done);
         struct job *job;
-        while ((job = job_list_pop(&batch)))
-            job->finished_ns++; /* counts how often it was taken */
+        while ((job = job_list_pop(&done)))
+            job->finished_ns++; /* counts how often it was done */
     }
 }
 
-static void every_job_is_taken_exactly_once(void **state)
+static void every_job_is_done_exactly_once(void **state)
 {
     (void)state;
     struct queue *q = open_queue(500, 100);
@@ -236,7 +335,9 @@ int main(void)
         cmocka_unit_test(a_waiting_worker_gets_the_job),
         cmocka_unit_test(closing_wakes_those_who_wait),
         cmocka_unit_test(the_watch_wakes_for_the_earliest_deadline),
-        cmocka_unit_test(every_job_is_taken_exactly_once),
+        cmocka_unit_test(one_job_wakes_all_workers_that_it_can_use),
+        cmocka_unit_test(who_takes_learns_how_many_have_nothing_to_do),
+        cmocka_unit_test(every_job_is_done_exactly_once),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_sentences, NULL);
 }

@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include "clock.h"
-#include "fail_alloc.h"
 #include "fake_elmo.h"
 #include "worker.h"
 
@@ -69,7 +68,8 @@ struct fixture {
 static void start(struct fixture *f, const struct fake_elmo *fake, size_t n_workers)
 {
     struct elmo_error err = {0};
-    const struct queue_options queue_options = {.max_cost = 1000, .max_batch_cost = 100};
+    const struct queue_options queue_options = {
+        .max_cost = 5000, .schedule = {.max_batch_cost = 5000, .n_workers = n_workers}};
     assert_int_equal(queue_new(&f->queue, &queue_options), 0);
     const struct workers_options options = {
         .model = fake_elmo_model(fake), .queue = f->queue, .n_workers = n_workers};
@@ -210,7 +210,8 @@ static void a_start_that_fails_leaves_nothing_behind(void **state)
         struct queue *queue;
         struct workers *workers = NULL;
         struct elmo_error err = {0};
-        const struct queue_options queue_options = {.max_cost = 10, .max_batch_cost = 10};
+        const struct queue_options queue_options = {
+            .max_cost = 10, .schedule = {.max_batch_cost = 10, .n_workers = 2}};
         assert_int_equal(queue_new(&queue, &queue_options), 0);
         const struct workers_options options = {
             .model = fake_elmo_model(&fakes[i]), .queue = queue, .n_workers = 2};
@@ -222,6 +223,109 @@ static void a_start_that_fails_leaves_nothing_behind(void **state)
     }
 }
 
+/* ---- Requests of many sentences ---- */
+
+enum { N_LONG = 100, N_WORDS = 18 };
+
+static const struct elmo_token long_words[N_WORDS] = {{"one", 3}, {"two", 3}};
+
+struct long_task {
+    struct job job; /* first, as in a task */
+    struct elmo_sentence sentences[N_LONG];
+};
+
+static void long_task_init(struct long_task *task)
+{
+    *task = (struct long_task){.job = {.sentences = task->sentences,
+                                       .n_sentences = N_LONG,
+                                       .n_tokens = N_LONG * N_WORDS,
+                                       .wants = {.pooled = true},
+                                       .deadline_ns = UINT64_MAX,
+                                       .done = count_done}};
+    for (size_t i = 0; i < N_LONG; i++)
+        task->sentences[i] = (struct elmo_sentence){.tokens = long_words, .n_tokens = N_WORDS};
+}
+
+static void long_task_end(struct long_task *task, enum job_outcome outcome)
+{
+    wait_for_done(1);
+    assert_int_equal(task->job.outcome, outcome);
+    for (size_t i = 0; i < N_LONG && outcome == JOB_DONE; i++)
+        assert_float_equal(task->sentences[i].pooled[0], N_WORDS, 0);
+    job_release_outputs(&task->job);
+}
+
+static void all_idle_workers_compute_one_long_job(void **state)
+{
+    (void)state;
+    enum { N_WORKERS = 3 };
+    struct fixture f;
+    static struct long_task task;
+    start(&f, &(struct fake_elmo){0}, N_WORKERS);
+    fake_elmo_shut_gate();
+    long_task_init(&task);
+    assert_int_equal(queue_submit(f.queue, &task.job), QUEUE_ACCEPTED);
+    fake_elmo_wait_at_gate(N_WORKERS);
+    fake_elmo_open_gate();
+    long_task_end(&task, JOB_DONE);
+    stop(&f);
+}
+
+static void a_long_job_fails_as_a_whole_and_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        const struct elmo_token *word;
+        enum job_outcome outcome;
+    } failures[] = {{nan_word, JOB_NUMERIC}, {lost_word, JOB_FAILED}};
+    static struct long_task task;
+    for (size_t i = 0; i < 2; i++) {
+        struct fixture f;
+        struct task good;
+        start(&f, &(struct fake_elmo){0}, 2);
+        long_task_init(&task);
+        task.sentences[N_LONG - 1].tokens = failures[i].word;
+        task.sentences[N_LONG - 1].n_tokens = 1;
+        task.job.n_tokens -= N_WORDS - 1;
+        assert_int_equal(queue_submit(f.queue, &task.job), QUEUE_ACCEPTED);
+        task_submit(&good, f.queue, words, 2);
+        wait_for_done(1);
+        long_task_end(&task, failures[i].outcome);
+        assert_int_equal(good.job.outcome, JOB_DONE);
+        assert_float_equal(good.sentence.pooled[0], 2, 0);
+        job_release_outputs(&good.job);
+        stop(&f);
+    }
+}
+
+/* More outputs than there can be memory for. */
+static void a_job_whose_outputs_have_no_memory_fails_alone(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct task first, good;
+    static struct long_task task;
+    start(&f, &(struct fake_elmo){0}, 1);
+    fake_elmo_shut_gate();
+    task_submit(&first, f.queue, words, 1);
+    fake_elmo_wait_at_gate(1);
+    long_task_init(&task);
+    task.job.wants.elmo = true;
+    task.sentences[1].n_tokens = SIZE_MAX / 8;
+    task.job.n_tokens += SIZE_MAX / 8 - N_WORDS;
+    assert_int_equal(queue_submit(f.queue, &task.job), QUEUE_ACCEPTED);
+    fake_elmo_open_gate();
+    wait_for_done(1);
+    long_task_end(&task, JOB_FAILED);
+    assert_null(task.job.outputs);
+    task_submit(&good, f.queue, words, 2); /* there is room: the rest was given up */
+    wait_for_done(1);
+    assert_int_equal(good.job.outcome, JOB_DONE);
+    job_release_outputs(&good.job);
+    job_release_outputs(&first.job);
+    stop(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +334,9 @@ int main(void)
         cmocka_unit_test(what_waits_runs_as_one_batch),
         cmocka_unit_test(a_failing_job_spoils_no_other_of_its_batch),
         cmocka_unit_test(a_late_job_is_answered_while_every_worker_is_busy),
+        cmocka_unit_test(all_idle_workers_compute_one_long_job),
+        cmocka_unit_test(a_long_job_fails_as_a_whole_and_alone),
+        cmocka_unit_test(a_job_whose_outputs_have_no_memory_fails_alone),
         cmocka_unit_test(stopping_finishes_what_was_accepted),
         cmocka_unit_test(a_start_that_fails_leaves_nothing_behind),
     };
