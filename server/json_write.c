@@ -83,10 +83,9 @@ static void append_escaped(struct buffer *out, const char *bytes, size_t n_bytes
     buffer_append(out, bytes + start, n_bytes - start);
 }
 
-static void append_string(struct buffer *out, const char *bytes, size_t n_bytes)
+static void append_unquoted(struct buffer *out, const char *bytes, size_t n_bytes)
 {
     const char *end = bytes + n_bytes;
-    buffer_append_char(out, '"');
     while (bytes < end) {
         const uint8_t *invalid = u8_check((const uint8_t *)bytes, (size_t)(end - bytes));
         const char *valid_end = invalid ? (const char *)invalid : end;
@@ -97,6 +96,12 @@ static void append_string(struct buffer *out, const char *bytes, size_t n_bytes)
             bytes++;
         }
     }
+}
+
+static void append_string(struct buffer *out, const char *bytes, size_t n_bytes)
+{
+    buffer_append_char(out, '"');
+    append_unquoted(out, bytes, n_bytes);
     buffer_append_char(out, '"');
 }
 
@@ -112,6 +117,22 @@ void json_write_string(struct json_writer *w, const char *bytes, size_t n_bytes)
 {
     begin_value(w);
     append_string(w->out, bytes, n_bytes);
+}
+
+void json_write_string_begin(struct json_writer *w)
+{
+    begin_value(w);
+    buffer_append_char(w->out, '"');
+}
+
+void json_write_string_part(struct json_writer *w, const char *bytes, size_t n_bytes)
+{
+    append_unquoted(w->out, bytes, n_bytes);
+}
+
+void json_write_string_end(struct json_writer *w)
+{
+    buffer_append_char(w->out, '"');
 }
 
 void json_write_text(struct json_writer *w, const char *text)
@@ -185,24 +206,15 @@ static void append_chunk(struct buffer *out, const float *values, size_t n_value
     buffer_commit(out, (size_t)(end - start));
 }
 
-void json_write_float_array(struct json_writer *w, const float *values, size_t n_values)
+void json_write_floats(struct json_writer *w, const float *values, size_t n_values)
 {
+    if (n_values == 0)
+        return;
     begin_value(w);
-    buffer_append_char(w->out, '[');
     for (size_t i = 0; i < n_values && !w->out->failed; i += CHUNK_VALUES)
         append_chunk(w->out, values + i, chunk_length(n_values - i));
-    if (n_values > 0 && !w->out->failed)
+    if (!w->out->failed)
         w->out->n_bytes--; /* the last comma */
-    buffer_append_char(w->out, ']');
-}
-
-void json_write_float_matrix(struct json_writer *w, const float *values, size_t n_rows,
-                             size_t n_cols)
-{
-    json_write_array_begin(w);
-    for (size_t i = 0; i < n_rows; i++)
-        json_write_float_array(w, values + i * n_cols, n_cols);
-    json_write_array_end(w);
 }
 
 static void store_little_endian(unsigned char dst[static 4], float value)
@@ -213,10 +225,8 @@ static void store_little_endian(unsigned char dst[static 4], float value)
         dst[i] = (unsigned char)(bits >> 8 * i);
 }
 
-void json_write_float_base64(struct json_writer *w, const float *values, size_t n_values)
+void json_write_base64_part(struct json_writer *w, const float *values, size_t n_values)
 {
-    begin_value(w);
-    buffer_append_char(w->out, '"');
     unsigned char bytes[CHUNK_VALUES * 4]; /* a multiple of 3: no padding but in the last chunk */
     for (size_t i = 0; i < n_values && !w->out->failed; i += CHUNK_VALUES) {
         size_t n = chunk_length(n_values - i);
@@ -224,5 +234,4 @@ void json_write_float_base64(struct json_writer *w, const float *values, size_t 
             store_little_endian(bytes + 4 * j, values[i + j]);
         base64_append(w->out, bytes, 4 * n);
     }
-    buffer_append_char(w->out, '"');
 }

@@ -57,7 +57,9 @@ static void commas_stand_between_and_nowhere_else(void **state)
     json_write_raw(&w, "{\"raw\":0}");
     json_write_array_end(&w);
     json_write_key(&w, "last");
-    json_write_float_array(&w, NULL, 0);
+    json_write_array_begin(&w);
+    json_write_floats(&w, NULL, 0);
+    json_write_array_end(&w);
     json_write_object_end(&w);
     assert_text(&b, "{\"empty\":{},\"list\":[1,[],true,false,null,null,\"t\",0.5,0.1,{\"raw\":0}],"
                     "\"last\":[]}");
@@ -171,6 +173,23 @@ static void fill(float *values, size_t n_values)
     }
 }
 
+static void write_array(struct json_writer *w, const float *values, size_t n_values)
+{
+    json_write_array_begin(w);
+    json_write_floats(w, values, n_values);
+    json_write_array_end(w);
+}
+
+/* In two parts. */
+static void write_base64(struct json_writer *w, const float *values, size_t n_values)
+{
+    size_t n_first = n_values / 2 / 3 * 3;
+    json_write_string_begin(w);
+    json_write_base64_part(w, values, n_first);
+    json_write_base64_part(w, values + n_first, n_values - n_first);
+    json_write_string_end(w);
+}
+
 static void float_arrays_of_every_length_read_back(void **state)
 {
     (void)state;
@@ -179,7 +198,7 @@ static void float_arrays_of_every_length_read_back(void **state)
     for (size_t n = 0; n <= ARRAY_LEN(values); n = n < 5 ? n + 1 : n + 59) {
         AUTO(buffer_done) struct buffer b = {0};
         struct json_writer w = {.out = &b};
-        json_write_float_array(&w, values, n);
+        write_array(&w, values, n);
         json_t *json = parsed(&b);
         assert_int_equal(json_array_size(json), n);
         for (size_t i = 0; i < n; i++)
@@ -188,19 +207,40 @@ static void float_arrays_of_every_length_read_back(void **state)
     }
 }
 
-static void matrices_are_rows_of_columns(void **state)
+static void an_array_may_be_written_in_parts(void **state)
 {
     (void)state;
     const float values[] = {1, 2, 3, 4, 5, 6};
     AUTO(buffer_done) struct buffer b = {0};
     struct json_writer w = {.out = &b};
     json_write_array_begin(&w);
-    json_write_float_matrix(&w, values, 2, 3);
-    json_write_float_matrix(&w, values, 3, 2);
-    json_write_float_matrix(&w, NULL, 0, 3);
-    json_write_float_matrix(&w, values, 2, 0);
+    json_write_floats(&w, NULL, 0);
+    json_write_floats(&w, values, 1);
+    json_write_array_begin(&w);
+    json_write_floats(&w, values + 1, 2);
+    json_write_floats(&w, NULL, 0);
+    json_write_floats(&w, values + 3, 1);
     json_write_array_end(&w);
-    assert_text(&b, "[[[1,2,3],[4,5,6]],[[1,2],[3,4],[5,6]],[],[[],[]]]");
+    json_write_floats(&w, values + 4, 2);
+    json_write_array_end(&w);
+    assert_text(&b, "[1,[2,3,4],5,6]");
+}
+
+static void a_string_may_be_written_in_parts(void **state)
+{
+    (void)state;
+    AUTO(buffer_done) struct buffer b = {0};
+    struct json_writer w = {.out = &b};
+    json_write_array_begin(&w);
+    json_write_string_begin(&w);
+    json_write_string_end(&w);
+    json_write_string_begin(&w);
+    json_write_string_part(&w, "a\"", 2);
+    json_write_string_part(&w, "\xc3\xa4\xff", 3);
+    json_write_string_end(&w);
+    json_write_null(&w);
+    json_write_array_end(&w);
+    assert_text(&b, "[\"\",\"a\\\"\xc3\xa4" REPLACEMENT "\",null]");
 }
 
 static void base64_is_little_endian(void **state)
@@ -210,9 +250,9 @@ static void base64_is_little_endian(void **state)
     AUTO(buffer_done) struct buffer b = {0};
     struct json_writer w = {.out = &b};
     json_write_array_begin(&w);
-    json_write_float_base64(&w, values, 0);
-    json_write_float_base64(&w, values, 1);
-    json_write_float_base64(&w, values, 2);
+    write_base64(&w, values, 0);
+    write_base64(&w, values, 1);
+    write_base64(&w, values, 2);
     json_write_array_end(&w);
     assert_text(&b, "[\"\",\"AACAPw==\",\"AACAPwAAIMA=\"]");
 }
@@ -225,7 +265,7 @@ static void base64_of_long_vectors_has_padding_at_the_end_alone(void **state)
     for (size_t n = 380; n <= ARRAY_LEN(values); n += 4) {
         AUTO(buffer_done) struct buffer b = {0};
         struct json_writer w = {.out = &b};
-        json_write_float_base64(&w, values, n);
+        write_base64(&w, values, n);
         assert_int_equal(b.n_bytes, 2 + (4 * n + 2) / 3 * 4);
         const char *padding = memchr(b.bytes, '=', b.n_bytes);
         assert_true(!padding || padding >= b.bytes + b.n_bytes - 3);
@@ -244,9 +284,9 @@ static void running_out_of_memory_anywhere_shows_in_the_buffer(void **state)
         fail_alloc_after(n_good);
         json_write_object_begin(&w);
         json_write_key(&w, "a");
-        json_write_float_matrix(&w, values, 3, 1000);
+        write_array(&w, values, 3000);
         json_write_key(&w, "b");
-        json_write_float_base64(&w, values, 3000);
+        write_base64(&w, values, 3000);
         json_write_object_end(&w);
         done = fail_alloc_stop() == 0;
         assert_int_equal(b.failed, !done);
@@ -263,7 +303,8 @@ int main(void)
         cmocka_unit_test(any_bytes_make_valid_json),
         cmocka_unit_test(doubles_read_back),
         cmocka_unit_test(float_arrays_of_every_length_read_back),
-        cmocka_unit_test(matrices_are_rows_of_columns),
+        cmocka_unit_test(an_array_may_be_written_in_parts),
+        cmocka_unit_test(a_string_may_be_written_in_parts),
         cmocka_unit_test(base64_is_little_endian),
         cmocka_unit_test(base64_of_long_vectors_has_padding_at_the_end_alone),
         cmocka_unit_test(running_out_of_memory_anywhere_shows_in_the_buffer),

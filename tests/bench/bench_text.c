@@ -27,13 +27,17 @@ static void fill(float *values)
 static void with_json_write(struct buffer *out, const float *values)
 {
     struct json_writer w = {.out = out};
-    json_write_float_array(&w, values, N_VALUES);
+    json_write_array_begin(&w);
+    json_write_floats(&w, values, N_VALUES);
+    json_write_array_end(&w);
 }
 
 static void with_base64(struct buffer *out, const float *values)
 {
     struct json_writer w = {.out = out};
-    json_write_float_base64(&w, values, N_VALUES);
+    json_write_string_begin(&w);
+    json_write_base64_part(&w, values, N_VALUES);
+    json_write_string_end(&w);
 }
 
 static void with_snprintf(struct buffer *out, const float *values)
@@ -81,8 +85,8 @@ int main(void)
 {
     float values[N_VALUES];
     fill(values);
-    measure("json_write_float_array", with_json_write, values);
-    measure("json_write_float_base64", with_base64, values);
+    measure("json_write_floats", with_json_write, values);
+    measure("json_write_base64_part", with_base64, values);
     measure("snprintf %.9g", with_snprintf, values);
     measure("jansson, 9 digits", with_jansson, values);
     return 0;
