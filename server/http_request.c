@@ -13,6 +13,7 @@
 #include "http_head.h"
 #include "log.h"
 #include "metrics.h"
+#include "ms_text.h"
 #include "route.h"
 #include "service.h"
 
@@ -21,15 +22,28 @@
 
 /* ---- Begin ---- */
 
+/* 64 random bits; the kernel is asked for many at a time. */
+static uint64_t random_bits(void)
+{
+    static _Thread_local uint64_t bits[32];
+    static _Thread_local size_t n_left;
+    if (n_left == 0) {
+        if (getrandom(bits, sizeof bits, 0) != sizeof bits) /* promised for 256 bytes */
+            return clock_now_ns();
+        n_left = ARRAY_LEN(bits);
+    }
+    return bits[--n_left];
+}
+
 /* 128 random bits in hexadecimal. */
 static void make_request_id(char id[static HEAD_REQUEST_ID_MAX + 1])
 {
-    uint64_t bits[2];
-    if (getrandom(bits, sizeof bits, 0) != sizeof bits) { /* the kernel promises it for so few */
-        bits[0] = clock_now_ns();
-        bits[1] = (uint64_t)(uintptr_t)id;
+    for (int word = 0; word < 2; word++) {
+        uint64_t bits = random_bits();
+        for (int k = 0; k < 16; k++, bits >>= 4)
+            *id++ = "0123456789abcdef"[bits & 15];
     }
-    snprintf(id, HEAD_REQUEST_ID_MAX + 1, "%016" PRIx64 "%016" PRIx64, bits[0], bits[1]);
+    *id = '\0';
 }
 
 /* From a worker, or from the library's own thread. */
@@ -68,12 +82,21 @@ struct http_request *http_request_new(struct service *service, struct conns *con
 /* How long writing takes is not known yet when the answer is streamed. */
 static void server_timing(const struct exchange *x, char text[static SERVER_TIMING_MAX])
 {
-    int n = snprintf(text, SERVER_TIMING_MAX, "parse;dur=%.3f, queue;dur=%.3f, compute;dur=%.3f",
-                     (double)x->parse_ns / NS_PER_MS, (double)x->queue_ns / NS_PER_MS,
-                     (double)x->compute_ns / NS_PER_MS);
-    if (!x->streamed)
-        snprintf(text + n, SERVER_TIMING_MAX - (size_t)n, ", write;dur=%.3f",
-                 (double)x->write_ns / NS_PER_MS);
+    const struct {
+        const char *name;
+        uint64_t ns;
+    } stages[] = {
+        {"parse;dur=", x->parse_ns},
+        {", queue;dur=", x->queue_ns},
+        {", compute;dur=", x->compute_ns},
+        {", write;dur=", x->write_ns},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(stages) - x->streamed; i++) {
+        size_t n_name = strlen(stages[i].name);
+        memcpy(text, stages[i].name, n_name);
+        text += n_name;
+        text += ms_text_write(text, stages[i].ns, 3);
+    }
 }
 
 static bool must_close(const struct exchange *x)
@@ -88,7 +111,8 @@ static bool for_each_header(const struct exchange *x,
 {
     char timing[SERVER_TIMING_MAX], retry_after[32];
     server_timing(x, timing);
-    snprintf(retry_after, sizeof retry_after, "%" PRIu64, (x->retry_after_ms + 999) / 1000);
+    if (x->retry_after_ms)
+        snprintf(retry_after, sizeof retry_after, "%" PRIu64, (x->retry_after_ms + 999) / 1000);
     return add(to, "X-Request-Id", x->request_id) && add(to, "Server-Timing", timing) &&
            (!x->content_type || add(to, "Content-Type", x->content_type)) &&
            (!x->allow || x->status != 405 || add(to, "Allow", x->allow)) &&
@@ -274,7 +298,7 @@ bool http_request_body(struct http_request *r, const char *bytes, size_t n_bytes
         write_response(x, &response);
         r->n_answer_bytes = x->out.n_bytes;
         r->answered = true;
-        conn_cut(r->conns, r->conn, &response);
+        conn_cut(r->conn, &response);
         return false;
     }
     if (x->status) /* answered already; the body is read for the next request's sake */
@@ -333,11 +357,9 @@ static void log_request(const struct http_request *r, unsigned status, uint64_t 
                          LOG_UINT("bytes_out", r->n_answer_bytes),
                          LOG_UINT("inputs", request ? request->n_inputs : 0),
                          LOG_UINT("tokens", request ? request->n_tokens : 0),
-                         LOG_DOUBLE("parse_ms", (double)x->parse_ns / NS_PER_MS),
-                         LOG_DOUBLE("queue_ms", (double)x->queue_ns / NS_PER_MS),
-                         LOG_DOUBLE("compute_ms", (double)x->compute_ns / NS_PER_MS),
-                         LOG_DOUBLE("write_ms", (double)x->write_ns / NS_PER_MS),
-                         LOG_DOUBLE("total_ms", (double)total_ns / NS_PER_MS)));
+                         LOG_MS("parse_ms", x->parse_ns), LOG_MS("queue_ms", x->queue_ns),
+                         LOG_MS("compute_ms", x->compute_ns), LOG_MS("write_ms", x->write_ns),
+                         LOG_MS("total_ms", total_ns)));
 }
 
 void http_request_end(struct http_request *r, unsigned status)

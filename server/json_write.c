@@ -1,7 +1,6 @@
 #include "json_write.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistr.h>
@@ -163,21 +162,6 @@ void json_write_bool(struct json_writer *w, bool value)
 void json_write_null(struct json_writer *w)
 {
     json_write_raw(w, "null");
-}
-
-void json_write_double(struct json_writer *w, double value)
-{
-    char text[32];
-    if (!isfinite(value)) {
-        json_write_null(w);
-        return;
-    }
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtod(text, NULL) == value)
-            break;
-    }
-    json_write_raw(w, text);
 }
 
 void json_write_float(struct json_writer *w, float value)

@@ -40,8 +40,6 @@ void json_write_text(struct json_writer *w, const char *text); /* NUL-terminated
 void json_write_uint(struct json_writer *w, uint64_t value);
 void json_write_bool(struct json_writer *w, bool value);
 void json_write_null(struct json_writer *w);
-/* Shortest of 15 to 17 digits that reads back to the same double; null when not finite. */
-void json_write_double(struct json_writer *w, double value);
 void json_write_float(struct json_writer *w, float value); /* see float_text.h */
 /* A complete JSON value that is already text, such as elmo_model_info's options. */
 void json_write_raw(struct json_writer *w, const char *json);

@@ -195,7 +195,7 @@ static bool load(struct service *service)
     log_event(LOG_INFO, "ready",
               LOG_FIELDS(LOG_TEXT("model", info->name), LOG_TEXT("sha256", info->sha256),
                          LOG_TEXT("dtype", info->dtype), LOG_UINT("threads", service->n_workers),
-                         LOG_DOUBLE("load_ms", (double)(clock_now_ns() - begun_ns) / NS_PER_MS)));
+                         LOG_MS("load_ms", clock_now_ns() - begun_ns)));
     return true;
 }
 
