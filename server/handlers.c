@@ -263,13 +263,18 @@ void handle_tokenize(struct exchange *x)
         begin_reply(x);
 }
 
-/* Memory for an answer until it is sent, at most: the outputs of the job, and the part of their
- * text that is written before a client reads it. */
+/* Memory for an answer until it is sent, at most: the outputs of the job, and what is written of
+ * their text before a client reads it. The tokens come on top, but those the client has sent
+ * itself, and no more than 64 KiB of them are written ahead. */
 static uint64_t answer_bytes_of(const struct exchange *x)
 {
     uint64_t n_floats = job_output_floats(&x->job, x->service->model);
-    uint64_t text = 2 * (REPLY_WHOLE_MAX + REPLY_STEP_MAX); /* a buffer grows by doubling */
-    return n_floats < UINT64_MAX / 8 ? n_floats * sizeof(float) + text : UINT64_MAX / 2;
+    uint64_t each = x->request->base64 ? 6 : 16;                /* 16: and a comma */
+    uint64_t text_max = 2 * (REPLY_WHOLE_MAX + REPLY_STEP_MAX); /* a buffer grows by doubling */
+    if (n_floats > UINT64_MAX / 64)
+        return UINT64_MAX / 2;
+    uint64_t text = n_floats * each < text_max ? n_floats * each : text_max;
+    return n_floats * sizeof(float) + text;
 }
 
 /* Takes a part of the memory for answers, until exchange_done. Like the queue, it takes a job of
