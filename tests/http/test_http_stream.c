@@ -214,7 +214,7 @@ static void who_does_not_read_holds_up_nobody_and_still_gets_it_all(void **state
         silent[i] = open_silent(server);
     for (int i = 0; i < 20; i++)
         assert_served(server);
-    assert_true(metric(server, "elmod_inflight_requests") == 4); /* with the scrape itself */
+    wait_for_metric(server, "elmod_inflight_requests", 4); /* with the scrape itself */
     for (int i = 0; i < 3; i++) {
         struct response r = client_read(&silent[i]);
         assert_answer(&r, N_TOKENS);
