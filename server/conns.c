@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 
 #include "clock.h"
@@ -9,8 +10,9 @@
 #define DRAIN_PATIENCE_MS 1000
 
 struct conn {
-    struct conn *next, *prev;
-    int fd; /* borrowed */
+    struct conn *next, *prev; /* guarded by conns->mu */
+    int fd;                   /* borrowed */
+    pthread_mutex_t mu;       /* guards everything below; conns->mu is never taken under it */
     enum conn_phase phase;
     uint64_t deadline_ns; /* of the phase; UINT64_MAX: none */
     void *request;        /* of the phase */
@@ -19,12 +21,15 @@ struct conn {
 struct conns {
     struct conns_options options; /* const */
     pthread_t reaper;
+    /* The deadline that the reaper sleeps until; UINT64_MAX also while it looks for it, so that
+     * whoever sets an earlier one meanwhile comes to wake it. */
+    _Atomic uint64_t watched_ns;
+    atomic_bool draining;
     pthread_mutex_t mu;      /* guards everything below */
     pthread_cond_t sooner;   /* the reaper waits: an earlier deadline came, or it must stop */
     pthread_cond_t is_empty; /* conns_wait_empty waits */
     struct conn *head;
-    uint64_t watched_ns; /* the deadline that the reaper sleeps until */
-    bool draining, stopping;
+    bool stopping;
 };
 
 static uint64_t after_ms(uint64_t ms)
@@ -32,15 +37,17 @@ static uint64_t after_ms(uint64_t ms)
     return clock_now_ns() + ms * NS_PER_MS;
 }
 
-/* The lock is held. */
-static void set_deadline(struct conns *conns, struct conn *conn, uint64_t deadline_ns)
+/* A deadline was set: wakes the reaper where it sleeps too long for it. No lock is held. */
+static void note_deadline(struct conns *conns, uint64_t deadline_ns)
 {
-    conn->deadline_ns = deadline_ns;
-    if (deadline_ns < conns->watched_ns)
-        pthread_cond_signal(&conns->sooner);
+    if (deadline_ns >= atomic_load(&conns->watched_ns))
+        return;
+    pthread_mutex_lock(&conns->mu);
+    pthread_cond_signal(&conns->sooner);
+    pthread_mutex_unlock(&conns->mu);
 }
 
-/* The lock is held. */
+/* conn->mu is held. */
 static void cut(struct conn *conn, const struct buffer *last_answer)
 {
     if (last_answer && !last_answer->failed && last_answer->n_bytes > 0)
@@ -50,7 +57,7 @@ static void cut(struct conn *conn, const struct buffer *last_answer)
     conn->deadline_ns = UINT64_MAX;
 }
 
-/* The lock is held. */
+/* conn->mu is held. */
 static void cut_late(struct conns *conns, struct conn *conn)
 {
     AUTO(buffer_done) struct buffer answer = {0};
@@ -59,15 +66,17 @@ static void cut_late(struct conns *conns, struct conn *conn)
     cut(conn, &answer);
 }
 
-/* Cuts who is late; returns the earliest deadline of the others. The lock is held. */
+/* Cuts who is late; returns the earliest deadline of the others. conns->mu is held. */
 static uint64_t reap(struct conns *conns, uint64_t now_ns)
 {
     uint64_t earliest_ns = UINT64_MAX;
     for (struct conn *conn = conns->head; conn; conn = conn->next) {
+        pthread_mutex_lock(&conn->mu);
         if (conn->deadline_ns <= now_ns)
             cut_late(conns, conn);
         if (conn->deadline_ns < earliest_ns)
             earliest_ns = conn->deadline_ns;
+        pthread_mutex_unlock(&conn->mu);
     }
     return earliest_ns;
 }
@@ -77,9 +86,11 @@ static void *reaper_main(void *arg)
     struct conns *conns = arg;
     pthread_mutex_lock(&conns->mu);
     while (!conns->stopping) {
-        conns->watched_ns = reap(conns, clock_now_ns());
-        struct timespec until = clock_timespec(conns->watched_ns);
-        if (conns->watched_ns == UINT64_MAX)
+        atomic_store(&conns->watched_ns, UINT64_MAX);
+        uint64_t watched_ns = reap(conns, clock_now_ns());
+        atomic_store(&conns->watched_ns, watched_ns);
+        struct timespec until = clock_timespec(watched_ns);
+        if (watched_ns == UINT64_MAX)
             pthread_cond_wait(&conns->sooner, &conns->mu);
         else
             pthread_cond_timedwait(&conns->sooner, &conns->mu, &until);
@@ -102,7 +113,7 @@ struct conns *conns_start(const struct conns_options *options)
     if (!conns)
         return NULL;
     conns->options = *options;
-    conns->watched_ns = UINT64_MAX;
+    atomic_init(&conns->watched_ns, UINT64_MAX);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -135,15 +146,18 @@ struct conn *conns_add(struct conns *conns, int fd)
     struct conn *conn = calloc(1, sizeof *conn);
     if (!conn)
         return NULL;
+    uint64_t deadline_ns = after_ms(conns->options.header_timeout_ms);
     conn->fd = fd;
     conn->phase = CONN_NEW;
+    conn->deadline_ns = deadline_ns;
+    pthread_mutex_init(&conn->mu, NULL);
     pthread_mutex_lock(&conns->mu);
     conn->next = conns->head;
     if (conn->next)
         conn->next->prev = conn;
     conns->head = conn;
-    set_deadline(conns, conn, after_ms(conns->options.header_timeout_ms));
     pthread_mutex_unlock(&conns->mu);
+    note_deadline(conns, deadline_ns);
     return conn;
 }
 
@@ -161,10 +175,11 @@ void conns_remove(struct conns *conns, struct conn *conn)
     if (!conns->head)
         pthread_cond_broadcast(&conns->is_empty);
     pthread_mutex_unlock(&conns->mu);
+    pthread_mutex_destroy(&conn->mu);
     free(conn);
 }
 
-/* The deadline of a phase that begins now. The lock is held. */
+/* The deadline of a phase that begins now. conn->mu is held. */
 static uint64_t phase_deadline(const struct conns *conns, const struct conn *conn,
                                enum conn_phase phase)
 {
@@ -174,7 +189,8 @@ static uint64_t phase_deadline(const struct conns *conns, const struct conn *con
                                        : after_ms(conns->options.header_timeout_ms);
     case CONN_BODY: return after_ms(conns->options.body_timeout_ms);
     case CONN_KEPT:
-        return after_ms(conns->draining ? DRAIN_PATIENCE_MS : conns->options.idle_timeout_ms);
+        return after_ms(atomic_load(&conns->draining) ? DRAIN_PATIENCE_MS
+                                                      : conns->options.idle_timeout_ms);
     case CONN_NEW:
     case CONN_BUSY:
     case CONN_ANSWER:
@@ -185,36 +201,42 @@ static uint64_t phase_deadline(const struct conns *conns, const struct conn *con
 
 bool conn_enter(struct conns *conns, struct conn *conn, enum conn_phase phase, void *request)
 {
-    pthread_mutex_lock(&conns->mu);
+    uint64_t deadline_ns = UINT64_MAX;
+    pthread_mutex_lock(&conn->mu);
     bool open = conn->phase != CONN_CUT;
     if (open) {
-        set_deadline(conns, conn, phase_deadline(conns, conn, phase));
+        deadline_ns = phase_deadline(conns, conn, phase);
+        conn->deadline_ns = deadline_ns;
         conn->phase = phase;
     }
     conn->request = request;
-    pthread_mutex_unlock(&conns->mu);
+    pthread_mutex_unlock(&conn->mu);
+    note_deadline(conns, deadline_ns);
     return open;
 }
 
-void conn_cut(struct conns *conns, struct conn *conn, const struct buffer *last_answer)
+void conn_cut(struct conn *conn, const struct buffer *last_answer)
 {
-    pthread_mutex_lock(&conns->mu);
+    pthread_mutex_lock(&conn->mu);
     if (conn->phase != CONN_CUT)
         cut(conn, last_answer);
-    pthread_mutex_unlock(&conns->mu);
+    pthread_mutex_unlock(&conn->mu);
 }
 
 void conns_drain(struct conns *conns)
 {
-    pthread_mutex_lock(&conns->mu);
-    conns->draining = true;
     uint64_t soon_ns = after_ms(DRAIN_PATIENCE_MS);
+    atomic_store(&conns->draining, true); /* first: who is missed below sees it in conn_enter */
+    pthread_mutex_lock(&conns->mu);
     for (struct conn *conn = conns->head; conn; conn = conn->next) {
+        pthread_mutex_lock(&conn->mu);
         bool idle = conn->phase == CONN_NEW || conn->phase == CONN_KEPT;
         if (idle && soon_ns < conn->deadline_ns)
-            set_deadline(conns, conn, soon_ns);
+            conn->deadline_ns = soon_ns;
+        pthread_mutex_unlock(&conn->mu);
     }
     pthread_mutex_unlock(&conns->mu);
+    note_deadline(conns, soon_ns);
 }
 
 bool conns_wait_empty(struct conns *conns, uint64_t deadline_ns)

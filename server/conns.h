@@ -16,8 +16,9 @@
  * first request is timed from the connection's start, and the trickle of a later request line may
  * take idle_timeout.
  *
- * One lock guards everything; it is held for pointer moves, for shutdown(2) and for one short send
- * to a socket whose buffer is empty. */
+ * Every connection has a lock, which its requests meet nobody at but the thread; it is held for
+ * pointer moves, for shutdown(2) and for one short send to a socket whose buffer is empty. One more
+ * lock guards the list. */
 #include <stdint.h>
 
 #include "buffer.h"
@@ -60,7 +61,7 @@ void conns_remove(struct conns *conns, struct conn *conn);
 bool conn_enter(struct conns *conns, struct conn *conn, enum conn_phase phase, void *request);
 
 /* Sends the bytes, as far as the socket takes them at once, and cuts the connection. */
-void conn_cut(struct conns *conns, struct conn *conn, const struct buffer *last_answer);
+void conn_cut(struct conn *conn, const struct buffer *last_answer);
 
 /* No connection is worth keeping from now on: those without a request get one more second to send
  * one that may be on its way. */

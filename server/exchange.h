@@ -7,7 +7,7 @@
 #include "head.h"
 #include "job.h"
 #include "problem.h"
-#include "request.h"
+#include "reply.h"
 
 struct route;
 struct service;
@@ -32,6 +32,8 @@ struct exchange {            /* all zero is a valid start */
     const char *content_type;
     const char *allow; /* of a 405, or NULL */
     struct buffer out;
+    bool streamed; /* the body is not in `out` but made while it is sent: exchange_read */
+    struct reply reply;
     uint64_t retry_after_ms; /* 0: none */
     bool must_close;         /* what follows on the connection cannot be trusted or waited for */
 
@@ -40,8 +42,9 @@ struct exchange {            /* all zero is a valid start */
     struct elmo_sentence *sentences; /* [request->n_inputs], owned */
     struct job job;
     uint64_t answer_bytes; /* its part of service->answer_bytes */
-    uint64_t parse_ns, queue_ns, compute_ns, write_ns;
-    /* The answer to a submitted job is there; called by a worker, and the last touch. */
+    uint64_t parse_ns, queue_ns, compute_ns;
+    uint64_t write_ns; /* making the text, so far */
+    /* A submitted job is over; called by a worker, and the last touch. */
     void (*wake)(struct exchange *exchange);
 };
 

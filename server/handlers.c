@@ -129,18 +129,34 @@ static bool fill_sentences(struct exchange *x)
     return x->sentences != NULL;
 }
 
-static void write_reply(struct exchange *x)
+/* Starts the answer, and ends it at once where it is short. Then its floats are of no use any
+ * more; else they stay until it is read. */
+static void begin_reply(struct exchange *x)
 {
-    const struct elmo_model *model = x->service->model;
+    struct reply *reply = &x->reply;
     uint64_t begun_ns = clock_now_ns();
-    switch (x->request->kind) {
-    case REQUEST_EMBED: reply_embed(&x->out, model, x->request, x->sentences); break;
-    case REQUEST_SENTIMENT: reply_sentiment(&x->out, model, x->request, x->sentences); break;
-    case REQUEST_TOKENIZE: reply_tokenize(&x->out, model, x->request); break;
-    }
+    bool begun = reply_begin(reply, x->service->model, x->request, x->sentences);
+    bool ended = !begun || reply_write_ahead(reply, REPLY_WHOLE_MAX);
     x->write_ns = clock_now_ns() - begun_ns;
-    metrics_stage(x->service->metrics, STAGE_WRITE, (double)x->write_ns / NS_PER_SEC);
+    x->streamed = !ended;
+    if (begun && ended) {
+        x->out = reply->ahead;
+        reply->ahead = (struct buffer){0};
+    }
+    x->out.failed |= !begun;
     exchange_answer_ok(x, JSON);
+    if (ended) {
+        reply_done(reply);
+        job_release_outputs(&x->job);
+    }
+}
+
+ssize_t exchange_read(struct exchange *x, char *dst, size_t n_max)
+{
+    uint64_t begun_ns = clock_now_ns();
+    ssize_t n = reply_read(&x->reply, dst, n_max);
+    x->write_ns += clock_now_ns() - begun_ns;
+    return n;
 }
 
 static void answer_not_finite(struct exchange *x)
@@ -168,14 +184,18 @@ static void note_times(struct exchange *x)
         metrics_stage(x->service->metrics, STAGE_COMPUTE, (double)x->compute_ns / NS_PER_SEC);
 }
 
-/* The end of a job, in a worker: the answer is written here, so that no thread that serves
- * connections is held up by it. */
-static void finish_job(struct job *job)
+/* The end of a job, in a worker, which has other work to do than writing answers. */
+static void wake(struct job *job)
 {
     struct exchange *x = (struct exchange *)((char *)job - offsetof(struct exchange, job));
+    x->wake(x);
+}
+
+void exchange_finish(struct exchange *x)
+{
     note_times(x);
-    switch (job->outcome) {
-    case JOB_DONE: write_reply(x); break;
+    switch (x->job.outcome) {
+    case JOB_DONE: begin_reply(x); break;
     case JOB_EXPIRED:
         exchange_answer_code(x, PROBLEM_DEADLINE_EXCEEDED,
                              "The deadline passed while the request waited in the queue.");
@@ -183,8 +203,6 @@ static void finish_job(struct job *job)
     case JOB_NUMERIC: answer_not_finite(x); break;
     case JOB_FAILED: exchange_answer_code(x, PROBLEM_INTERNAL, "Computing failed."); break;
     }
-    job_release_outputs(job);
-    x->wake(x);
 }
 
 static struct job_wants wants_of(const struct request *r)
@@ -215,7 +233,7 @@ static void prepare_job(struct exchange *x, enum request_kind kind)
         .n_tokens = x->request->n_tokens,
         .wants = wants_of(x->request),
         .deadline_ns = clock_now_ns() + timeout_ms * NS_PER_MS,
-        .done = finish_job,
+        .done = wake,
     };
 }
 
@@ -242,16 +260,21 @@ void handle_tokenize(struct exchange *x)
     if (state_of(x) == SERVICE_LOADING)
         answer_loading(x);
     else if (parse_request(x, REQUEST_TOKENIZE))
-        write_reply(x);
+        begin_reply(x);
 }
 
-/* Memory for the outputs of a job and for their text, at most. The tokens come on top, but those
- * the client has sent itself. */
+/* Memory for an answer until it is sent, at most: the outputs of the job, and what is written of
+ * their text before a client reads it. The tokens come on top, but those the client has sent
+ * itself, and no more than 64 KiB of them are written ahead. */
 static uint64_t answer_bytes_of(const struct exchange *x)
 {
     uint64_t n_floats = job_output_floats(&x->job, x->service->model);
-    uint64_t each = sizeof(float) + (x->request->base64 ? 6 : 16); /* 16: and a comma */
-    return n_floats < UINT64_MAX / 2 / each ? n_floats * each : UINT64_MAX / 2;
+    uint64_t each = x->request->base64 ? 6 : 16;                /* 16: and a comma */
+    uint64_t text_max = 2 * (REPLY_WHOLE_MAX + REPLY_STEP_MAX); /* a buffer grows by doubling */
+    if (n_floats > UINT64_MAX / 64)
+        return UINT64_MAX / 2;
+    uint64_t text = n_floats * each < text_max ? n_floats * each : text_max;
+    return n_floats * sizeof(float) + text;
 }
 
 /* Takes a part of the memory for answers, until exchange_done. Like the queue, it takes a job of

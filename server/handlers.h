@@ -4,8 +4,10 @@
  *     exchange_check      the headers are here: may it go on at all?
  *     exchange_dispatch   the body is here: answered, or a job is ready (status still 0)
  *     exchange_submit     the connection is suspended: the job goes to the queue
+ *     exchange_finish     it is woken: the job is over, and answered
+ *     exchange_read       of an answer that is streamed: the next bytes are wanted
  *
- * Every step may set the answer; then the later ones are left out. */
+ * Every step before the last may set the answer; then the later ones are left out. */
 #include "exchange.h"
 
 /* Path, method, Accept, Content-Type, size of the body. */
@@ -13,6 +15,9 @@ void exchange_check(struct exchange *exchange);
 void exchange_dispatch(struct exchange *exchange);
 /* False: refused, and the answer is there. True: do not touch the exchange until wake(). */
 bool exchange_submit(struct exchange *exchange);
+void exchange_finish(struct exchange *exchange);
+/* See reply_read. */
+ssize_t exchange_read(struct exchange *exchange, char *dst, size_t n_max);
 /* The body did not arrive in time, or grew over the limit. */
 void exchange_body_late(struct exchange *exchange);
 void exchange_body_too_large(struct exchange *exchange, uint64_t n_bytes);

@@ -13,22 +13,37 @@
 #include "http_head.h"
 #include "log.h"
 #include "metrics.h"
+#include "ms_text.h"
 #include "route.h"
 #include "service.h"
 
-#define SERVER_TIMING_MAX 160
+#define SERVER_TIMING_MAX    160
+#define HTTP_1_0_BLOCK_BYTES (16 * 1024)
 
 /* ---- Begin ---- */
+
+/* 64 random bits; the kernel is asked for many at a time. */
+static uint64_t random_bits(void)
+{
+    static _Thread_local uint64_t bits[32];
+    static _Thread_local size_t n_left;
+    if (n_left == 0) {
+        if (getrandom(bits, sizeof bits, 0) != sizeof bits) /* promised for 256 bytes */
+            return clock_now_ns();
+        n_left = ARRAY_LEN(bits);
+    }
+    return bits[--n_left];
+}
 
 /* 128 random bits in hexadecimal. */
 static void make_request_id(char id[static HEAD_REQUEST_ID_MAX + 1])
 {
-    uint64_t bits[2];
-    if (getrandom(bits, sizeof bits, 0) != sizeof bits) { /* the kernel promises it for so few */
-        bits[0] = clock_now_ns();
-        bits[1] = (uint64_t)(uintptr_t)id;
+    for (int word = 0; word < 2; word++) {
+        uint64_t bits = random_bits();
+        for (int k = 0; k < 16; k++, bits >>= 4)
+            *id++ = "0123456789abcdef"[bits & 15];
     }
-    snprintf(id, HEAD_REQUEST_ID_MAX + 1, "%016" PRIx64 "%016" PRIx64, bits[0], bits[1]);
+    *id = '\0';
 }
 
 /* From a worker, or from the library's own thread. */
@@ -64,12 +79,24 @@ struct http_request *http_request_new(struct service *service, struct conns *con
 
 /* ---- Answer ---- */
 
+/* How long writing takes is not known yet when the answer is streamed. */
 static void server_timing(const struct exchange *x, char text[static SERVER_TIMING_MAX])
 {
-    snprintf(text, SERVER_TIMING_MAX,
-             "parse;dur=%.3f, queue;dur=%.3f, compute;dur=%.3f, write;dur=%.3f",
-             (double)x->parse_ns / NS_PER_MS, (double)x->queue_ns / NS_PER_MS,
-             (double)x->compute_ns / NS_PER_MS, (double)x->write_ns / NS_PER_MS);
+    const struct {
+        const char *name;
+        uint64_t ns;
+    } stages[] = {
+        {"parse;dur=", x->parse_ns},
+        {", queue;dur=", x->queue_ns},
+        {", compute;dur=", x->compute_ns},
+        {", write;dur=", x->write_ns},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(stages) - x->streamed; i++) {
+        size_t n_name = strlen(stages[i].name);
+        memcpy(text, stages[i].name, n_name);
+        text += n_name;
+        text += ms_text_write(text, stages[i].ns, 3);
+    }
 }
 
 static bool must_close(const struct exchange *x)
@@ -84,7 +111,8 @@ static bool for_each_header(const struct exchange *x,
 {
     char timing[SERVER_TIMING_MAX], retry_after[32];
     server_timing(x, timing);
-    snprintf(retry_after, sizeof retry_after, "%" PRIu64, (x->retry_after_ms + 999) / 1000);
+    if (x->retry_after_ms)
+        snprintf(retry_after, sizeof retry_after, "%" PRIu64, (x->retry_after_ms + 999) / 1000);
     return add(to, "X-Request-Id", x->request_id) && add(to, "Server-Timing", timing) &&
            (!x->content_type || add(to, "Content-Type", x->content_type)) &&
            (!x->allow || x->status != 405 || add(to, "Allow", x->allow)) &&
@@ -97,26 +125,55 @@ static bool add_to_response(void *to, const char *name, const char *value)
     return MHD_add_response_header(to, name, value) == MHD_YES;
 }
 
+static struct MHD_Response *whole_response(struct http_request *r)
+{
+    struct exchange *x = &r->exchange;
+    size_t n_bytes;
+    char *bytes = buffer_take(&x->out, &n_bytes);
+    if (!bytes)
+        return NULL;
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(n_bytes, bytes, MHD_RESPMEM_MUST_FREE);
+    if (!response)
+        free(bytes);
+    r->n_answer_bytes = x->method == METHOD_HEAD ? 0 : n_bytes;
+    return response;
+}
+
+/* The library wants more to send: whenever the socket has taken what came before, so a client that
+ * does not read makes no text. */
+static ssize_t read_answer(void *request, uint64_t position, char *dst, size_t n_max)
+{
+    struct http_request *r = request;
+    (void)position;
+    ssize_t n = exchange_read(&r->exchange, dst, n_max);
+    if (n > 0)
+        r->n_answer_bytes += (size_t)n;
+    else
+        return n == 0 ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
+    return n;
+}
+
+/* In chunks, straight into the library's memory for the connection. HTTP/1.0 has none: there it
+ * goes through a block of its own, and the end is where the connection is closed. */
+static struct MHD_Response *streamed_response(struct http_request *r)
+{
+    size_t n_block = r->is_http_1_0 ? HTTP_1_0_BLOCK_BYTES : 1;
+    return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, n_block, read_answer, r, NULL);
+}
+
 /* Hands the answer to the library. */
 static bool answer(struct http_request *r)
 {
     struct exchange *x = &r->exchange;
     if (!conn_enter(r->conns, r->conn, CONN_ANSWER, NULL))
         return false;
-    size_t n_bytes;
-    char *bytes = buffer_take(&x->out, &n_bytes);
-    if (!bytes)
+    struct MHD_Response *response = x->streamed ? streamed_response(r) : whole_response(r);
+    if (!response)
         return false;
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(n_bytes, bytes, MHD_RESPMEM_MUST_FREE);
-    if (!response) {
-        free(bytes);
-        return false;
-    }
     r->answered = for_each_header(x, add_to_response, response) &&
                   MHD_queue_response(r->connection, x->status, response) == MHD_YES;
     MHD_destroy_response(response);
-    r->n_answer_bytes = x->method == METHOD_HEAD ? 0 : n_bytes;
     return r->answered;
 }
 
@@ -188,6 +245,7 @@ static void read_request(struct http_request *r, const char *url, const char *me
     x->path = path_of(url);
     x->route = route_find(x->path);
     x->method = method_of(method);
+    r->is_http_1_0 = strcmp(version, "HTTP/1.0") == 0;
     http_read_head(r->connection, &line, &x->head);
     head_traceparent(&x->head, x->traceparent);
     const char *id = head_request_id(&x->head);
@@ -196,11 +254,12 @@ static void read_request(struct http_request *r, const char *url, const char *me
 }
 
 /* Answers it when it cannot go on. */
-static void check_request(struct exchange *x, const char *version)
+static void check_request(struct http_request *r)
 {
+    struct exchange *x = &r->exchange;
     struct problem problem = {0};
     const struct head_request request = {
-        .is_http_1_0 = strcmp(version, "HTTP/1.0") == 0,
+        .is_http_1_0 = r->is_http_1_0,
         .may_have_body = x->method != METHOD_GET && x->method != METHOD_HEAD,
     };
     if (head_check_framing(&x->head, &request, &problem)) {
@@ -217,7 +276,7 @@ bool http_request_head(struct http_request *r, const char *url, const char *meth
     struct exchange *x = &r->exchange;
     r->head_seen = true;
     read_request(r, url, method, version);
-    check_request(x, version);
+    check_request(r);
     /* An answer before the body makes the library close the connection. A client that waits for
      * "100 Continue" gets it nevertheless: it has not sent the body yet. */
     if (x->must_close || (x->status && x->head.expect.count > 0))
@@ -239,7 +298,7 @@ bool http_request_body(struct http_request *r, const char *bytes, size_t n_bytes
         write_response(x, &response);
         r->n_answer_bytes = x->out.n_bytes;
         r->answered = true;
-        conn_cut(r->conns, r->conn, &response);
+        conn_cut(r->conn, &response);
         return false;
     }
     if (x->status) /* answered already; the body is read for the next request's sake */
@@ -266,6 +325,8 @@ bool http_request_complete(struct http_request *r)
                 MHD_resume_connection(r->connection);
             return true;
         }
+    } else if (x->status == 0) {
+        exchange_finish(x);
     }
     return answer(r);
 }
@@ -296,11 +357,9 @@ static void log_request(const struct http_request *r, unsigned status, uint64_t 
                          LOG_UINT("bytes_out", r->n_answer_bytes),
                          LOG_UINT("inputs", request ? request->n_inputs : 0),
                          LOG_UINT("tokens", request ? request->n_tokens : 0),
-                         LOG_DOUBLE("parse_ms", (double)x->parse_ns / NS_PER_MS),
-                         LOG_DOUBLE("queue_ms", (double)x->queue_ns / NS_PER_MS),
-                         LOG_DOUBLE("compute_ms", (double)x->compute_ns / NS_PER_MS),
-                         LOG_DOUBLE("write_ms", (double)x->write_ns / NS_PER_MS),
-                         LOG_DOUBLE("total_ms", (double)total_ns / NS_PER_MS)));
+                         LOG_MS("parse_ms", x->parse_ns), LOG_MS("queue_ms", x->queue_ns),
+                         LOG_MS("compute_ms", x->compute_ns), LOG_MS("write_ms", x->write_ns),
+                         LOG_MS("total_ms", total_ns)));
 }
 
 void http_request_end(struct http_request *r, unsigned status)
@@ -314,6 +373,8 @@ void http_request_end(struct http_request *r, unsigned status)
     else if (cut && r->head_seen)
         status = x->status ? x->status : problem_status(PROBLEM_BODY_TIMEOUT);
     log_request(r, status, total_ns);
+    if (x->write_ns > 0) /* of a streamed answer it is known only now */
+        metrics_stage(metrics, STAGE_WRITE, (double)x->write_ns / NS_PER_SEC);
     metrics_request_done(metrics, route_index(x->route), status, (double)total_ns / NS_PER_SEC);
     exchange_done(x); /* what it held is free by the time that it no longer counts */
     metrics_inflight_add(metrics, -1);

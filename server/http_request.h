@@ -13,11 +13,12 @@ struct http_request {
     struct conn *conn;
     struct MHD_Connection *connection;
     uintptr_t uri_end; /* where the request line's URI ended as it was received */
+    bool is_http_1_0;
     bool head_seen;
-    bool dispatched;       /* to its handler */
-    bool answered;         /* an answer is on its way to the client */
-    uint64_t n_body_bytes; /* received */
-    size_t n_answer_bytes; /* of the body sent */
+    bool dispatched;         /* to its handler */
+    bool answered;           /* an answer is on its way to the client */
+    uint64_t n_body_bytes;   /* received */
+    uint64_t n_answer_bytes; /* of the body; a streamed one: handed to the library so far */
 };
 
 /* The request line came. NULL: out of memory, or the connection has been cut; close it. */

@@ -1,7 +1,6 @@
 #include "json_write.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistr.h>
@@ -83,10 +82,9 @@ static void append_escaped(struct buffer *out, const char *bytes, size_t n_bytes
     buffer_append(out, bytes + start, n_bytes - start);
 }
 
-static void append_string(struct buffer *out, const char *bytes, size_t n_bytes)
+static void append_unquoted(struct buffer *out, const char *bytes, size_t n_bytes)
 {
     const char *end = bytes + n_bytes;
-    buffer_append_char(out, '"');
     while (bytes < end) {
         const uint8_t *invalid = u8_check((const uint8_t *)bytes, (size_t)(end - bytes));
         const char *valid_end = invalid ? (const char *)invalid : end;
@@ -97,6 +95,12 @@ static void append_string(struct buffer *out, const char *bytes, size_t n_bytes)
             bytes++;
         }
     }
+}
+
+static void append_string(struct buffer *out, const char *bytes, size_t n_bytes)
+{
+    buffer_append_char(out, '"');
+    append_unquoted(out, bytes, n_bytes);
     buffer_append_char(out, '"');
 }
 
@@ -112,6 +116,22 @@ void json_write_string(struct json_writer *w, const char *bytes, size_t n_bytes)
 {
     begin_value(w);
     append_string(w->out, bytes, n_bytes);
+}
+
+void json_write_string_begin(struct json_writer *w)
+{
+    begin_value(w);
+    buffer_append_char(w->out, '"');
+}
+
+void json_write_string_part(struct json_writer *w, const char *bytes, size_t n_bytes)
+{
+    append_unquoted(w->out, bytes, n_bytes);
+}
+
+void json_write_string_end(struct json_writer *w)
+{
+    buffer_append_char(w->out, '"');
 }
 
 void json_write_text(struct json_writer *w, const char *text)
@@ -144,21 +164,6 @@ void json_write_null(struct json_writer *w)
     json_write_raw(w, "null");
 }
 
-void json_write_double(struct json_writer *w, double value)
-{
-    char text[32];
-    if (!isfinite(value)) {
-        json_write_null(w);
-        return;
-    }
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtod(text, NULL) == value)
-            break;
-    }
-    json_write_raw(w, text);
-}
-
 void json_write_float(struct json_writer *w, float value)
 {
     begin_value(w);
@@ -171,34 +176,22 @@ static size_t chunk_length(size_t n_left)
     return n_left < CHUNK_VALUES ? n_left : CHUNK_VALUES;
 }
 
-/* At most CHUNK_VALUES values, with commas between them and `first` before them. */
-static void append_chunk(struct buffer *out, char first, const float *values, size_t n_values)
+/* At most CHUNK_VALUES values, each with a comma before it. */
+static void append_chunk(struct buffer *out, const float *values, size_t n_values)
 {
     char *start = buffer_reserve(out, FLOAT_TEXT_LIST_MAX(n_values));
-    if (!start)
-        return;
-    size_t n_bytes = float_text_write_list(start, values, n_values, text_isa_best());
-    *start = first; /* was a comma */
-    buffer_commit(out, n_bytes);
+    if (start)
+        buffer_commit(out, float_text_write_list(start, values, n_values, text_isa_best()));
 }
 
-void json_write_float_array(struct json_writer *w, const float *values, size_t n_values)
+void json_write_floats(struct json_writer *w, const float *values, size_t n_values)
 {
-    begin_value(w);
-    if (n_values == 0)
-        buffer_append_char(w->out, '[');
+    if (n_values > 0 && !w->comma) { /* the first one has none */
+        json_write_float(w, *values++);
+        n_values--;
+    }
     for (size_t i = 0; i < n_values && !w->out->failed; i += CHUNK_VALUES)
-        append_chunk(w->out, i == 0 ? '[' : ',', values + i, chunk_length(n_values - i));
-    buffer_append_char(w->out, ']');
-}
-
-void json_write_float_matrix(struct json_writer *w, const float *values, size_t n_rows,
-                             size_t n_cols)
-{
-    json_write_array_begin(w);
-    for (size_t i = 0; i < n_rows; i++)
-        json_write_float_array(w, values + i * n_cols, n_cols);
-    json_write_array_end(w);
+        append_chunk(w->out, values + i, chunk_length(n_values - i));
 }
 
 static void store_little_endian(unsigned char dst[static 4], float value)
@@ -211,10 +204,8 @@ static void store_little_endian(unsigned char dst[static 4], float value)
     memcpy(dst, &bits, sizeof bits);
 }
 
-void json_write_float_base64(struct json_writer *w, const float *values, size_t n_values)
+void json_write_base64_part(struct json_writer *w, const float *values, size_t n_values)
 {
-    begin_value(w);
-    buffer_append_char(w->out, '"');
     unsigned char bytes[CHUNK_VALUES * 4]; /* a multiple of 3: no padding but in the last chunk */
     for (size_t i = 0; i < n_values && !w->out->failed; i += CHUNK_VALUES) {
         size_t n = chunk_length(n_values - i);
@@ -222,5 +213,4 @@ void json_write_float_base64(struct json_writer *w, const float *values, size_t 
             store_little_endian(bytes + 4 * j, values[i + j]);
         base64_append(w->out, bytes, 4 * n);
     }
-    buffer_append_char(w->out, '"');
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "json_write.h"
+#include "ms_text.h"
 
 #define TIMESTAMP_MAX 32
 
@@ -35,15 +36,34 @@ bool log_enabled(enum log_level level)
     return level <= sink.max_level;
 }
 
-/* RFC 3339, UTC, milliseconds. */
+/* RFC 3339, UTC, milliseconds. Most lines are of the same second as the one before. */
 static void format_now(char text[static TIMESTAMP_MAX])
 {
+    static _Thread_local struct {
+        time_t second;
+        char text[TIMESTAMP_MAX];
+        size_t n_bytes; /* 0: there was no line */
+    } last;
     struct timespec now = {0};
-    struct tm utc;
     clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &utc);
-    size_t n = strftime(text, TIMESTAMP_MAX, "%Y-%m-%dT%H:%M:%S", &utc);
-    snprintf(text + n, TIMESTAMP_MAX - n, ".%03ldZ", now.tv_nsec / 1000000);
+    if (last.n_bytes == 0 || last.second != now.tv_sec) {
+        struct tm utc;
+        gmtime_r(&now.tv_sec, &utc);
+        last.n_bytes = strftime(last.text, TIMESTAMP_MAX, "%Y-%m-%dT%H:%M:%S", &utc);
+        last.second = now.tv_sec;
+    }
+    unsigned ms = (unsigned)(now.tv_nsec / 1000000);
+    const char rest[] = {
+        '.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10), 'Z', '\0'};
+    memcpy(text, last.text, last.n_bytes);
+    memcpy(text + last.n_bytes, rest, sizeof rest);
+}
+
+static void write_ms(struct json_writer *w, uint64_t ns)
+{
+    char text[MS_TEXT_MAX];
+    ms_text_write(text, ns, 6);
+    json_write_raw(w, text);
 }
 
 static void write_value(struct json_writer *w, const struct log_field *field)
@@ -51,7 +71,7 @@ static void write_value(struct json_writer *w, const struct log_field *field)
     switch (field->type) {
     case LOG_FIELD_TEXT: json_write_text(w, field->text); break;
     case LOG_FIELD_UINT: json_write_uint(w, field->uint); break;
-    case LOG_FIELD_DOUBLE: json_write_double(w, field->real); break;
+    case LOG_FIELD_MS: write_ms(w, field->uint); break;
     case LOG_FIELD_BOOL: json_write_bool(w, field->uint != 0); break;
     }
 }
@@ -123,7 +143,8 @@ void log_event(enum log_level level, const char *event, const struct log_field *
     char now[TIMESTAMP_MAX];
     format_now(now);
 
-    AUTO(buffer_done) struct buffer line = {.max_bytes = LOG_LINE_MAX};
+    char memory[LOG_LINE_MAX]; /* the line has a limit, so it never grows out of this */
+    struct buffer line = {.bytes = memory, .capacity = LOG_LINE_MAX, .max_bytes = LOG_LINE_MAX};
     if (sink.format == LOG_FORMAT_JSON)
         write_json(&line, now, level_names[level], event, fields);
     else

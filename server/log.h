@@ -24,14 +24,13 @@ enum log_format { LOG_FORMAT_JSON, LOG_FORMAT_TEXT };
 
 #define LOG_LINE_MAX 4096 /* PIPE_BUF: a pipe takes such a line whole */
 
-enum log_field_type { LOG_FIELD_TEXT, LOG_FIELD_UINT, LOG_FIELD_DOUBLE, LOG_FIELD_BOOL };
+enum log_field_type { LOG_FIELD_TEXT, LOG_FIELD_UINT, LOG_FIELD_MS, LOG_FIELD_BOOL };
 
 struct log_field { /* borrowed strings; name NULL ends a list */
     const char *name;
     enum log_field_type type;
     const char *text; /* NULL: null */
-    uint64_t uint;
-    double real;
+    uint64_t uint;    /* of a duration: nanoseconds */
 };
 
 #define LOG_TEXT(field, value)                                   \
@@ -42,9 +41,10 @@ struct log_field { /* borrowed strings; name NULL ends a list */
     {                                                            \
         .name = (field), .type = LOG_FIELD_UINT, .uint = (value) \
     }
-#define LOG_DOUBLE(field, value)                                   \
-    {                                                              \
-        .name = (field), .type = LOG_FIELD_DOUBLE, .real = (value) \
+/* A duration that is given in nanoseconds and written in milliseconds. */
+#define LOG_MS(field, ns)                                   \
+    {                                                       \
+        .name = (field), .type = LOG_FIELD_MS, .uint = (ns) \
     }
 #define LOG_BOOL(field, value)                                   \
     {                                                            \

@@ -1,68 +1,43 @@
 #include "reply.h"
 
-#include "json_write.h"
+#include <limits.h>
+#include <string.h>
 
-static void write_tokens(struct json_writer *w, const struct request_input *input)
+/* What one step writes, of each kind; together with what surrounds it below REPLY_STEP_MAX. */
+#define STEP_FLOATS      128
+#define STEP_BASE64      384 /* a multiple of 3, so that only the last step pads */
+#define STEP_TOKEN_BYTES 512 /* a control character of these becomes 6 */
+#define STEP_ENOUGH      512 /* small things are written one after the other up to here */
+
+_Static_assert(STEP_ENOUGH + 6 * STEP_TOKEN_BYTES + 64 <= REPLY_STEP_MAX, "");
+_Static_assert(STEP_BASE64 % 3 == 0 && STEP_BASE64 * 16 / 3 + 64 <= REPLY_STEP_MAX, "");
+
+/* ---- Small things ---- */
+
+static bool has_room(const struct json_writer *w, size_t n_before)
 {
-    json_write_key(w, "tokens");
-    json_write_array_begin(w);
-    for (size_t i = 0; i < input->n_tokens; i++)
-        json_write_string(w, input->tokens[i].bytes, input->tokens[i].n_bytes);
-    json_write_array_end(w);
+    return w->out->n_bytes - n_before < STEP_ENOUGH && !w->out->failed;
 }
 
-static void write_offsets(struct json_writer *w, const struct request *request,
-                          const struct request_input *input)
+/* The length of a piece of a text, cut between characters: at most `max` of n bytes. */
+static size_t piece_length(const char *bytes, size_t n, size_t max)
 {
-    enum elmo_offset_unit unit = ELMO_OFFSET_BYTES;
-    if (request->offsets == OFFSETS_CODEPOINTS)
-        unit = ELMO_OFFSET_CODEPOINTS;
-    else if (request->offsets == OFFSETS_UTF16)
-        unit = ELMO_OFFSET_UTF16;
-    AUTO(mem_free) size_t(*offsets)[2] = calloc(input->n_tokens + 1, sizeof *offsets);
-    if (!offsets) {
-        w->out->failed = true;
-        return;
+    if (n <= max)
+        return n;
+    for (size_t k = max; k > max - 4; k--) {
+        if (((unsigned char)bytes[k] & 0xc0) != 0x80)
+            return k;
     }
-    elmo_token_offsets(input->text, input->tokens, input->n_tokens, unit, offsets);
-    json_write_key(w, "offsets");
+    return max; /* no character has so many continuation bytes */
+}
+
+static void write_labels(struct json_writer *w, const struct elmo_model_info *info)
+{
+    json_write_key(w, "labels");
     json_write_array_begin(w);
-    for (size_t i = 0; i < input->n_tokens; i++) {
-        json_write_array_begin(w);
-        json_write_uint(w, offsets[i][0]);
-        json_write_uint(w, offsets[i][1]);
-        json_write_array_end(w);
-    }
+    for (size_t k = 0; k < info->n_labels; k++)
+        json_write_text(w, info->labels[k]);
     json_write_array_end(w);
-}
-
-static void write_truncated(struct json_writer *w, const struct request_input *input)
-{
-    json_write_key(w, "truncated");
-    json_write_bool(w, input->truncated);
-}
-
-static void write_index(struct json_writer *w, size_t index)
-{
-    json_write_key(w, "index");
-    json_write_uint(w, index);
-}
-
-/* index, tokens, offsets where asked for, truncated: how items of /embed and /tokenize begin. */
-static void write_item_head(struct json_writer *w, const struct request *request, size_t index)
-{
-    const struct request_input *input = &request->inputs[index];
-    write_index(w, index);
-    write_tokens(w, input);
-    if (request->offsets != OFFSETS_NONE)
-        write_offsets(w, request, input);
-    write_truncated(w, input);
-}
-
-static void write_model(struct json_writer *w, const struct elmo_model *model)
-{
-    json_write_key(w, "model");
-    json_write_text(w, elmo_model_info(model)->name);
 }
 
 static void write_usage(struct json_writer *w, const struct request *request)
@@ -76,69 +51,186 @@ static void write_usage(struct json_writer *w, const struct request *request)
     json_write_object_end(w);
 }
 
-static void write_matrix(struct json_writer *w, const struct request *request, const char *name,
-                         const float *values, size_t n_rows, size_t n_cols)
+/* ---- Outputs of /embed ---- */
+
+struct output {
+    const float *values; /* NULL: not asked for */
+    size_t n_rows, n_cols;
+    bool is_vector; /* one row, which is no array in an array */
+};
+
+static size_t n_outputs(const struct reply *r)
 {
-    json_write_key(w, name);
-    if (request->base64)
-        json_write_float_base64(w, values, n_rows * n_cols);
-    else
-        json_write_float_matrix(w, values, n_rows, n_cols);
+    return r->sentences ? elmo_model_info(r->model)->n_layers + 3 : 0;
 }
 
-static void write_vectors(struct json_writer *w, const struct elmo_model *model,
-                          const struct request *request, const struct elmo_sentence *s)
+static struct output output_of(const struct reply *r)
 {
-    const struct elmo_model_info *info = elmo_model_info(model);
-    for (size_t k = 0; k <= info->n_layers; k++) {
-        char name[LAYER_NAME_MAX];
-        request_layer_name(k, name);
-        if (s->layers && s->layers[k])
-            write_matrix(w, request, name, s->layers[k], s->n_tokens,
-                         k == 0 ? info->token_dim : info->layer_dim);
+    const struct elmo_model_info *info = elmo_model_info(r->model);
+    const struct elmo_sentence *s = &r->sentences[r->input];
+    struct output output = {.n_rows = s->n_tokens, .n_cols = info->layer_dim};
+    if (r->output <= info->n_layers) {
+        output.values = s->layers ? s->layers[r->output] : NULL;
+        output.n_cols = r->output == 0 ? info->token_dim : info->layer_dim;
+    } else if (r->output == info->n_layers + 1) {
+        output.values = s->elmo;
+    } else {
+        output = (struct output){s->pooled, 1, elmo_pooled_dim(r->model, s->pooling), true};
     }
-    if (s->elmo)
-        write_matrix(w, request, "elmo", s->elmo, s->n_tokens, info->layer_dim);
-    if (!s->pooled)
+    return output;
+}
+
+static void write_output_name(struct reply *r)
+{
+    size_t n_layers = elmo_model_info(r->model)->n_layers;
+    char layer[LAYER_NAME_MAX];
+    const char *name = r->output == n_layers + 1 ? "elmo" : "default";
+    if (r->output <= n_layers) {
+        request_layer_name(r->output, layer);
+        name = layer;
+    }
+    json_write_key(&r->writer, name);
+}
+
+static void step_output(struct reply *r)
+{
+    while (r->output < n_outputs(r) && !output_of(r).values)
+        r->output++;
+    if (r->output == n_outputs(r)) {
+        json_write_object_end(&r->writer);
+        r->input++;
+        r->part = REPLY_ITEM;
         return;
-    size_t n = elmo_pooled_dim(model, s->pooling);
-    json_write_key(w, "default");
-    if (request->base64)
-        json_write_float_base64(w, s->pooled, n);
-    else
-        json_write_float_array(w, s->pooled, n);
-}
-
-void reply_embed(struct buffer *out, const struct elmo_model *model, const struct request *request,
-                 const struct elmo_sentence *sentences)
-{
-    struct json_writer w = {.out = out};
-    json_write_object_begin(&w);
-    write_model(&w, model);
-    json_write_key(&w, "data");
-    json_write_array_begin(&w);
-    for (size_t i = 0; i < request->n_inputs; i++) {
-        json_write_object_begin(&w);
-        write_item_head(&w, request, i);
-        write_vectors(&w, model, request, &sentences[i]);
-        json_write_object_end(&w);
     }
-    json_write_array_end(&w);
-    write_usage(&w, request);
-    json_write_object_end(&w);
+    write_output_name(r);
+    if (r->request->base64)
+        json_write_string_begin(&r->writer);
+    else
+        json_write_array_begin(&r->writer);
+    r->item = 0;
+    r->part = REPLY_VALUES;
 }
 
-static void write_labels(struct json_writer *w, const struct elmo_model_info *info)
+/* Some values of the row that r->item is in. */
+static void write_row_part(struct reply *r, const struct output *output)
 {
-    json_write_key(w, "labels");
-    json_write_array_begin(w);
-    for (size_t k = 0; k < info->n_labels; k++)
-        json_write_text(w, info->labels[k]);
-    json_write_array_end(w);
+    struct json_writer *w = &r->writer;
+    size_t col = r->item % output->n_cols, n = output->n_cols - col;
+    n = n < STEP_FLOATS ? n : STEP_FLOATS;
+    if (col == 0 && !output->is_vector)
+        json_write_array_begin(w);
+    json_write_floats(w, output->values + r->item, n);
+    r->item += n;
+    if (col + n == output->n_cols && !output->is_vector)
+        json_write_array_end(w);
 }
 
-static void write_sentiment(struct json_writer *w, const struct elmo_model_info *info,
-                            const float *probabilities)
+static void write_base64_part(struct reply *r, const struct output *output, size_t n_values)
+{
+    size_t n = n_values - r->item;
+    n = n < STEP_BASE64 ? n : STEP_BASE64;
+    json_write_base64_part(&r->writer, output->values + r->item, n);
+    r->item += n;
+}
+
+static void step_values(struct reply *r)
+{
+    const struct output output = output_of(r);
+    size_t n_values = output.n_rows * output.n_cols;
+    if (r->item < n_values && r->request->base64)
+        write_base64_part(r, &output, n_values);
+    else if (r->item < n_values)
+        write_row_part(r, &output);
+    if (r->item < n_values)
+        return;
+    if (r->request->base64)
+        json_write_string_end(&r->writer);
+    else
+        json_write_array_end(&r->writer);
+    r->output++;
+    r->part = REPLY_OUTPUT;
+}
+
+/* ---- Items ---- */
+
+static void write_truncated(struct reply *r)
+{
+    json_write_key(&r->writer, "truncated");
+    json_write_bool(&r->writer, r->request->inputs[r->input].truncated);
+}
+
+static void begin_outputs(struct reply *r)
+{
+    write_truncated(r);
+    r->output = 0;
+    r->part = REPLY_OUTPUT;
+}
+
+static void begin_offsets(struct reply *r)
+{
+    static const enum elmo_offset_unit units[] = {
+        [OFFSETS_BYTES] = ELMO_OFFSET_BYTES,
+        [OFFSETS_CODEPOINTS] = ELMO_OFFSET_CODEPOINTS,
+        [OFFSETS_UTF16] = ELMO_OFFSET_UTF16,
+    };
+    const struct request_input *input = &r->request->inputs[r->input];
+    elmo_token_offsets(input->text, input->tokens, input->n_tokens, units[r->request->offsets],
+                       r->offsets);
+    json_write_key(&r->writer, "offsets");
+    json_write_array_begin(&r->writer);
+    r->item = 0;
+    r->part = REPLY_OFFSETS;
+}
+
+/* A token, or the next part of a long one. */
+static void write_token_part(struct reply *r, const struct elmo_token *token)
+{
+    size_t n = piece_length(token->bytes + r->byte, token->n_bytes - r->byte, STEP_TOKEN_BYTES);
+    if (r->byte == 0)
+        json_write_string_begin(&r->writer);
+    if (n > 0)
+        json_write_string_part(&r->writer, token->bytes + r->byte, n);
+    r->byte += n;
+    if (r->byte < token->n_bytes)
+        return;
+    json_write_string_end(&r->writer);
+    r->byte = 0;
+    r->item++;
+}
+
+static void step_tokens(struct reply *r)
+{
+    const struct request_input *input = &r->request->inputs[r->input];
+    size_t n_before = r->writer.out->n_bytes;
+    while (r->item < input->n_tokens && has_room(&r->writer, n_before))
+        write_token_part(r, &input->tokens[r->item]);
+    if (r->item < input->n_tokens)
+        return;
+    json_write_array_end(&r->writer);
+    if (r->request->offsets != OFFSETS_NONE)
+        begin_offsets(r);
+    else
+        begin_outputs(r);
+}
+
+static void step_offsets(struct reply *r)
+{
+    struct json_writer *w = &r->writer;
+    size_t n_tokens = r->request->inputs[r->input].n_tokens, n_before = w->out->n_bytes;
+    for (; r->item < n_tokens && has_room(w, n_before); r->item++) {
+        json_write_array_begin(w);
+        json_write_uint(w, r->offsets[r->item][0]);
+        json_write_uint(w, r->offsets[r->item][1]);
+        json_write_array_end(w);
+    }
+    if (r->item < n_tokens)
+        return;
+    json_write_array_end(w);
+    begin_outputs(r);
+}
+
+static void write_best_label(struct json_writer *w, const struct elmo_model_info *info,
+                             const float *probabilities)
 {
     size_t best = 0;
     for (size_t k = 1; k < info->n_labels; k++)
@@ -147,133 +239,156 @@ static void write_sentiment(struct json_writer *w, const struct elmo_model_info 
     json_write_text(w, info->labels[best]);
     json_write_key(w, "score");
     json_write_float(w, probabilities[best]);
-    json_write_key(w, "probabilities");
-    json_write_object_begin(w);
-    for (size_t k = 0; k < info->n_labels; k++) {
-        json_write_key(w, info->labels[k]);
-        json_write_float(w, probabilities[k]);
+}
+
+static void step_labels(struct reply *r)
+{
+    const struct elmo_model_info *info = elmo_model_info(r->model);
+    struct json_writer *w = &r->writer;
+    size_t n_before = w->out->n_bytes;
+    for (; r->item < info->n_labels && has_room(w, n_before); r->item++) {
+        json_write_key(w, info->labels[r->item]);
+        json_write_float(w, r->sentences[r->input].probabilities[r->item]);
     }
+    if (r->item < info->n_labels)
+        return;
     json_write_object_end(w);
+    write_truncated(r);
+    json_write_object_end(w);
+    r->input++;
+    r->part = REPLY_ITEM;
 }
 
-void reply_sentiment(struct buffer *out, const struct elmo_model *model,
-                     const struct request *request, const struct elmo_sentence *sentences)
+static void step_item(struct reply *r)
 {
-    struct json_writer w = {.out = out};
-    json_write_object_begin(&w);
-    write_model(&w, model);
-    write_labels(&w, elmo_model_info(model));
-    json_write_key(&w, "data");
-    json_write_array_begin(&w);
-    for (size_t i = 0; i < request->n_inputs; i++) {
-        json_write_object_begin(&w);
-        write_index(&w, i);
-        write_sentiment(&w, elmo_model_info(model), sentences[i].probabilities);
-        write_truncated(&w, &request->inputs[i]);
-        json_write_object_end(&w);
+    struct json_writer *w = &r->writer;
+    if (r->input == r->request->n_inputs) {
+        json_write_array_end(w);
+        r->part = REPLY_TAIL;
+        return;
     }
-    json_write_array_end(&w);
-    write_usage(&w, request);
-    json_write_object_end(&w);
-}
-
-void reply_tokenize(struct buffer *out, const struct elmo_model *model,
-                    const struct request *request)
-{
-    struct json_writer w = {.out = out};
-    json_write_object_begin(&w);
-    write_model(&w, model);
-    json_write_key(&w, "data");
-    json_write_array_begin(&w);
-    for (size_t i = 0; i < request->n_inputs; i++) {
-        json_write_object_begin(&w);
-        write_item_head(&w, request, i);
-        json_write_object_end(&w);
+    json_write_object_begin(w);
+    json_write_key(w, "index");
+    json_write_uint(w, r->input);
+    r->item = 0;
+    if (r->request->kind == REQUEST_SENTIMENT) {
+        write_best_label(w, elmo_model_info(r->model), r->sentences[r->input].probabilities);
+        json_write_key(w, "probabilities");
+        json_write_object_begin(w);
+        r->part = REPLY_LABELS;
+    } else {
+        json_write_key(w, "tokens");
+        json_write_array_begin(w);
+        r->part = REPLY_TOKENS;
     }
-    json_write_array_end(&w);
-    write_usage(&w, request);
-    json_write_object_end(&w);
 }
 
-/* ---- /info ---- */
+/* ---- The whole ---- */
 
-static void write_text_member(struct json_writer *w, const char *key, const char *text)
+static void step_head(struct reply *r)
 {
-    json_write_key(w, key);
-    json_write_text(w, text);
-}
-
-static void write_uint_member(struct json_writer *w, const char *key, uint64_t value)
-{
-    json_write_key(w, key);
-    json_write_uint(w, value);
-}
-
-static void write_output_names(struct json_writer *w, const struct elmo_model_info *info)
-{
-    json_write_key(w, "outputs");
-    json_write_array_begin(w);
-    for (size_t k = 0; k <= info->n_layers; k++) {
-        char name[LAYER_NAME_MAX];
-        request_layer_name(k, name);
-        json_write_text(w, name);
-    }
-    json_write_text(w, "elmo");
-    json_write_text(w, "default");
-    json_write_array_end(w);
-}
-
-static void write_model_info(struct json_writer *w, const struct elmo_model_info *info)
-{
+    struct json_writer *w = &r->writer;
+    const struct elmo_model_info *info = elmo_model_info(r->model);
+    json_write_object_begin(w);
     json_write_key(w, "model");
-    json_write_object_begin(w);
-    write_text_member(w, "name", info->name);
-    write_text_member(w, "sha256", info->sha256);
-    write_text_member(w, "tokenizer", info->tokenizer);
-    write_text_member(w, "dtype", info->dtype);
-    write_uint_member(w, "parameters", info->n_parameters);
-    write_uint_member(w, "layers", info->n_layers);
-    write_uint_member(w, "token_dim", info->token_dim);
-    write_uint_member(w, "layer_dim", info->layer_dim);
-    write_uint_member(w, "cell_dim", info->cell_dim);
-    write_output_names(w, info);
-    write_labels(w, info);
-    json_write_key(w, "options");
-    json_write_raw(w, info->options);
-    json_write_key(w, "provenance");
-    json_write_raw(w, info->provenance);
-    json_write_object_end(w);
+    json_write_text(w, info->name);
+    if (r->request->kind == REQUEST_SENTIMENT)
+        write_labels(w, info);
+    json_write_key(w, "data");
+    json_write_array_begin(w);
+    r->part = REPLY_ITEM;
 }
 
-static void write_limits(struct json_writer *w, const struct reply_info *info)
+static void step_tail(struct reply *r)
 {
-    json_write_key(w, "limits");
-    json_write_object_begin(w);
-    write_uint_member(w, "max_body_bytes", info->max_body_bytes);
-    write_uint_member(w, "max_inputs", info->limits.max_inputs);
-    write_uint_member(w, "max_tokens", info->limits.max_tokens);
-    write_uint_member(w, "max_request_tokens", info->limits.max_request_tokens);
-    write_uint_member(w, "queue_tokens", info->queue_tokens);
-    write_uint_member(w, "request_timeout_ms", info->request_timeout_ms);
-    json_write_object_end(w);
+    write_usage(&r->writer, r->request);
+    json_write_object_end(&r->writer);
+    r->part = REPLY_END;
 }
 
-void reply_info(struct buffer *out, const struct elmo_model *model, const struct reply_info *info)
+/* Appends the next few bytes of the text. */
+static void step(struct reply *r, struct buffer *out)
 {
-    struct json_writer w = {.out = out};
-    json_write_object_begin(&w);
-    write_model_info(&w, elmo_model_info(model));
-    json_write_key(&w, "compute");
-    json_write_object_begin(&w);
-    write_text_member(&w, "dtype", elmo_model_info(model)->compute_dtype);
-    write_text_member(&w, "kernel", elmo_model_info(model)->kernel);
-    write_uint_member(&w, "threads", info->n_workers);
-    json_write_object_end(&w);
-    write_limits(&w, info);
-    json_write_key(&w, "build");
-    json_write_object_begin(&w);
-    write_text_member(&w, "version", info->version);
-    write_text_member(&w, "commit", info->commit);
-    json_write_object_end(&w);
-    json_write_object_end(&w);
+    r->writer.out = out;
+    switch (r->part) {
+    case REPLY_HEAD: step_head(r); break;
+    case REPLY_ITEM: step_item(r); break;
+    case REPLY_LABELS: step_labels(r); break;
+    case REPLY_TOKENS: step_tokens(r); break;
+    case REPLY_OFFSETS: step_offsets(r); break;
+    case REPLY_OUTPUT: step_output(r); break;
+    case REPLY_VALUES: step_values(r); break;
+    case REPLY_TAIL: step_tail(r); break;
+    case REPLY_END: break;
+    }
+}
+
+bool reply_begin(struct reply *r, const struct elmo_model *model, const struct request *request,
+                 const struct elmo_sentence *sentences)
+{
+    size_t n_max = 1; /* not 0: then NULL would not mean a failure */
+    *r = (struct reply){.model = model, .request = request, .sentences = sentences};
+    if (request->offsets == OFFSETS_NONE)
+        return true;
+    for (size_t i = 0; i < request->n_inputs; i++)
+        n_max = request->inputs[i].n_tokens > n_max ? request->inputs[i].n_tokens : n_max;
+    r->offsets = calloc(n_max, sizeof *r->offsets);
+    return r->offsets != NULL;
+}
+
+void reply_done(struct reply *r)
+{
+    buffer_done(&r->ahead);
+    free(r->offsets);
+    *r = (struct reply){0};
+}
+
+bool reply_write_ahead(struct reply *r, size_t n_bytes)
+{
+    while (r->part != REPLY_END && r->ahead.n_bytes <= n_bytes && !r->ahead.failed)
+        step(r, &r->ahead);
+    return r->part == REPLY_END || r->ahead.failed;
+}
+
+static size_t take_ahead(struct reply *r, char *dst, size_t n_max)
+{
+    size_t n = r->ahead.n_bytes - r->n_read;
+    n = n < n_max ? n : n_max;
+    if (n > 0)
+        memcpy(dst, r->ahead.bytes + r->n_read, n);
+    r->n_read += n;
+    if (r->n_read == r->ahead.n_bytes) {
+        buffer_done(&r->ahead);
+        r->n_read = 0;
+    }
+    return n;
+}
+
+/* One step straight into dst; false, and nothing is done, when it does not fit. */
+static bool step_into(struct reply *r, char *dst, size_t n_max, size_t *ret_n)
+{
+    struct buffer view = {.bytes = dst, .capacity = n_max, .max_bytes = n_max};
+    const struct reply before = *r;
+    step(r, &view);
+    if (view.failed) /* it never grows over max_bytes, so dst is still where it was */
+        *r = before;
+    else
+        *ret_n = view.n_bytes;
+    return !view.failed;
+}
+
+ssize_t reply_read(struct reply *r, char *dst, size_t n_max)
+{
+    size_t n_step, n = 0;
+    n_max = n_max < SSIZE_MAX ? n_max : SSIZE_MAX;
+    if (!r->ahead.failed)
+        n = take_ahead(r, dst, n_max);
+    while (r->part != REPLY_END && n_max - n >= REPLY_STEP_MAX &&
+           step_into(r, dst + n, n_max - n, &n_step))
+        n += n_step;
+    if (n > 0 || r->part == REPLY_END)
+        return (ssize_t)n;
+    while (r->part != REPLY_END && r->ahead.n_bytes == 0 && !r->ahead.failed)
+        step(r, &r->ahead);
+    return r->ahead.failed ? -1 : (ssize_t)take_ahead(r, dst, n_max);
 }

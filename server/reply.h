@@ -1,17 +1,77 @@
 #pragma once
-/* The JSON bodies of successful answers. Vectors go straight from the computed floats into the
- * buffer. A failure (memory) shows in out->failed. Pure; any thread. */
-#include "buffer.h"
+/* The JSON bodies of successful answers.
+ *
+ * An answer of /embed may be thousands of times as large as its request, so the writer stops and
+ * goes on anywhere: the text is made step by step while it is sent, straight from the computed
+ * floats, and never exists as a whole unless it is short.
+ *
+ *     struct reply reply = {0};
+ *     reply_begin(&reply, model, request, sentences);
+ *     if (reply_write_ahead(&reply, REPLY_WHOLE_MAX))
+ *         send(reply.ahead);                               // all of it
+ *     else
+ *         while ((n = reply_read(&reply, piece, sizeof piece)) > 0)
+ *             send(piece, n);
+ *     reply_done(&reply);
+ *
+ * Pure; one owner at a time. */
+#include <sys/types.h>
+
 #include "elmo.h"
+#include "json_write.h"
 #include "request.h"
 
-/* sentences[i] holds the computed outputs of request->inputs[i]. */
-void reply_embed(struct buffer *out, const struct elmo_model *model, const struct request *request,
-                 const struct elmo_sentence *sentences);
-void reply_sentiment(struct buffer *out, const struct elmo_model *model,
-                     const struct request *request, const struct elmo_sentence *sentences);
-void reply_tokenize(struct buffer *out, const struct elmo_model *model,
-                    const struct request *request);
+#define REPLY_WHOLE_MAX (64 * 1024) /* bytes of an answer that is sent in one piece */
+/* Bytes of one step, at most: the longest are 128 floats and 512 bytes of a token, escaped. Names
+ * of the model and of its labels come on top of it. */
+#define REPLY_STEP_MAX 4096
+
+enum reply_part {
+    REPLY_HEAD,
+    REPLY_ITEM,
+    REPLY_LABELS,
+    REPLY_TOKENS,
+    REPLY_OFFSETS,
+    REPLY_OUTPUT,
+    REPLY_VALUES,
+    REPLY_TAIL,
+    REPLY_END,
+};
+
+struct reply { /* {0} is one that reply_done takes */
+    /* Borrowed until the last byte is read. */
+    const struct elmo_model *model;
+    const struct request *request;
+    const struct elmo_sentence *sentences; /* [n_inputs] with outputs; NULL for /tokenize */
+
+    struct buffer ahead;  /* written and not yet read; owned */
+    size_t n_read;        /* bytes of it that are read */
+    size_t (*offsets)[2]; /* scratch for one input, owned; NULL where none are asked for */
+
+    /* What the next step writes. */
+    enum reply_part part;
+    struct json_writer writer; /* its `out` belongs to a step */
+    size_t input;
+    size_t item;   /* token, label or value of the part */
+    size_t byte;   /* of the token */
+    size_t output; /* k: layer k; 1 + L: elmo; 2 + L: default */
+};
+
+/* sentences[i] holds the computed outputs of request->inputs[i]. False: out of memory. */
+ELMO_MUST_USE bool reply_begin(struct reply *reply, const struct elmo_model *model,
+                               const struct request *request,
+                               const struct elmo_sentence *sentences);
+/* Frees what it owns and makes it {0}. */
+void reply_done(struct reply *reply);
+
+/* Writes to reply->ahead until that holds more than n_bytes (by no more than a step) or the text is
+ * complete. True: it is complete, or memory ran out, which shows in reply->ahead.failed. */
+bool reply_write_ahead(struct reply *reply, size_t n_bytes);
+
+/* Puts the next bytes of the text, 1 to n_max of them, into dst: how the text is cut has no
+ * influence on it. 0: that was all. -1: out of memory, which only names longer than a step or an
+ * n_max below one can make happen. */
+ssize_t reply_read(struct reply *reply, char *dst, size_t n_max);
 
 struct reply_info { /* what GET /info tells beside the model */
     size_t n_workers;
@@ -22,4 +82,5 @@ struct reply_info { /* what GET /info tells beside the model */
     const char *version, *commit;
 };
 
+/* A failure (memory) shows in out->failed. */
 void reply_info(struct buffer *out, const struct elmo_model *model, const struct reply_info *info);

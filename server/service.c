@@ -198,8 +198,7 @@ static bool fill_word_cache(const struct service *service)
         return false;
     }
     log_event(LOG_INFO, "word_cache_filled",
-              LOG_FIELDS(LOG_UINT("words", n_words),
-                         LOG_DOUBLE("ms", (double)(clock_now_ns() - begun_ns) / NS_PER_MS)));
+              LOG_FIELDS(LOG_UINT("words", n_words), LOG_MS("ms", clock_now_ns() - begun_ns)));
     return true;
 }
 
@@ -230,7 +229,7 @@ static bool load(struct service *service)
     log_event(LOG_INFO, "ready",
               LOG_FIELDS(LOG_TEXT("model", info->name), LOG_TEXT("sha256", info->sha256),
                          LOG_TEXT("dtype", info->dtype), LOG_UINT("threads", service->n_workers),
-                         LOG_DOUBLE("load_ms", (double)(clock_now_ns() - begun_ns) / NS_PER_MS)));
+                         LOG_MS("load_ms", clock_now_ns() - begun_ns)));
     return true;
 }
 

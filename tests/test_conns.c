@@ -151,8 +151,8 @@ static void a_cut_by_hand_sends_a_last_answer(void **state)
     struct pair pair = open_pair(conns);
     AUTO(buffer_done) struct buffer last = {0};
     buffer_append_text(&last, "too large");
-    conn_cut(conns, pair.conn, &last);
-    conn_cut(conns, pair.conn, &last); /* the second time there is nothing left to cut */
+    conn_cut(pair.conn, &last);
+    conn_cut(pair.conn, &last); /* the second time there is nothing left to cut */
     assert_cut_with(&pair, "too large");
     close_pair(conns, &pair);
     conns_stop(conns);

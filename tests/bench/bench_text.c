@@ -55,13 +55,17 @@ static void with_memcpy(struct buffer *out, const float *values)
 static void with_json_write(struct buffer *out, const float *values)
 {
     struct json_writer w = {.out = out};
-    json_write_float_array(&w, values, N_VALUES);
+    json_write_array_begin(&w);
+    json_write_floats(&w, values, N_VALUES);
+    json_write_array_end(&w);
 }
 
 static void with_base64(struct buffer *out, const float *values)
 {
     struct json_writer w = {.out = out};
-    json_write_float_base64(&w, values, N_VALUES);
+    json_write_string_begin(&w);
+    json_write_base64_part(&w, values, N_VALUES);
+    json_write_string_end(&w);
 }
 
 static void with_snprintf(struct buffer *out, const float *values)
@@ -125,8 +129,8 @@ int main(void)
     for (isa = TEXT_BASELINE; isa <= text_isa_best(); isa++)
         measure("base64_encode", text_isa_name(isa), with_base64_encode, values);
     const char *best = text_isa_name(text_isa_best());
-    measure("json_write_float_array", best, with_json_write, values);
-    measure("json_write_float_base64", best, with_base64, values);
+    measure("json_write_floats", best, with_json_write, values);
+    measure("json_write_base64_part", best, with_base64, values);
     measure("memcpy", "", with_memcpy, values);
     measure("snprintf %.9g", "", with_snprintf, values);
     measure("jansson, 9 digits", "", with_jansson, values);

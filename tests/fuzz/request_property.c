@@ -41,7 +41,6 @@ static void check_problem(struct problem *problem)
 
 static void check_request(const struct request *r, const struct elmo_model *model)
 {
-    AUTO(buffer_done) struct buffer out = {0};
     size_t n_tokens = 0;
     REQUIRE(r->n_inputs >= 1 && r->n_inputs <= MAX_INPUTS);
     for (size_t i = 0; i < r->n_inputs; i++) {
@@ -52,8 +51,13 @@ static void check_request(const struct request *r, const struct elmo_model *mode
     }
     REQUIRE(r->max_tokens >= 1 && r->max_tokens <= MAX_TOKENS);
     REQUIRE(n_tokens == r->n_tokens && n_tokens <= MAX_REQUEST_TOKENS);
-    reply_tokenize(&out, model, r);
-    require_json_object(&out);
+    struct request as_tokenize = *r;
+    struct reply reply = {0};
+    as_tokenize.kind = REQUEST_TOKENIZE;
+    REQUIRE(reply_begin(&reply, model, &as_tokenize, NULL));
+    REQUIRE(reply_write_ahead(&reply, SIZE_MAX));
+    require_json_object(&reply.ahead);
+    reply_done(&reply);
 }
 
 void check_request_property(const unsigned char *bytes, size_t n_bytes)

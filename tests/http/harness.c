@@ -283,16 +283,29 @@ int run_elmod(const char *const flags[], char **ret_stderr)
 
 /* ---- A client ---- */
 
-struct client client_open(const struct server *server)
+/* n_receive: bytes of the receive buffer, which the kernel doubles; 0: as it likes. */
+static struct client open_client(const struct server *server, int n_receive)
 {
     struct client client = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     const struct timeval patience = {.tv_sec = PATIENCE_S};
     assert_true(client.fd >= 0);
+    if (n_receive > 0)
+        setsockopt(client.fd, SOL_SOCKET, SO_RCVBUF, &n_receive, sizeof n_receive);
     assert_int_equal(
         connect(client.fd, (const struct sockaddr *)&server->address, sizeof server->address), 0);
     setsockopt(client.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(client.fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     return client;
+}
+
+struct client client_open(const struct server *server)
+{
+    return open_client(server, 0);
+}
+
+struct client client_open_narrow(const struct server *server)
+{
+    return open_client(server, 2048);
 }
 
 void client_close(struct client *client)
@@ -378,6 +391,63 @@ static char *take_text(struct client *client, size_t n_bytes)
     return text;
 }
 
+static void receive_until(struct client *client, size_t n_bytes)
+{
+    while (client->n_bytes < n_bytes) {
+        if (!receive(client))
+            fail_msg("the body ended after %zu of %zu bytes", client->n_bytes, n_bytes);
+    }
+}
+
+/* The size line of a chunk. */
+static size_t read_chunk_size(struct client *client)
+{
+    char *end = NULL;
+    while (!client->n_bytes || !(end = memmem(client->bytes, client->n_bytes, "\r\n", 2)))
+        receive_until(client, client->n_bytes + 1);
+    char *line = take_text(client, (size_t)(end - client->bytes) + 2);
+    assert_true(strspn(line, "0123456789abcdefABCDEF") > 0);
+    size_t n = strtoul(line, &end, 16);
+    assert_string_equal(end, "\r\n");
+    free(line);
+    return n;
+}
+
+static void read_chunks(struct client *client, struct response *r)
+{
+    size_t n;
+    r->body = copy_text("", 0);
+    do {
+        n = read_chunk_size(client);
+        receive_until(client, n + 2);
+        assert_memory_equal(client->bytes + n, "\r\n", 2);
+        char *chunk = take_text(client, n + 2);
+        r->body = realloc(r->body, r->n_body + n + 1);
+        assert_non_null(r->body);
+        memcpy(r->body + r->n_body, chunk, n);
+        r->n_body += n;
+        r->body[r->n_body] = '\0';
+        free(chunk);
+    } while (n > 0);
+}
+
+static void read_body(struct client *client, struct response *r)
+{
+    char *length = response_field(r, "Content-Length");
+    char *coding = response_field(r, "Transfer-Encoding");
+    if (coding) {
+        assert_null(length);
+        assert_string_equal(coding, "chunked");
+        read_chunks(client, r);
+    } else {
+        r->n_body = length ? strtoul(length, NULL, 10) : 0;
+        receive_until(client, r->n_body);
+        r->body = take_text(client, r->n_body);
+    }
+    free(coding);
+    free(length);
+}
+
 bool client_try_read(struct client *client, bool head_only, struct response *ret_response)
 {
     struct response r = {0};
@@ -390,14 +460,10 @@ bool client_try_read(struct client *client, bool head_only, struct response *ret
     }
     r.head = take_text(client, (size_t)(end - client->bytes) + 4);
     assert_int_equal(sscanf(r.head, "HTTP/1.1 %u ", &r.status), 1);
-    char *length = response_field(&r, "Content-Length");
-    r.n_body = length && !head_only ? strtoul(length, NULL, 10) : 0;
-    free(length);
-    while (client->n_bytes < r.n_body) {
-        if (!receive(client))
-            fail_msg("the body ended after %zu of %zu bytes", client->n_bytes, r.n_body);
-    }
-    r.body = take_text(client, r.n_body);
+    if (head_only)
+        r.body = copy_text("", 0);
+    else
+        read_body(client, &r);
     *ret_response = r;
     return true;
 }

@@ -57,6 +57,8 @@ struct response {
 };
 
 struct client client_open(const struct server *server);
+/* One whose socket takes only a few thousand bytes that are not read. */
+struct client client_open_narrow(const struct server *server);
 void client_close(struct client *client);
 
 void client_send(struct client *client, const void *bytes, size_t n_bytes);
@@ -67,8 +69,8 @@ bool client_try_send(struct client *client, const void *bytes, size_t n_bytes);
 void client_post(struct client *client, const char *path, const char *more, const char *body);
 void client_get(struct client *client, const char *path, const char *more);
 
-/* Reads one response; `head_only` when it is the answer to HEAD. False: the server closed the
- * connection before the first byte of it. */
+/* Reads one response, whose body is what Content-Length or chunks say; `head_only` when it is the
+ * answer to HEAD. False: the server closed the connection before the first byte of it. */
 bool client_try_read(struct client *client, bool head_only, struct response *ret_response);
 struct response client_read(struct client *client);
 /* The server must close the connection now, without another byte. */
