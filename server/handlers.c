@@ -323,7 +323,7 @@ void handle_info(struct exchange *x)
         return;
     }
     const struct reply_info info = {
-        .n_workers = service->n_workers,
+        .plan = service->plan,
         .max_body_bytes = config->max_body_bytes,
         .limits = {config->max_inputs, config->max_tokens, config->max_request_tokens},
         .queue_tokens = config->queue_tokens,

@@ -20,6 +20,7 @@
 #include "elmo.h"
 #include "json_write.h"
 #include "request.h"
+#include "thread_plan.h"
 
 #define REPLY_WHOLE_MAX (64 * 1024) /* bytes of an answer that is sent in one piece */
 /* Bytes of one step, at most: the longest are 128 floats and 512 bytes of a token, escaped. Names
@@ -74,7 +75,7 @@ bool reply_write_ahead(struct reply *reply, size_t n_bytes);
 ssize_t reply_read(struct reply *reply, char *dst, size_t n_max);
 
 struct reply_info { /* what GET /info tells beside the model */
-    size_t n_workers;
+    struct thread_plan plan;
     size_t max_body_bytes;
     struct request_limits limits;
     size_t queue_tokens;

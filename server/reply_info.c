@@ -80,7 +80,9 @@ void reply_info(struct buffer *out, const struct elmo_model *model, const struct
     json_write_object_begin(&w);
     write_text_member(&w, "dtype", elmo_model_info(model)->compute_dtype);
     write_text_member(&w, "kernel", elmo_model_info(model)->kernel);
-    write_uint_member(&w, "threads", info->n_workers);
+    write_uint_member(&w, "threads", info->plan.n_threads);
+    write_uint_member(&w, "workers", info->plan.n_workers);
+    write_uint_member(&w, "batch_threads", info->plan.n_each);
     json_write_object_end(&w);
     write_limits(&w, info);
     json_write_key(&w, "build");

@@ -91,10 +91,7 @@ static bool service_init(struct service *service, const struct config *config)
 {
     struct metrics_options options = {.version = elmod_version, .commit = elmod_commit, .root = ""};
     options.paths = route_paths(&options.n_paths);
-    *service =
-        (struct service){.config = config,
-                         .metrics = metrics_new(&options),
-                         .n_workers = config->threads ? config->threads : cpus_available("")};
+    *service = (struct service){.config = config, .metrics = metrics_new(&options)};
     if (!service->metrics)
         log_failure("start_failed", "out of memory");
     return service->metrics != NULL;
@@ -153,13 +150,20 @@ static int open_model(struct service *service, struct elmo_error *err)
                    : elmo_model_open_default(&service->model, &settings, err);
 }
 
+static void plan_threads(struct service *service)
+{
+    const struct config *config = service->config;
+    service->plan =
+        thread_plan(config->threads ? config->threads : cpus_available(""), config->batch_threads,
+                    elmo_model_info(service->model)->step_bytes, thread_plan_cache_bytes());
+}
+
 static int start_workers(struct service *service, struct elmo_error *err)
 {
     const struct config *config = service->config;
-    service->n_workers = config->threads ? config->threads : cpus_available("");
     const struct queue_options queue_options = {
         .max_cost = config->queue_tokens,
-        .schedule = {.max_batch_cost = config->batch_tokens, .n_workers = service->n_workers},
+        .schedule = {.max_batch_cost = config->batch_tokens, .n_workers = service->plan.n_workers},
         .metrics = service->metrics,
     };
     int r = queue_new(&service->queue, &queue_options);
@@ -171,7 +175,7 @@ static int start_workers(struct service *service, struct elmo_error *err)
         .model = service->model,
         .queue = service->queue,
         .metrics = service->metrics,
-        .n_workers = service->n_workers,
+        .plan = service->plan,
     };
     sigset_t before;
     hold_signals(&before);
@@ -186,7 +190,7 @@ static bool fill_word_cache(const struct service *service)
 {
     const struct warm_options options = {.model = service->model,
                                          .path = service->config->word_cache_vocab,
-                                         .n_threads = service->n_workers,
+                                         .n_threads = service->plan.n_threads,
                                          .stop = &stop_signal};
     struct elmo_error err = {0};
     uint64_t begun_ns = clock_now_ns();
@@ -216,7 +220,10 @@ static bool load(struct service *service)
 {
     struct elmo_error err = {0};
     uint64_t begun_ns = clock_now_ns();
-    if (!load_model(service) || !fill_word_cache(service))
+    if (!load_model(service))
+        return false;
+    plan_threads(service);
+    if (!fill_word_cache(service))
         return false;
     if (start_workers(service, &err)) {
         log_failure("model_failed", err.message);
@@ -228,7 +235,9 @@ static bool load(struct service *service)
     atomic_store_explicit(&service->state, SERVICE_READY, memory_order_release);
     log_event(LOG_INFO, "ready",
               LOG_FIELDS(LOG_TEXT("model", info->name), LOG_TEXT("sha256", info->sha256),
-                         LOG_TEXT("dtype", info->dtype), LOG_UINT("threads", service->n_workers),
+                         LOG_TEXT("dtype", info->dtype),
+                         LOG_UINT("threads", service->plan.n_threads),
+                         LOG_UINT("workers", service->plan.n_workers),
                          LOG_MS("load_ms", clock_now_ns() - begun_ns)));
     return true;
 }

@@ -24,7 +24,7 @@ struct service {
     struct elmo_model *model;
     struct queue *queue;
     struct workers *workers;
-    size_t n_workers;
+    struct thread_plan plan;
 };
 
 /* Loads a configured program, serves until SIGTERM or SIGINT, drains, and returns the exit

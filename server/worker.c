@@ -22,7 +22,7 @@ struct workers {
     pthread_mutex_t placing;        /* held to place the outputs of a job in pieces */
     pthread_t watch;
     bool watch_started;
-    struct worker workers[]; /* [options.n_workers] */
+    struct worker workers[]; /* [options.plan.n_workers] */
 };
 
 static void finish_all(struct job_list *jobs)
@@ -141,6 +141,15 @@ static size_t place_all_outputs(struct worker *w)
     return n_placed;
 }
 
+/* Where that fails the batch is computed by as many as the one before. */
+static void choose_threads(struct worker *w)
+{
+    size_t n = thread_plan_with_idle(&w->workers->options.plan, w->batch.n_idle);
+    struct elmo_error err = {0};
+    if (elmo_session_set_threads(w->session, n, &err))
+        log_event(LOG_WARN, "threads_failed", LOG_FIELDS(LOG_TEXT("reason", err.message)));
+}
+
 static void run_batch(struct worker *w)
 {
     struct job_list done = {0};
@@ -149,6 +158,7 @@ static void run_batch(struct worker *w)
         return;
     if (metrics)
         metrics_batch(metrics, w->batch.n_pieces, w->batch.n_tokens);
+    choose_threads(w);
     size_t n_placed = place_all_outputs(w);
     if (n_placed > 0)
         run_pieces(w, w->batch.pieces, n_placed);
@@ -195,7 +205,11 @@ static int worker_init(struct worker *w, struct workers *workers, struct elmo_er
 {
     const struct elmo_model *model = workers->options.model;
     w->workers = workers;
+    const struct thread_plan *plan = &workers->options.plan;
     int r = elmo_session_new(&w->session, model, err);
+    if (!r) /* with all that it will ever have */
+        r = elmo_session_set_threads(w->session, thread_plan_with_idle(plan, plan->n_workers - 1),
+                                     err);
     return r ? r : warm_up(w->session, model, err);
 }
 
@@ -212,7 +226,8 @@ static int start_thread(pthread_t *ret_thread, void *(*thread_main)(void *), voi
 int workers_start(struct workers **ret_workers, const struct workers_options *options,
                   struct elmo_error *err)
 {
-    struct workers *made = calloc(1, sizeof *made + options->n_workers * sizeof made->workers[0]);
+    struct workers *made =
+        calloc(1, sizeof *made + options->plan.n_workers * sizeof made->workers[0]);
     if (!made) {
         snprintf(err->message, sizeof err->message, "out of memory");
         return err->status = ELMO_E_NOMEM;
@@ -220,9 +235,9 @@ int workers_start(struct workers **ret_workers, const struct workers_options *op
     made->options = *options;
     pthread_mutex_init(&made->placing, NULL);
     int r = 0;
-    for (size_t i = 0; i < options->n_workers && !r; i++)
+    for (size_t i = 0; i < options->plan.n_workers && !r; i++)
         r = worker_init(&made->workers[i], made, err);
-    for (size_t i = 0; i < options->n_workers && !r; i++) {
+    for (size_t i = 0; i < options->plan.n_workers && !r; i++) {
         struct worker *w = &made->workers[i];
         r = start_thread(&w->thread, worker_main, w, err);
         w->started = r == 0;
@@ -246,7 +261,7 @@ void workers_stop(struct workers *workers)
         return;
     if (workers->watch_started)
         pthread_join(workers->watch, NULL);
-    for (size_t i = 0; i < workers->options.n_workers; i++) {
+    for (size_t i = 0; i < workers->options.plan.n_workers; i++) {
         struct worker *w = &workers->workers[i];
         if (w->started)
             pthread_join(w->thread, NULL);

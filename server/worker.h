@@ -1,17 +1,19 @@
 #pragma once
-/* The threads that compute. Each owns one elmo_session, takes a batch from the queue, which may
- * hold pieces of jobs, runs it, and calls done() of the jobs that are complete then. Halves of a
- * batch that fails are run on their own, so that a request whose numbers overflow spoils no other.
- * One more thread answers the jobs whose deadline passes while all workers are busy. */
+/* The threads that compute. Each owns one elmo_session, which may have further threads, takes a
+ * batch from the queue, which may hold pieces of jobs, runs it, together with the threads of those
+ * that have nothing to do, and calls done() of the jobs that are complete then. Halves of a batch
+ * that fails are run on their own, so that a request whose numbers overflow spoils no other. One
+ * more thread answers the jobs whose deadline passes while all workers are busy. */
 #include "elmo.h"
 #include "metrics.h"
 #include "queue.h"
+#include "thread_plan.h"
 
 struct workers_options { /* everything is borrowed until workers_stop */
     const struct elmo_model *model;
     struct queue *queue;
     struct metrics *metrics; /* NULL: none */
-    size_t n_workers;        /* at least 1 */
+    struct thread_plan plan;
 };
 
 struct workers;

@@ -13,12 +13,13 @@ struct elmo_model {
 
 struct elmo_session {
     const struct elmo_model *model;
+    size_t n_threads;
 };
 
 static struct {
     pthread_mutex_t mu; /* guards everything below */
     pthread_cond_t changed;
-    size_t n_runs, last_n_sentences, n_sessions, n_at_gate;
+    size_t n_runs, last_n_sentences, last_n_threads, n_sessions, n_at_gate;
     bool gate_shut;
 } fake = {.mu = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
@@ -128,6 +129,7 @@ int elmo_session_new(struct elmo_session **ret_session, const struct elmo_model 
     if (!session)
         return ELMO_E_NOMEM;
     session->model = model;
+    session->n_threads = 1;
     pthread_mutex_lock(&fake.mu);
     fake.n_sessions++;
     pthread_mutex_unlock(&fake.mu);
@@ -189,11 +191,12 @@ static void compute(const struct elmo_sentence *s)
 }
 
 /* Counts the run and waits while the gate is shut; returns how many runs there were before. */
-static size_t enter_run(size_t n_sentences)
+static size_t enter_run(const struct elmo_session *session, size_t n_sentences)
 {
     pthread_mutex_lock(&fake.mu);
     size_t before = fake.n_runs++;
     fake.last_n_sentences = n_sentences;
+    fake.last_n_threads = session->n_threads;
     fake.n_at_gate++;
     pthread_cond_broadcast(&fake.changed);
     while (fake.gate_shut)
@@ -203,11 +206,18 @@ static size_t enter_run(size_t n_sentences)
     return before;
 }
 
+int elmo_session_set_threads(struct elmo_session *session, size_t n_threads, struct elmo_error *err)
+{
+    (void)err;
+    session->n_threads = n_threads;
+    return 0;
+}
+
 int elmo_session_run(struct elmo_session *session, const struct elmo_sentence *sentences,
                      size_t n_sentences, struct elmo_error *err)
 {
     int status = 0;
-    if (enter_run(n_sentences) == 0 && session->model->options.first_run_fails)
+    if (enter_run(session, n_sentences) == 0 && session->model->options.first_run_fails)
         status = ELMO_E_NOMEM;
     for (size_t i = 0; i < n_sentences && !status; i++) {
         if (has_token(&sentences[i], "NaN"))
@@ -228,6 +238,14 @@ size_t fake_elmo_n_runs(void)
 {
     pthread_mutex_lock(&fake.mu);
     size_t n = fake.n_runs;
+    pthread_mutex_unlock(&fake.mu);
+    return n;
+}
+
+size_t fake_elmo_last_n_threads(void)
+{
+    pthread_mutex_lock(&fake.mu);
+    size_t n = fake.last_n_threads;
     pthread_mutex_unlock(&fake.mu);
     return n;
 }

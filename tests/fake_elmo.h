@@ -21,6 +21,7 @@ struct elmo_model *fake_elmo_model(const struct fake_elmo *options);
 /* The runs so far (with the warm-ups) and the sentences of the last one. */
 size_t fake_elmo_n_runs(void);
 size_t fake_elmo_last_n_sentences(void);
+size_t fake_elmo_last_n_threads(void);
 /* Sessions made and not freed. */
 size_t fake_elmo_n_sessions(void);
 

@@ -304,7 +304,7 @@ static void info_tells_model_limits_and_build(void **state)
     (void)state;
     struct fixture f = {.model = fake_elmo_model(&(struct fake_elmo){0})};
     const struct reply_info info = {
-        .n_workers = 3,
+        .plan = {1, 2, 3},
         .max_body_bytes = 4,
         .limits = {5, 6, 7},
         .queue_tokens = 8,
@@ -325,6 +325,8 @@ static void info_tells_model_limits_and_build(void **state)
         json_string_value(json_object_get(member(f.json, "model", "provenance"), "corpus")),
         "none");
     assert_int_equal(json_integer_value(member(f.json, "compute", "threads")), 3);
+    assert_int_equal(json_integer_value(member(f.json, "compute", "workers")), 1);
+    assert_int_equal(json_integer_value(member(f.json, "compute", "batch_threads")), 2);
     const json_t *compute = json_object_get(f.json, "compute");
     assert_string_equal(json_string_value(json_object_get(compute, "dtype")), "f32");
     assert_string_equal(json_string_value(json_object_get(compute, "kernel")), "baseline");

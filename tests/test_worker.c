@@ -72,7 +72,7 @@ static void start(struct fixture *f, const struct fake_elmo *fake, size_t n_work
         .max_cost = 5000, .schedule = {.max_batch_cost = 5000, .n_workers = n_workers}};
     assert_int_equal(queue_new(&f->queue, &queue_options), 0);
     const struct workers_options options = {
-        .model = fake_elmo_model(fake), .queue = f->queue, .n_workers = n_workers};
+        .model = fake_elmo_model(fake), .queue = f->queue, .plan = {n_workers, 1, n_workers}};
     assert_int_equal(workers_start(&f->workers, &options, &err), 0);
 }
 
@@ -132,6 +132,32 @@ static void what_waits_runs_as_one_batch(void **state)
         job_release_outputs(&others[i].job);
     }
     job_release_outputs(&first.job);
+    stop(&f);
+}
+
+/* A worker beside which another one sleeps has its thread too; beside one that computes, its own.
+ */
+static void idle_workers_lend_their_threads(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct task alone, beside;
+    start(&f, &(struct fake_elmo){0}, 2);
+    do { /* until both sleep when it comes */
+        task_submit(&alone, f.queue, words, 1);
+        wait_for_done(1);
+        job_release_outputs(&alone.job);
+    } while (fake_elmo_last_n_threads() != 2);
+    fake_elmo_shut_gate();
+    task_submit(&alone, f.queue, words, 1);
+    fake_elmo_wait_at_gate(1);
+    task_submit(&beside, f.queue, words, 1);
+    fake_elmo_wait_at_gate(2);
+    assert_int_equal(fake_elmo_last_n_threads(), 1);
+    fake_elmo_open_gate();
+    wait_for_done(2);
+    job_release_outputs(&alone.job);
+    job_release_outputs(&beside.job);
     stop(&f);
 }
 
@@ -214,7 +240,7 @@ static void a_start_that_fails_leaves_nothing_behind(void **state)
             .max_cost = 10, .schedule = {.max_batch_cost = 10, .n_workers = 2}};
         assert_int_equal(queue_new(&queue, &queue_options), 0);
         const struct workers_options options = {
-            .model = fake_elmo_model(&fakes[i]), .queue = queue, .n_workers = 2};
+            .model = fake_elmo_model(&fakes[i]), .queue = queue, .plan = {2, 1, 2}};
         assert_int_equal(workers_start(&workers, &options, &err), ELMO_E_NOMEM);
         assert_true(err.message[0] != '\0');
         assert_null(workers);
@@ -332,6 +358,7 @@ int main(void)
         cmocka_unit_test(a_job_gets_its_outputs),
         cmocka_unit_test(every_worker_is_warm_before_the_first_job),
         cmocka_unit_test(what_waits_runs_as_one_batch),
+        cmocka_unit_test(idle_workers_lend_their_threads),
         cmocka_unit_test(a_failing_job_spoils_no_other_of_its_batch),
         cmocka_unit_test(a_late_job_is_answered_while_every_worker_is_busy),
         cmocka_unit_test(all_idle_workers_compute_one_long_job),
