@@ -6,8 +6,8 @@
 #include "kernels/packed.h"
 #include "team.h"
 
-/* The input products of a block of time steps are one matrix of about this many floats (16 MiB). */
-#define BLOCK_FLOATS ((size_t)4 << 20)
+/* Rows whose input products are made at a time, so that they are in cache when the steps come. */
+#define BLOCK_ROWS 64u
 
 /* Of third-level cache, what weights can be expected to keep. */
 #define GROUP_CACHE_BYTES ((size_t)16 << 20)
@@ -152,7 +152,7 @@ static int run_init(struct run *run, const struct lstm_sequence *sequences, size
     size_t rows = n_rows(&run->ragged);
     run->n_gates = packed_gate_floats(run->weights->lstm[0][0].input.tile, run->options->cell_dim);
     run->n_cells = run->n_gates / 4;
-    run->block_rows = BLOCK_FLOATS / run->n_gates;
+    run->block_rows = BLOCK_ROWS;
     if (run->block_rows < n_sequences)
         run->block_rows = n_sequences; /* at least one whole step */
     if (run->block_rows > rows)

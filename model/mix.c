@@ -54,30 +54,52 @@ static void add_layer(float *restrict out, const float *restrict x, size_t n, do
         out[k] += (float)(scale * ((double)x[k] - mean));
 }
 
+/* out += scale * x. */
+static void add_scaled(float *restrict out, const float *restrict x, size_t n, float scale)
+{
+    for (size_t k = 0; k < n; k++)
+        out[k] += scale * x[k];
+}
+
+/* out += share * layer k, as layer norm has it where that is asked for. Layer 0 is [x ; x]. */
+static void mix_layer(float *out, const float *x, size_t k, size_t T, size_t P, bool layer_norm,
+                      float share)
+{
+    double mean = 0, scale = (double)share;
+    if (layer_norm) { /* of layer 0 as of x */
+        mean_and_scale(x, T * (k ? 2 * P : P), &mean, &scale);
+        scale *= (double)share;
+    }
+    for (size_t half = 0; half < 2 * T; half++) {
+        const float *from = x + (k ? half : half / 2) * P;
+        if (layer_norm)
+            add_layer(out + half * P, from, P, mean, scale);
+        else
+            add_scaled(out + half * P, from, P, share);
+    }
+}
+
 void mix_layers(float *out, const float *const *layers, size_t n_layers, size_t T, size_t P,
                 const struct elmo_mix *mix, float *shares)
 {
     memset(out, 0, T * 2 * P * sizeof *out);
     layer_shares(shares, mix, 1 + n_layers);
-    for (size_t k = 0; k <= n_layers && T; k++) {
-        double mean = 0, scale = 1;
-        if (mix && mix->layer_norm) /* of layer 0, [x ; x], as of x */
-            mean_and_scale(layers[k], T * (k ? 2 * P : P), &mean, &scale);
-        scale *= (double)shares[k];
-        if (k)
-            add_layer(out, layers[k], T * 2 * P, mean, scale);
-        for (size_t half = 0; half < 2 * T && !k; half++)
-            add_layer(out + half * P, layers[0] + half / 2 * P, P, mean, scale);
-    }
+    for (size_t k = 0; k <= n_layers && T; k++)
+        mix_layer(out, layers[k], k, T, P, mix && mix->layer_norm, shares[k]);
 }
 
+/* A few columns at a time, so that their sums and the lines that they are in stay in cache. */
 static void pool_mean(float *out, const float *x, size_t T, size_t D)
 {
-    for (size_t d = 0; d < D; d++) {
-        double sum = 0;
+    enum { COLUMNS = 64 };
+    for (size_t first = 0; first < D; first += COLUMNS) {
+        double sums[COLUMNS] = {0};
+        size_t n = D - first < COLUMNS ? D - first : COLUMNS;
         for (size_t t = 0; t < T; t++)
-            sum += (double)x[t * D + d];
-        out[d] = (float)(sum / (double)T);
+            for (size_t k = 0; k < n; k++)
+                sums[k] += (double)x[t * D + first + k];
+        for (size_t k = 0; k < n; k++)
+            out[first + k] = (float)(sums[k] / (double)T);
     }
 }
 

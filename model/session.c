@@ -11,6 +11,7 @@
 #include "char_ids.h"
 #include "error.h"
 #include "head.h"
+#include "kernels/kernels.h"
 #include "lexicon.h"
 #include "mix.h"
 #include "model.h"
@@ -267,10 +268,7 @@ static int check_sentences(struct batch *b, const struct elmo_sentence *sentence
 
 static bool finite_or_null(const float *x, size_t n)
 {
-    float sum = 0; /* 0 * x is 0 for every finite x, and NaN for the others */
-    for (size_t k = 0; x && k < n; k++)
-        sum += 0.0f * x[k];
-    return sum == 0;
+    return !x || kernel_all_finite(x, n);
 }
 
 static bool outputs_finite(const struct elmo_sentence *s, const struct elmo_model *m)

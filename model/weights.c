@@ -7,6 +7,7 @@
 
 #include "big_alloc.h"
 #include "error.h"
+#include "kernels/kernels.h"
 #include "model_file.h"
 #include "ngrams.h"
 #include "tensor_specs.h"
@@ -121,18 +122,6 @@ static size_t widened_floats(const struct st_tensor *t)
     return aligned_floats(n_elements(t));
 }
 
-static bool all_finite(const float *values, size_t n)
-{
-    const uint32_t EXPONENT = 0x7f800000u;
-    uint32_t n_bad = 0;
-    for (size_t k = 0; k < n; k++) {
-        uint32_t bits;
-        memcpy(&bits, &values[k], sizeof bits);
-        n_bad |= (bits & EXPONENT) == EXPONENT;
-    }
-    return !n_bad;
-}
-
 /* The dtype that most elements are stored in. */
 static const char *main_dtype(const struct safetensors *file)
 {
@@ -188,7 +177,7 @@ static int widen_all(struct weights *weights, struct loader *loader, struct elmo
             loader->values[k] = *next;
             *next += widened_floats(t);
         }
-        if (!all_finite(loader->values[k], n_elements(t)))
+        if (!kernel_all_finite(loader->values[k], n_elements(t)))
             return elmo_fail(err, ELMO_E_FORMAT, "tensor '%s' holds values that are not finite",
                              t->name);
         weights->n_parameters += n_elements(t);

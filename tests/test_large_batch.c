@@ -16,7 +16,7 @@
 
 #define N_WORDS 600
 
-/* 2^14 gates leave 256 rows to a block of 2^22 floats. */
+/* A step of three sentences, 400 at most: several blocks of rows. */
 static const struct options options = {.char_dim = 2,
                                        .max_chars = 8,
                                        .n_char_filters = 1,

@@ -2,6 +2,9 @@
  * into libm, no branches. */
 #include "kernels.h"
 
+#include <stdint.h>
+#include <string.h>
+
 #include "fast_math.h"
 
 static inline float sigmoid(float x)
@@ -52,4 +55,16 @@ void kernel_add(float *restrict y, const float *restrict x, size_t n)
 {
     for (size_t k = 0; k < n; k++)
         y[k] += x[k];
+}
+
+bool kernel_all_finite(const float *x, size_t n)
+{
+    const uint32_t EXPONENT = 0x7f800000u; /* all ones: infinite, or no number */
+    uint32_t n_bad = 0;
+    for (size_t k = 0; k < n; k++) {
+        uint32_t bits;
+        memcpy(&bits, &x[k], sizeof bits);
+        n_bad |= (bits & EXPONENT) == EXPONENT;
+    }
+    return !n_bad;
 }

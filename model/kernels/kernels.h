@@ -7,6 +7,7 @@
  * Weights are "x @ W": [inputs, outputs]. No kernel allocates, fails or keeps state; any thread.
  * Results of one row of kernel_linear may differ in the last bits with the number of rows beside it
  * (OpenBLAS); those of packed.h do not. */
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Once before any other call: OpenBLAS computes in the caller's thread alone. Idempotent. */
@@ -25,3 +26,5 @@ void kernel_tanh(float *x, size_t n);
 void kernel_relu(float *x, size_t n);
 void kernel_clip(float *x, size_t n, float clip);    /* to [-clip, clip]; 0: as it is */
 void kernel_add(float *y, const float *x, size_t n); /* y += x */
+
+bool kernel_all_finite(const float *x, size_t n);

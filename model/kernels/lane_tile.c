@@ -134,16 +134,16 @@ INLINE void sums_of(lanes sums[MAX_ROWS][4], const enum number number, const str
 /* ---- What becomes of them ---- */
 
 INLINE void multiply_rows(const size_t rows, const enum number number, float *y, size_t y_stride,
-                          const struct lane_rows *x, const struct lane_panel *panel, bool add)
+                          const struct lane_rows *x, const struct lane_panel *panel,
+                          const float *addend, size_t addend_stride)
 {
     lanes sums[MAX_ROWS][4];
     sums_of(sums, number, x, rows, panel);
     for (size_t r = 0; r < rows; r++)
         for (size_t q = 0; q < 4; q++) {
-            lanes_at *to = (lanes_at *)(y + r * y_stride) + q;
-            if (add)
-                sums[r][q] += *to;
-            *to = sums[r][q];
+            if (addend)
+                sums[r][q] += ((const lanes_at *)(addend + r * addend_stride))[q];
+            ((lanes_at *)(y + r * y_stride))[q] = sums[r][q];
         }
 }
 
@@ -196,14 +196,15 @@ INLINE void step_rows(const size_t rows, const enum number number, const struct 
 #endif
 
 static void multiply(enum number number, float *y, size_t y_stride, const struct lane_rows *x,
-                     size_t rows, const struct lane_panel *panel, bool add)
+                     size_t rows, const struct lane_panel *panel, const float *addend,
+                     size_t addend_stride)
 {
     if (number == NUMBER_F32)
-        WITH_ROWS(multiply_rows, rows, NUMBER_F32, y, y_stride, x, panel, add)
+        WITH_ROWS(multiply_rows, rows, NUMBER_F32, y, y_stride, x, panel, addend, addend_stride)
     else if (number == NUMBER_BF16)
-        WITH_ROWS(multiply_rows, rows, NUMBER_BF16, y, y_stride, x, panel, add)
+        WITH_ROWS(multiply_rows, rows, NUMBER_BF16, y, y_stride, x, panel, addend, addend_stride)
     else
-        WITH_ROWS(multiply_rows, rows, NUMBER_INT8, y, y_stride, x, panel, add)
+        WITH_ROWS(multiply_rows, rows, NUMBER_INT8, y, y_stride, x, panel, addend, addend_stride)
 }
 
 static void step(enum number number, const struct lane_cells *cells, const struct lane_rows *x,

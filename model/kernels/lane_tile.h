@@ -50,9 +50,11 @@ struct lane_windows { /* of one token: characters p to p + width - 1 for p = 0 .
 struct lane_tile {
     size_t width;    /* of a panel: 4 registers */
     size_t max_rows; /* at most LANE_MAX_ROWS */
-    /* y [rows, width], y_stride apart (+)= x times the panel. */
+    /* y [rows, width], y_stride apart, = x times the panel + addend [rows, width], which is y
+     * itself, or one row for all (stride 0); NULL: nothing. */
     void (*multiply)(enum number number, float *y, size_t y_stride, const struct lane_rows *x,
-                     size_t rows, const struct lane_panel *panel, bool add);
+                     size_t rows, const struct lane_panel *panel, const float *addend,
+                     size_t addend_stride);
     /* One step of the cells. */
     void (*step)(enum number number, const struct lane_cells *cells, const struct lane_rows *x,
                  size_t rows, const struct lane_panel *panel);

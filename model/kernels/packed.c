@@ -277,21 +277,28 @@ static size_t columns_of(const struct packed_matrix *m, size_t panel)
     return m->order == PACKED_GATES ? width : smaller(width, m->n_out - panel * width);
 }
 
+/* What a product is added to: y itself, one row for all (stride 0), or nothing (NULL). */
+struct addend {
+    const float *floats;
+    size_t stride;
+};
+
 /* A panel that hangs over the end of y goes through a tile of its own. */
 static void multiply_rows(float *y, size_t y_stride, size_t columns, const struct lane_rows *x,
                           size_t rows, const struct packed_matrix *m, const struct lane_panel *p,
-                          bool add)
+                          const struct addend *to)
 {
     const struct lane_tile *tile = m->tile;
     _Alignas(64) float whole[LANE_MAX_ROWS * LANE_MAX_WIDTH];
     if (columns == tile->width) {
-        tile->multiply(m->number, y, y_stride, x, rows, p, add);
+        tile->multiply(m->number, y, y_stride, x, rows, p, to->floats, to->stride);
         return;
     }
-    tile->multiply(m->number, whole, tile->width, x, rows, p, false);
+    tile->multiply(m->number, whole, tile->width, x, rows, p, NULL, 0);
     for (size_t r = 0; r < rows; r++)
         for (size_t k = 0; k < columns; k++)
-            y[r * y_stride + k] = whole[r * tile->width + k] + (add ? y[r * y_stride + k] : 0);
+            y[r * y_stride + k] =
+                whole[r * tile->width + k] + (to->floats ? to->floats[r * to->stride + k] : 0);
 }
 
 static size_t row_floats(const struct packed_matrix *m)
@@ -313,26 +320,29 @@ static const uint32_t *next_panel(const struct packed_matrix *m, struct panel_ra
     return m->units + panel_at(range, k + 1) * m->n_units * m->tile->width;
 }
 
+/* The k-th panel of the walk. */
 static void multiply_panel(float *y, const struct lane_rows *x, size_t B,
-                           const struct packed_matrix *m, struct panel_range range, size_t at,
-                           bool add)
+                           const struct packed_matrix *m, struct panel_range range, size_t k,
+                           const struct addend *to)
 {
     const struct lane_tile *tile = m->tile;
     size_t n_tiles = (B + tile->max_rows - 1) / tile->max_rows, y_stride = row_floats(m);
     size_t block = m->number == NUMBER_INT8 ? m->n_units : BLOCK_UNITS;
-    size_t panel = panel_at(range, at);
-    y += panel * tile->width;
-    for (size_t k = 0; k < m->n_units; k += block) {
-        size_t n = smaller(block, m->n_units - k);
-        struct lane_panel p = panel_of(m, panel, k, n);
+    size_t panel = panel_at(range, k), column = panel * tile->width;
+    for (size_t u = 0; u < m->n_units; u += block) {
+        size_t n = smaller(block, m->n_units - u);
+        struct lane_panel p = panel_of(m, panel, u, n);
         const uint32_t *next =
-            k + n < m->n_units ? p.units + n * tile->width : next_panel(m, range, at);
+            u + n < m->n_units ? p.units + n * tile->width : next_panel(m, range, k);
+        const struct addend so_far = u ? (struct addend){y, y_stride} : *to;
         for (size_t t = 0; t < n_tiles; t++) {
             size_t row = tile_begin(t, n_tiles, B), rows = tile_begin(t + 1, n_tiles, B) - row;
-            const struct lane_rows some = rows_from(x, row, k);
+            const struct lane_rows some = rows_from(x, row, u);
+            const struct addend from = {
+                so_far.floats ? so_far.floats + row * so_far.stride + column : NULL, so_far.stride};
             fetch_meanwhile(&p, next, tile->width, t, n_tiles);
-            multiply_rows(y + row * y_stride, y_stride, columns_of(m, panel), &some, rows, m, &p,
-                          add || k);
+            multiply_rows(y + row * y_stride + column, y_stride, columns_of(m, panel), &some, rows,
+                          m, &p, &from);
         }
     }
 }
@@ -356,26 +366,23 @@ void packed_columns(const struct packed_matrix *m, struct panel_range range, siz
 }
 
 static void multiply(float *y, const struct lane_rows *x, size_t B, const struct packed_matrix *m,
-                     struct panel_range range, bool add)
+                     struct panel_range range, struct addend to)
 {
     for (size_t k = 0; k < range.end - range.begin; k++)
-        multiply_panel(y, x, B, m, range, k, add);
+        multiply_panel(y, x, B, m, range, k, &to);
 }
 
 void packed_multiply(float *y, const struct lane_rows *x, size_t B, const struct packed_matrix *m,
                      struct panel_range range)
 {
-    multiply(y, x, B, m, range, false);
+    multiply(y, x, B, m, range, (struct addend){0});
 }
 
 void packed_linear(float *y, const struct lane_rows *x, size_t B, const struct packed_matrix *m,
                    struct panel_range range, const float *bias)
 {
-    size_t begin, end;
-    packed_columns(m, range, &begin, &end);
-    for (size_t b = 0; bias && b < B; b++)
-        memcpy(y + b * row_floats(m) + begin, bias + begin, (end - begin) * sizeof *y);
-    multiply(y, x, B, m, range, true);
+    multiply(y, x, B, m, range,
+             bias ? (struct addend){bias, 0} : (struct addend){y, row_floats(m)});
 }
 
 void packed_step(float *m, float *c, const float *z, const struct lane_rows *x, size_t B,
