@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The model library and the other ways to run ELMo on a processor, side by side in one run: whoever is
-# installed, the same weights, the same batches of the same sentences, in turn.
+# The model library and the other ways to run ELMo on a processor, side by side in one run: whoever
+# is installed, the same weights, the same batches of the same sentences, in turn.
 #
 #     compare.sh BUILD [PEERS_FOLDER] [OPTION...]
 #
@@ -16,8 +16,10 @@
 # Prints tables of medians and of ratios; FOLDER/throughput.csv has every single measurement, and
 # throughput.svg the plot. The whole takes a quarter of an hour and 2 GB in FOLDER, with small models
 # alone a few minutes. What the peers need:
-#     apt-get install g++ libdnnl-dev libopenblas0-openmp nodejs npm python3-torch python3-h5py python3-onnx
-#     ONNXRUNTIME_NODE_INSTALL=skip npm install --prefix FOLDER/npm --ignore-scripts onnxruntime-node@1.24.3
+#     apt-get install g++ libdnnl-dev libopenblas0-openmp nodejs npm
+#     apt-get install python3-torch python3-h5py python3-onnx
+#     ONNXRUNTIME_NODE_INSTALL=skip npm install --ignore-scripts --prefix FOLDER/npm \
+#         onnxruntime-node@1.24.3
 # AllenNLP is no package of Debian's; it takes part where Python finds it, also in $ALLENNLP_PATH.
 set -euo pipefail
 export LC_ALL=C PYTHONDONTWRITEBYTECODE=1
@@ -98,13 +100,14 @@ make_model() {
 make_onnx() { # MODEL TYPE
     local file=$out/$1/$2.onnx
     [[ ! $file -nt $out/$1/weights.hdf5 ]] || return 0
-    "$python" "$peers/gen_onnx.py" "$2" "$out/$1/options.json" "$out/$1/weights.hdf5" "$file.new" >&2
+    "$python" "$peers/gen_onnx.py" "$2" "$out/$1/options.json" "$out/$1/weights.hdf5" \
+        "$file.new" >&2
     mv "$file.new" "$file"
 }
 
 # ---- Sentences: whole batches of like lengths, evenly from the longest to the shortest ----
 
-# BATCH HOW_MANY: $work/text.BATCH, and its batches dealt to $work/text.BATCH.0 and so on, one a thread.
+# BATCH HOW_MANY: $work/text.BATCH, and its batches dealt to $work/text.BATCH.0, .1, one a thread.
 make_text() {
     local sorted=$work/sorted
     awk 'NF { print NF "\t" $0 }' "$sentences" | sort -s -k1,1nr | cut -f2- >"$sorted"
@@ -122,9 +125,9 @@ make_text() {
         k in part { print > file; print > (file "." part[k]) }' "$sorted"
 }
 
-# ---- Those who run: each prints a line with "N tokens/s"; args TEXT THREADS; $model, $dtype, $batch, $rounds ----
+# ---- Those who run, by $model, $dtype, $batch, $rounds: each prints a line with "N tokens/s" ----
 
-run_elmod() { # and more options of bench_model
+run_elmod() { # TEXT THREADS, as for the others, and more options of bench_model
     local text=$1 n=$2
     shift 2
     [[ $bench_usage != *--batch* ]] || set -- --batch "$batch" "$@"
@@ -144,7 +147,7 @@ run_ort() {
         "$out/$model/$dtype.onnx" "$1" "$batch" "$2" intra 0 "$rounds"
 }
 
-# nn.LSTM refuses a projection that is not smaller than the cells, which its kernels can do: elmo-small's.
+# nn.LSTM refuses a projection as large as elmo-small's beside the cells; its kernels do not.
 torch_main='
 import runpy, sys, torch
 class LSTM(torch.nn.LSTM):
@@ -161,8 +164,9 @@ runpy.run_path(sys.argv[0], run_name="__main__")'
 # Beside the variant of OpenBLAS on POSIX threads PyTorch is several times slower.
 run_python() { # MODE TEXT THREADS
     LD_LIBRARY_PATH=$(echo /usr/lib/*/openblas-openmp) OMP_NUM_THREADS=$3 OPENBLAS_NUM_THREADS=$3 \
-        PYTHONPATH=${ALLENNLP_PATH:-} "$python" -W ignore -c "$torch_main" "$peers/bench_torch.py" "$1" \
-        "$out/$model/options.json" "$out/$model/weights.hdf5" "$2" "$batch" "$3" 0 1
+        PYTHONPATH=${ALLENNLP_PATH:-} "$python" -W ignore -c "$torch_main" \
+        "$peers/bench_torch.py" "$1" "$out/$model/options.json" "$out/$model/weights.hdf5" \
+        "$2" "$batch" "$3" 0 1
 }
 run_torch() {
     local -A mode=([f32]=fast [int8]=int8)
@@ -186,7 +190,9 @@ has_ort() {
         "$python" -c 'import h5py, onnx'
 }
 has_torch() { "$python" -c 'import h5py, torch'; }
-has_allennlp() { has_torch && PYTHONPATH=${ALLENNLP_PATH:-} "$python" -c 'import allennlp.modules.elmo'; }
+has_allennlp() {
+    has_torch && PYTHONPATH=${ALLENNLP_PATH:-} "$python" -c 'import allennlp.modules.elmo'
+}
 
 sentences=$peers/sents.txt
 present=()
@@ -243,18 +249,22 @@ race_elmod() {
     for bytes in 0 67108864; do
         local who=elmod
         ((bytes == 0)) || who="elmod (words cached)"
-        [[ $bench_usage != *--together* ]] ||
-            measure "$who" all "$threads" together run_elmod "$text" "$threads" \
-                --together "$threads" --word-cache-bytes "$bytes"
-        measure "$who" all "$threads" apart run_elmod "$text" "$threads" --word-cache-bytes "$bytes"
+        local run=(run_elmod "$text" "$threads" --word-cache-bytes "$bytes")
+        if ((threads > 1)); then
+            measure "$who" all "$threads" apart "${run[@]}"
+            [[ $bench_usage != *--together* ]] ||
+                measure "$who" all "$threads" together "${run[@]}" --together "$threads"
+        fi
         measure "$who" all 1 together run_elmod "$text" 1 --word-cache-bytes "$bytes"
     done
 }
 race_peer() {
     [[ " ${can[$1]} " == *" $dtype "* ]] || return 0
-    measure "${title[$1]}" "${covers[$1]}" "$threads" together "run_$1" "$work/text.$batch" "$threads"
-    [[ ! -e $work/text.$batch.$((threads - 1)) ]] ||
+    local text=$work/text.$batch
+    measure "${title[$1]}" "${covers[$1]}" "$threads" together "run_$1" "$text" "$threads"
+    if ((threads > 1)) && [[ -e $text.$((threads - 1)) ]]; then
         measure "${title[$1]}" "${covers[$1]}" "$threads" apart one_each "run_$1"
+    fi
 }
 
 race() { # all once; every second pass backwards
@@ -299,4 +309,4 @@ for model in $models; do
     done
 done
 "$python" "$here/plot_throughput.py" "$csv" "$out/throughput.svg"
-echo "every measurement: $csv; the plot: $out/throughput.svg; $((SECONDS / 60)) min $((SECONDS % 60)) s"
+echo "every measurement: $csv; the plot: $out/throughput.svg; $((SECONDS / 60)) minutes"

@@ -11,18 +11,19 @@ import html
 import math
 import statistics
 import sys
+import textwrap
 
 ELMOD, CACHED = "elmod", "elmod (words cached)"
 MODELS = {"original": "original size: 4096 cells, 93.6 M weights",
           "small": "elmo-small: 256 cells, 7.4 M weights"}
 ARRANGEMENTS = {"together": "all threads at each batch", "apart": "a batch for each thread"}
-NOTES = [
-    "A token is a word of the text; sentence marks are computed, not counted. Same weights, same batches of like lengths.",
-    "elmod, ONNX Runtime, PyTorch, AllenNLP: from the bytes of the words to the vectors. oneDNN: the LSTM stacks alone, on",
-    "padded batches (75.5 of the original's 102 M multiply-adds a token, 4.7 of elmo-small's 11.1 M). elmod, ONNX Runtime",
-    "and AllenNLP clip cells and projections as ELMo does; oneDNN and PyTorch cannot. Words cached: elmod has met all words",
-    "before. A batch for each thread: elmod is one process; of a peer there is one for each thread, and their rates add up.",
-]
+NOTES = textwrap.wrap(width=118, text="""\
+A token is a word of the text; sentence marks are computed, not counted. Same weights, same batches
+of like lengths. elmod, ONNX Runtime, PyTorch, AllenNLP: from the bytes of the words to the vectors.
+oneDNN: the LSTM stacks alone, on padded batches (75.5 of the original's 102 M multiply-adds a
+token, 4.7 of elmo-small's 11.1 M). elmod, ONNX Runtime and AllenNLP clip cells and projections as
+ELMo does; oneDNN and PyTorch cannot. Words cached: elmod has met all words before. A batch for each
+thread: elmod is one process; of a peer there is one for each thread, and their rates add up.""")
 
 
 class Results:
@@ -51,7 +52,7 @@ class Results:
         return list(dict.fromkeys(key[:2] for key in self.medians))
 
     def contenders(self, panel):
-        """elmod first, then the peers by name: the plot's and the tables' order, whoever ran first."""
+        """elmod first, then the peers by name, whoever ran first."""
         names = dict.fromkeys(key[2] for key in self.medians if key[:2] == panel)
         return sorted(names, key=lambda name: (not name.startswith(ELMOD), name))
 
@@ -123,15 +124,17 @@ def css_class(contender):
 
 
 def style():
-    rules = ([".page{fill:#fff}", "text{fill:#1f2328}", ".grid{stroke:#d8dee4}", ".axis{stroke:#8c959f}"],
-             [".page{fill:#0d1117}", "text{fill:#e6edf3}", ".grid{stroke:#2b3138}", ".axis{stroke:#6e7681}"])
+    light = [".page{fill:#fff}", "text{fill:#1f2328}",
+             ".grid{stroke:#d8dee4}", ".axis{stroke:#8c959f}"]
+    dark = [".page{fill:#0d1117}", "text{fill:#e6edf3}",
+            ".grid{stroke:#2b3138}", ".axis{stroke:#6e7681}"]
     for name, colours in COLOURS.items():
-        for rule, colour in zip(rules, colours):
-            k = css_class(name)
-            rule.append(f".l.{k}{{stroke:{colour}}} .m.{k},text.{k}{{fill:{colour}}}")
-    return ("<style>.l{fill:none;stroke-linejoin:round} .grid,.axis{fill:none} text.small{font-size:11px}"
-            + " ".join(rules[0])
-            + " @media (prefers-color-scheme:dark){" + " ".join(rules[1]) + "}</style>")
+        k = css_class(name)
+        for rules, colour in zip((light, dark), colours):
+            rules.append(f".l.{k}{{stroke:{colour}}} .m.{k},text.{k}{{fill:{colour}}}")
+    return ("<style>.l{fill:none;stroke-linejoin:round} .grid,.axis{fill:none}"
+            " text.small{font-size:11px} " + " ".join(light)
+            + " @media (prefers-color-scheme:dark){" + " ".join(dark) + "}</style>")
 
 
 def nice_ticks(low, high):
@@ -143,7 +146,7 @@ def short_number(x):
 
 
 def spread(wanted, gap, low, high):
-    """Places for labels near the wanted ones, in their order, at least a gap apart, within bounds."""
+    """Places near the wanted ones, in their order, at least a gap apart, within bounds."""
     order = sorted(range(len(wanted)), key=lambda k: wanted[k])
     places = [0.0] * len(wanted)
     below = low
@@ -158,7 +161,8 @@ def spread(wanted, gap, low, high):
 
 
 def text(x, y, words, anchor="start", extra=""):
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{extra}>{html.escape(words)}</text>'
+    return (f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{extra}>'
+            f'{html.escape(words)}</text>')
 
 
 class Axes:
@@ -183,7 +187,8 @@ class Axes:
             yield text(self.left - 6, y + 4, short_number(tick), "end", ' class="small"')
         yield f'<path class="axis" d="M{self.left} {self.top}v{HEIGHT}h{WIDTH}"/>'
         for batch in self.batches:
-            yield text(self.x(batch), self.top + HEIGHT + 16, str(batch), "middle", ' class="small"')
+            yield text(self.x(batch), self.top + HEIGHT + 16, str(batch), "middle",
+                       ' class="small"')
 
 
 def draw_panel(results, panel, axes):
@@ -198,8 +203,8 @@ def draw_panel(results, panel, axes):
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in points)
         yield (f'<polyline class="l {css_class(name)}" stroke-width="{width}"'
                f' stroke-dasharray="{dashes or "none"}" points="{path}"/>')
-        yield from (f'<circle class="m {css_class(name)}" cx="{x:.1f}" cy="{y:.1f}" r="{width + 1}"/>'
-                    for x, y, _ in points)
+        yield from (f'<circle class="m {css_class(name)}" cx="{x:.1f}" cy="{y:.1f}"'
+                    f' r="{width + 1}"/>' for x, y, _ in points)
         ends.append((name, points[-1]))
     places = spread([y for _, (_, y, _) in ends], LINE, axes.top + 4, axes.top + HEIGHT)
     for (name, (x, y, rate)), place in zip(ends, places):
