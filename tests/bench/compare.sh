@@ -202,7 +202,7 @@ if [[ -e $sentences ]]; then
         if "has_$peer" >"$work/why" 2>&1; then
             present+=("$peer")
         else
-            echo "not here, left out: ${title[$peer]} ($(tail -n 1 "$work/why"))" >&2
+            echo "not here, left out: ${title[$peer]} ($(grep -m 1 -i error "$work/why"))" >&2
         fi
     done
 else
@@ -214,8 +214,8 @@ fi
 
 record() { # CONTENDER COVERS THREADS ARRANGEMENT RATE
     echo "$model,$dtype,$batch,$1,$2,$3,$4,$pass,$5" >>"$csv"
-    printf '%-8s %-4s batch %2d, pass %d: %8.0f tokens/s  %s, %d thread(s) %s\n' \
-        "$model" "$dtype" "$batch" "$pass" "$5" "$1" "$3" "$4" >&2
+    printf '%5d s: %-8s %-4s batch %2d, pass %d: %8.0f tokens/s  %s, %d thread(s) %s\n' \
+        "$SECONDS" "$model" "$dtype" "$batch" "$pass" "$5" "$1" "$3" "$4" >&2
 }
 rate_in() { sed -nE 's/^.*: *([0-9.]+) tokens\/s.*/\1/p' "$1" | tail -n 1 | grep .; }
 
@@ -309,4 +309,4 @@ for model in $models; do
     done
 done
 "$python" "$here/plot_throughput.py" "$csv" "$out/throughput.svg"
-echo "every measurement: $csv; the plot: $out/throughput.svg; $((SECONDS / 60)) minutes"
+echo "every measurement: $csv; the plot: $out/throughput.svg; $SECONDS s"
