@@ -106,7 +106,7 @@ def print_table(results, panel):
 # ---- Plot ----
 
 WIDTH, HEIGHT = 268, 196     # of a panel's axes
-LEFT, RIGHT, TOP, BOTTOM = 50, 162, 30, 34
+LEFT, RIGHT, TOP, BOTTOM = 50, 186, 30, 34
 LINE = 15                    # between lines of text
 COLOURS = {                  # on light, on dark
     ELMOD: ("#c2410c", "#fb923c"),
@@ -194,7 +194,7 @@ class Axes:
 def draw_panel(results, panel, axes):
     yield from axes.draw(panel[1])
     ends = []
-    for name in results.contenders(panel):
+    for name in reversed(results.contenders(panel)):  # elmod above the others
         points = [(axes.x(batch), axes.y(rate), rate) for batch in results.batches
                   if (rate := results.best(panel, name, batch)) is not None]
         if not points or name not in COLOURS:
@@ -225,7 +225,7 @@ def limits(results, model):
 def draw(results):
     models, dtypes = results.column(0), results.column(1)
     across, down = LEFT + WIDTH + RIGHT, TOP + HEIGHT + BOTTOM
-    head, foot = 64, LINE * len(NOTES) + 34
+    head, foot = 84, LINE * len(NOTES) + 34
     width, height = max(across * len(models), 760), head + down * len(dtypes) + foot
     yield (f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
            f' viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">')
@@ -233,8 +233,11 @@ def draw(results):
     yield '<rect class="page" width="100%" height="100%"/>'
     yield text(LEFT, 26, f"Tokens per second on {results.threads} threads, by sentences in a batch",
                extra=' font-size="16" font-weight="bold"')
+    yield text(LEFT, 44, "the faster of two ways to use the threads: all at each batch, or a batch"
+               " for each", extra=' class="small"')
     for column, model in enumerate(models):
-        yield text(LEFT + across * column, 52, MODELS.get(model, model), extra=' font-size="13"')
+        yield text(LEFT + across * column, 72, MODELS.get(model, model),
+                   extra=' font-size="13"')
         low, high = limits(results, model)
         for row, dtype in enumerate(dtypes):
             axes = Axes(LEFT + across * column, head + TOP + down * row, results.batches, low, high)
