@@ -212,6 +212,9 @@ fi
 
 # ---- The race ----
 
+# Of the text in one measurement, so that it takes a second or a few.
+declare -A rounds_of=([original/f32]=1 [original/bf16]=3 [original/int8]=3)
+
 record() { # CONTENDER COVERS THREADS ARRANGEMENT RATE
     echo "$model,$dtype,$batch,$1,$2,$3,$4,$pass,$5" >>"$csv"
     printf '%5d s: %-8s %-4s batch %2d, pass %d: %8.0f tokens/s  %s, %d thread(s) %s\n' \
@@ -281,6 +284,7 @@ race() { # all once; every second pass backwards
 
 echo "model,dtype,batch,contender,covers,threads,arrangement,pass,tokens_per_second" >"$csv"
 for model in $models; do
+    [[ $model == original || $model == small ]] || usage
     flock -s 9
     make_model "$model"
     if [[ " ${present[*]} " == *" ort "* ]]; then
@@ -298,8 +302,7 @@ for model in $models; do
         fi
         make_text "$batch" "$n_batches"
         for dtype in $dtypes; do
-            rounds=3
-            [[ $model/$dtype != original/f32 ]] || rounds=1
+            rounds=${rounds_of[$model/$dtype]:-9}
             for ((pass = 1; pass <= passes; pass++)); do
                 flock -x 9
                 race
