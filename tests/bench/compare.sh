@@ -9,13 +9,13 @@
 #     --models "original small"   93.6 M weights, random; and elmo-small
 #     --dtypes "f32 bf16 int8"    --batches "1 8 32"    --threads 2
 #     --peers "oneDNN ort torch allennlp"
-#     --passes N                  how often each takes its turn (3)
+#     --passes N                  how often each takes its turn (2)
 #     --out FOLDER                models and results; default BUILD/compare
 #     --lock FILE                 hold it (flock) while something is measured
 #
 # Prints tables of medians and of ratios; FOLDER/throughput.csv has every single measurement, and
-# throughput.svg the plot. The whole takes a quarter of an hour and 2 GB in FOLDER, with small models
-# alone a few minutes. What the peers need:
+# throughput.svg the plot. On two quiet cores a pass takes ten minutes, a fifth of it for the small
+# model; FOLDER takes 2 GB. What the peers need:
 #     apt-get install g++ libdnnl-dev libopenblas0-openmp nodejs npm
 #     apt-get install python3-torch python3-h5py python3-onnx
 #     ONNXRUNTIME_NODE_INSTALL=skip npm install --ignore-scripts --prefix FOLDER/npm \
@@ -46,7 +46,7 @@ if (($#)) && [[ $1 != -* ]]; then
     shift
 fi
 models="original small" dtypes="f32 bf16 int8" batches="1 8 32" threads=2
-wanted_peers="oneDNN ort torch allennlp" passes=3 out=$build/compare lock=
+wanted_peers="oneDNN ort torch allennlp" passes=2 out=$build/compare lock=
 while (($#)); do
     (($# > 1)) || usage
     case $1 in
@@ -258,7 +258,8 @@ race_elmod() {
             [[ $bench_usage != *--together* ]] ||
                 measure "$who" all "$threads" together "${run[@]}" --together "$threads"
         fi
-        measure "$who" all 1 together run_elmod "$text" 1 --word-cache-bytes "$bytes"
+        ((pass > 1)) ||
+            measure "$who" all 1 together run_elmod "$text" 1 --word-cache-bytes "$bytes"
     done
 }
 race_peer() {
