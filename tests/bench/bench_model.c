@@ -1,12 +1,12 @@
 /* Tokens per second of the model library, without HTTP: real sentences in batches of 1, 8 and 32,
  * `elmo` asked for. A batch is computed by one thread, beside those of the other threads, or by
- * --together of them. Beside each figure stands the bound that this machine's own sgemm rate,
- * measured in the same run, sets for the multiply-adds of the model.
+ * --together of them. Beside each figure stands its share of what this machine allows, measured in
+ * the same run (limits.h): of the LSTMs' multiply-adds in registers, and of reading their weights.
+ * The token encoder comes on top, but for words in the cache.
  *
- *     bench_model [--model FILE] [--threads N] [--together N] [--sentences FILE] [--limit N]
- * [--rounds N]
- *                 [--dtype f32|bf16|int8] [--kernel NAME] [--word-cache-bytes N]
- *                 [--by-length 1: batches of sentences of like lengths]
+ *     bench_model [--model FILE] [--dtype f32|bf16|int8] [--kernel NAME] [--word-cache-bytes N]
+ *                 [--sentences FILE] [--limit N] [--by-length 1: batches of like lengths]
+ *                 [--threads N] [--together N] [--batch N] [--rounds N]
  *
  * Prints the median of the rounds and, in brackets, the slowest and the fastest. */
 #include <pthread.h>
@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "defs.h"
+#include "limits.h"
 #include "model.h"
 #include "sgemm_rate.h"
 
@@ -71,13 +72,40 @@ static double run_round(struct bench *b)
     return seconds_now() - begin;
 }
 
-/* ---- The bound ---- */
+/* ---- The bounds ---- */
+
+/* Tokens per second that the LSTMs alone would allow, all words being in the cache. */
+struct bounds {
+    double arithmetic; /* at the rate at which registers multiply in this type of number */
+    double reading;    /* one sentence at a time: at which the weights of a step are read */
+};
 
 /* Multiply-adds of the LSTMs for one position, both directions. */
 static double lstm_madds(const struct options *o)
 {
     double C = (double)o->cell_dim, P = (double)o->proj_dim;
     return 2 * (double)o->n_layers * (2 * P * 4 * C + C * P);
+}
+
+/* A processor that lacks the instructions of a type has float32's. */
+static struct bounds measure_bounds(const struct bench *b, enum elmo_dtype dtype)
+{
+    static const enum number numbers[] = {[ELMO_DTYPE_F32] = NUMBER_F32,
+                                          [ELMO_DTYPE_BF16] = NUMBER_BF16,
+                                          [ELMO_DTYPE_INT8] = NUMBER_INT8};
+    const struct options *o = &b->model->options;
+    double step_bytes = (double)elmo_model_info(b->model)->step_bytes;
+    double positions = (double)(b->n_tokens + 2 * b->n_sentences) / (double)b->n_tokens;
+    double peak = limits_peak(numbers[dtype], b->n_threads);
+    if (!(peak > 0))
+        peak = limits_peak(NUMBER_F32, b->n_threads);
+    double bandwidth = limits_read_bandwidth((size_t)step_bytes / b->n_threads + 1, b->n_threads);
+    printf("the registers multiply at %.0f GOP/s, and %.1f MB are read at %.0f GB/s\n",
+           2 * peak / 1e9, step_bytes / 1e6, bandwidth / 1e9);
+    return (struct bounds){
+        .arithmetic = peak / (lstm_madds(o) * positions),
+        .reading = bandwidth / (2 * (double)o->n_layers * step_bytes * positions),
+    };
 }
 
 /* ---- Set-up ---- */
@@ -111,7 +139,7 @@ static int longer_first(const void *left, const void *right)
     return (a->n_tokens < b->n_tokens) - (a->n_tokens > b->n_tokens);
 }
 
-static void measure(struct bench *b, size_t batch, int rounds, double bound)
+static void measure(struct bench *b, size_t batch, int rounds, const struct bounds *bounds)
 {
     double rates[MAX_ROUNDS];
     b->batch = batch;
@@ -119,8 +147,12 @@ static void measure(struct bench *b, size_t batch, int rounds, double bound)
     for (int k = 0; k < rounds; k++)
         rates[k] = (double)b->n_tokens / run_round(b);
     qsort(rates, (size_t)rounds, sizeof *rates, ascending);
-    printf("batch %2zu: %8.0f tokens/s  (%.0f .. %.0f)  %5.1f %% of the bound\n", batch,
-           rates[rounds / 2], rates[0], rates[rounds - 1], 100 * rates[rounds / 2] / bound);
+    double median = rates[rounds / 2];
+    printf("batch %2zu: %8.0f tokens/s  (%.0f .. %.0f)  %3.0f %% of the arithmetic", batch, median,
+           rates[0], rates[rounds - 1], 100 * median / bounds->arithmetic);
+    if (batch == 1)
+        printf(", %.0f %% of the reading", 100 * median / bounds->reading);
+    printf("\n");
     fflush(stdout);
 }
 
@@ -157,7 +189,7 @@ int main(int argc, char **argv)
         threads > MAX_THREADS || argc % 2 == 0) {
         fprintf(stderr,
                 "usage: bench_model [--model FILE] [--threads N] [--together N] [--sentences FILE]"
-                " [--limit N] [--rounds N] [--dtype TYPE] [--kernel NAME]"
+                " [--limit N] [--batch N] [--rounds N] [--dtype TYPE] [--kernel NAME]"
                 " [--word-cache-bytes N]\n");
         return 2;
     }
@@ -193,17 +225,15 @@ int main(int argc, char **argv)
             elmo_session_set_threads(b.sessions[k], (size_t)together, &err))
             return 1;
     const struct elmo_model_info *info = elmo_model_info(b.model);
-    double rate = sgemm_rate(b.n_threads);
-    double positions = (double)(b.n_tokens + 2 * b.n_sentences) / (double)b.n_tokens;
-    double bound = rate / (lstm_madds(&b.model->options) * positions);
     printf("model %s, %zu cells, %.1f M parameters; %zu sentences, %zu tokens; %u thread(s), %ld "
            "to a batch, %s by %s\n",
            info->name, info->cell_dim, (double)info->n_parameters / 1e6, b.n_sentences, b.n_tokens,
            b.n_threads, together, info->compute_dtype, info->kernel);
-    printf("sgemm here: %.1f GFLOP/s; at that rate the LSTMs alone allow %.0f tokens/s\n",
-           2 * rate / 1e9, bound);
+    const struct bounds bounds = measure_bounds(&b, settings.dtype);
     static const size_t batches[] = {1, 8, 32};
+    size_t only = (size_t)atol(option(argc, argv, "--batch", "0")); /* 0: all three */
     for (size_t k = 0; k < ARRAY_LEN(batches); k++)
-        measure(&b, batches[k], rounds, bound);
+        if (!only || only == batches[k])
+            measure(&b, batches[k], rounds, &bounds);
     return b.failed;
 }
