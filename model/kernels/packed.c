@@ -10,6 +10,8 @@
  * cache, are read again for each tile of rows. Of int8 all at once: their sums are exact. */
 #define BLOCK_UNITS 512u
 
+#define PACK_UNITS 16u /* that are packed at a time: their rows of w stay in cache */
+
 /* ---- Which loops ---- */
 
 static const struct kernel kernels[] = {
@@ -121,20 +123,23 @@ static void gather_row(float *row, const struct packed_matrix *m, const float *w
     }
 }
 
-static void pack_f32(uint32_t *units, const struct packed_matrix *m, const float *w, size_t panel)
+/* Units [begin, end) of a panel, from `units` on. */
+static void pack_f32(uint32_t *units, const struct packed_matrix *m, const float *w, size_t panel,
+                     size_t begin, size_t end)
 {
     float row[LANE_MAX_WIDTH];
-    for (size_t k = 0; k < m->n_units; k++, units += m->tile->width) {
+    for (size_t k = begin; k < end; k++, units += m->tile->width) {
         gather_row(row, m, w, panel, k);
         memcpy(units, row, m->tile->width * sizeof *units);
     }
 }
 
-static void pack_bf16(uint32_t *units, const struct packed_matrix *m, const float *w, size_t panel)
+static void pack_bf16(uint32_t *units, const struct packed_matrix *m, const float *w, size_t panel,
+                      size_t begin, size_t end)
 {
     float rows[2][LANE_MAX_WIDTH], pairs[2 * LANE_MAX_WIDTH];
     size_t width = m->tile->width;
-    for (size_t k = 0; k < m->n_units; k++, units += width) {
+    for (size_t k = begin; k < end; k++, units += width) {
         gather_row(rows[0], m, w, panel, 2 * k);
         gather_row(rows[1], m, w, panel, 2 * k + 1);
         for (size_t n = 0; n < width; n++) {
@@ -145,41 +150,54 @@ static void pack_bf16(uint32_t *units, const struct packed_matrix *m, const floa
     }
 }
 
-/* Of each column: the factor that makes its greatest magnitude 127, and the scale that undoes it.
- */
-static void int8_factors(float *factors, float *scales, const struct packed_matrix *m,
-                         const float *w, size_t panel)
-{
-    float row[LANE_MAX_WIDTH], greatest[LANE_MAX_WIDTH] = {0};
-    size_t width = m->tile->width;
-    for (size_t k = 0; k < m->n_in; k++) {
-        gather_row(row, m, w, panel, k);
-        for (size_t n = 0; n < width; n++) {
-            float magnitude = fabsf(row[n]);
-            greatest[n] = magnitude > greatest[n] ? magnitude : greatest[n];
-        }
-    }
-    for (size_t n = 0; n < width; n++) {
-        factors[n] = lane_int8_factor(greatest[n]);
-        scales[n] = greatest[n] / 127;
-    }
-}
-
-/* Signed bytes, of which the greatest is 127 or -127. */
+/* Signed bytes, of which the greatest of a column is 127 or -127: `greatest` is its magnitude. */
 static void pack_int8(uint32_t *units, const struct packed_matrix *m, const float *w, size_t panel,
-                      int32_t *offsets, float *scales)
+                      size_t begin, size_t end, const float *greatest, int32_t *offsets)
 {
-    float row[LANE_MAX_WIDTH], factors[LANE_MAX_WIDTH];
+    float row[LANE_MAX_WIDTH];
     size_t width = m->tile->width;
-    int8_factors(factors, scales, m, w, panel);
-    for (size_t k = 0; k < 4 * m->n_units; k++) {
-        uint32_t *to = units + k / 4 * width;
+    memset(units, 0, (end - begin) * width * sizeof *units);
+    for (size_t k = 4 * begin; k < 4 * end; k++) {
+        uint32_t *to = units + (k / 4 - begin) * width;
         gather_row(row, m, w, panel, k);
         for (size_t n = 0; n < width; n++) {
-            float scaled = row[n] * factors[n];
+            float scaled = row[n] * lane_int8_factor(greatest[n]);
             int32_t nearest = (int32_t)(scaled + (scaled < 0 ? -0.5f : 0.5f));
             to[n] |= ((uint32_t)nearest & 0xff) << k % 4 * 8;
             offsets[n] += 128 * nearest;
+        }
+    }
+}
+
+/* Of each column of w, as the panels have them. */
+static void find_greatest(float *greatest, const struct packed_matrix *m, const float *w)
+{
+    float row[LANE_MAX_WIDTH];
+    size_t width = m->tile->width;
+    for (size_t k = 0; k < m->n_in; k++)
+        for (size_t panel = 0; panel < m->n_panels; panel++) {
+            float *most = greatest + panel * width;
+            gather_row(row, m, w, panel, k);
+            for (size_t n = 0; n < width; n++)
+                most[n] = fabsf(row[n]) > most[n] ? fabsf(row[n]) : most[n];
+        }
+}
+
+/* A few rows of w for all panels, and so on: w is read in the order in which it lies. */
+static void pack_units(uint32_t *units, const struct packed_matrix *m, const float *w,
+                       const float *greatest, int32_t *offsets)
+{
+    for (size_t begin = 0; begin < m->n_units; begin += PACK_UNITS) {
+        size_t end = smaller(begin + PACK_UNITS, m->n_units), width = m->tile->width;
+        for (size_t panel = 0; panel < m->n_panels; panel++) {
+            uint32_t *to = units + (panel * m->n_units + begin) * width;
+            if (m->number == NUMBER_F32)
+                pack_f32(to, m, w, panel, begin, end);
+            else if (m->number == NUMBER_BF16)
+                pack_bf16(to, m, w, panel, begin, end);
+            else
+                pack_int8(to, m, w, panel, begin, end, greatest + panel * width,
+                          offsets + panel * width);
         }
     }
 }
@@ -195,15 +213,12 @@ void packed_init(struct packed_matrix *ret_matrix, void *memory, const struct la
     float *scales = (float *)(offsets + n_columns);
     const struct packed_matrix m = {tile,    number,   order, n_in,    n_out,
                                     n_units, n_panels, units, offsets, scales};
-    memset(memory, 0, n_columns * (n_units + 2) * sizeof *units);
-    for (size_t panel = 0; panel < n_panels; panel++, units += n_units * width) {
-        if (number == NUMBER_F32)
-            pack_f32(units, &m, w, panel);
-        else if (number == NUMBER_BF16)
-            pack_bf16(units, &m, w, panel);
-        else
-            pack_int8(units, &m, w, panel, offsets + panel * width, scales + panel * width);
-    }
+    memset(offsets, 0, 2 * n_columns * sizeof *offsets);
+    if (number == NUMBER_INT8)
+        find_greatest(scales, &m, w);
+    pack_units(units, &m, w, scales, offsets);
+    for (size_t n = 0; n < n_columns; n++)
+        scales[n] /= 127;
     *ret_matrix = m;
 }
 
