@@ -171,6 +171,18 @@ void json_write_float(struct json_writer *w, float value)
     buffer_append(w->out, text, float_text_write(text, value));
 }
 
+void json_write_text_member(struct json_writer *w, const char *key, const char *text)
+{
+    json_write_key(w, key);
+    json_write_text(w, text);
+}
+
+void json_write_uint_member(struct json_writer *w, const char *key, uint64_t value)
+{
+    json_write_key(w, key);
+    json_write_uint(w, value);
+}
+
 static size_t chunk_length(size_t n_left)
 {
     return n_left < CHUNK_VALUES ? n_left : CHUNK_VALUES;

@@ -95,18 +95,6 @@ const char *problem_title(enum problem_code code)
     return table[code].title;
 }
 
-static void write_text_member(struct json_writer *w, const char *key, const char *text)
-{
-    json_write_key(w, key);
-    json_write_text(w, text);
-}
-
-static void write_uint_member(struct json_writer *w, const char *key, uint64_t value)
-{
-    json_write_key(w, key);
-    json_write_uint(w, value);
-}
-
 static void write_errors(struct json_writer *w, const struct problem *problem)
 {
     json_write_key(w, "errors");
@@ -114,9 +102,9 @@ static void write_errors(struct json_writer *w, const struct problem *problem)
     for (size_t i = 0; i < problem->n_errors; i++) {
         const struct problem_error *error = &problem->errors[i];
         json_write_object_begin(w);
-        write_text_member(w, "pointer", error->pointer.text);
-        write_text_member(w, "code", problem_code_text(error->code));
-        write_text_member(w, "detail", error->detail);
+        json_write_text_member(w, "pointer", error->pointer.text);
+        json_write_text_member(w, "code", problem_code_text(error->code));
+        json_write_text_member(w, "detail", error->detail);
         json_write_object_end(w);
     }
     json_write_array_end(w);
@@ -130,22 +118,22 @@ void problem_write(struct buffer *out, const struct problem *problem)
     snprintf(type, sizeof type, "urn:elmod:problem:%s", code);
 
     json_write_object_begin(w);
-    write_text_member(w, "type", type);
-    write_text_member(w, "title", problem_title(problem->code));
-    write_uint_member(w, "status", problem_status(problem->code));
-    write_text_member(w, "code", code);
-    write_text_member(w, "detail", problem->detail);
+    json_write_text_member(w, "type", type);
+    json_write_text_member(w, "title", problem_title(problem->code));
+    json_write_uint_member(w, "status", problem_status(problem->code));
+    json_write_text_member(w, "code", code);
+    json_write_text_member(w, "detail", problem->detail);
     if (problem->instance)
-        write_text_member(w, "instance", problem->instance);
+        json_write_text_member(w, "instance", problem->instance);
     if (problem->request_id)
-        write_text_member(w, "request_id", problem->request_id);
+        json_write_text_member(w, "request_id", problem->request_id);
     if (problem->has_limit) {
-        write_uint_member(w, "limit", problem->limit);
+        json_write_uint_member(w, "limit", problem->limit);
         if (problem->actual > 0)
-            write_uint_member(w, "actual", problem->actual);
+            json_write_uint_member(w, "actual", problem->actual);
     }
     if (problem->retry_after_ms > 0)
-        write_uint_member(w, "retry_after_ms", problem->retry_after_ms);
+        json_write_uint_member(w, "retry_after_ms", problem->retry_after_ms);
     if (problem->n_errors > 0)
         write_errors(w, problem);
     json_write_object_end(w);

@@ -31,7 +31,7 @@ static size_t piece_length(const char *bytes, size_t n, size_t max)
     return max; /* no character has so many continuation bytes */
 }
 
-static void write_labels(struct json_writer *w, const struct elmo_model_info *info)
+void reply_write_labels(struct json_writer *w, const struct elmo_model_info *info)
 {
     json_write_key(w, "labels");
     json_write_array_begin(w);
@@ -293,7 +293,7 @@ static void step_head(struct reply *r)
     json_write_key(w, "model");
     json_write_text(w, info->name);
     if (r->request->kind == REQUEST_SENTIMENT)
-        write_labels(w, info);
+        reply_write_labels(w, info);
     json_write_key(w, "data");
     json_write_array_begin(w);
     r->part = REPLY_ITEM;

@@ -85,3 +85,6 @@ struct reply_info { /* what GET /info tells beside the model */
 
 /* A failure (memory) shows in out->failed. */
 void reply_info(struct buffer *out, const struct elmo_model *model, const struct reply_info *info);
+
+/* "labels" and their array, as /info and /sentiment have them. */
+void reply_write_labels(struct json_writer *w, const struct elmo_model_info *info);

@@ -1,27 +1,6 @@
 #include "json_write.h"
 #include "reply.h"
 
-static void write_labels(struct json_writer *w, const struct elmo_model_info *info)
-{
-    json_write_key(w, "labels");
-    json_write_array_begin(w);
-    for (size_t k = 0; k < info->n_labels; k++)
-        json_write_text(w, info->labels[k]);
-    json_write_array_end(w);
-}
-
-static void write_text_member(struct json_writer *w, const char *key, const char *text)
-{
-    json_write_key(w, key);
-    json_write_text(w, text);
-}
-
-static void write_uint_member(struct json_writer *w, const char *key, uint64_t value)
-{
-    json_write_key(w, key);
-    json_write_uint(w, value);
-}
-
 static void write_output_names(struct json_writer *w, const struct elmo_model_info *info)
 {
     json_write_key(w, "outputs");
@@ -40,17 +19,17 @@ static void write_model_info(struct json_writer *w, const struct elmo_model_info
 {
     json_write_key(w, "model");
     json_write_object_begin(w);
-    write_text_member(w, "name", info->name);
-    write_text_member(w, "sha256", info->sha256);
-    write_text_member(w, "tokenizer", info->tokenizer);
-    write_text_member(w, "dtype", info->dtype);
-    write_uint_member(w, "parameters", info->n_parameters);
-    write_uint_member(w, "layers", info->n_layers);
-    write_uint_member(w, "token_dim", info->token_dim);
-    write_uint_member(w, "layer_dim", info->layer_dim);
-    write_uint_member(w, "cell_dim", info->cell_dim);
+    json_write_text_member(w, "name", info->name);
+    json_write_text_member(w, "sha256", info->sha256);
+    json_write_text_member(w, "tokenizer", info->tokenizer);
+    json_write_text_member(w, "dtype", info->dtype);
+    json_write_uint_member(w, "parameters", info->n_parameters);
+    json_write_uint_member(w, "layers", info->n_layers);
+    json_write_uint_member(w, "token_dim", info->token_dim);
+    json_write_uint_member(w, "layer_dim", info->layer_dim);
+    json_write_uint_member(w, "cell_dim", info->cell_dim);
     write_output_names(w, info);
-    write_labels(w, info);
+    reply_write_labels(w, info);
     json_write_key(w, "options");
     json_write_raw(w, info->options);
     json_write_key(w, "provenance");
@@ -62,12 +41,12 @@ static void write_limits(struct json_writer *w, const struct reply_info *info)
 {
     json_write_key(w, "limits");
     json_write_object_begin(w);
-    write_uint_member(w, "max_body_bytes", info->max_body_bytes);
-    write_uint_member(w, "max_inputs", info->limits.max_inputs);
-    write_uint_member(w, "max_tokens", info->limits.max_tokens);
-    write_uint_member(w, "max_request_tokens", info->limits.max_request_tokens);
-    write_uint_member(w, "queue_tokens", info->queue_tokens);
-    write_uint_member(w, "request_timeout_ms", info->request_timeout_ms);
+    json_write_uint_member(w, "max_body_bytes", info->max_body_bytes);
+    json_write_uint_member(w, "max_inputs", info->limits.max_inputs);
+    json_write_uint_member(w, "max_tokens", info->limits.max_tokens);
+    json_write_uint_member(w, "max_request_tokens", info->limits.max_request_tokens);
+    json_write_uint_member(w, "queue_tokens", info->queue_tokens);
+    json_write_uint_member(w, "request_timeout_ms", info->request_timeout_ms);
     json_write_object_end(w);
 }
 
@@ -78,17 +57,17 @@ void reply_info(struct buffer *out, const struct elmo_model *model, const struct
     write_model_info(&w, elmo_model_info(model));
     json_write_key(&w, "compute");
     json_write_object_begin(&w);
-    write_text_member(&w, "dtype", elmo_model_info(model)->compute_dtype);
-    write_text_member(&w, "kernel", elmo_model_info(model)->kernel);
-    write_uint_member(&w, "threads", info->plan.n_threads);
-    write_uint_member(&w, "workers", info->plan.n_workers);
-    write_uint_member(&w, "batch_threads", info->plan.n_each);
+    json_write_text_member(&w, "dtype", elmo_model_info(model)->compute_dtype);
+    json_write_text_member(&w, "kernel", elmo_model_info(model)->kernel);
+    json_write_uint_member(&w, "threads", info->plan.n_threads);
+    json_write_uint_member(&w, "workers", info->plan.n_workers);
+    json_write_uint_member(&w, "batch_threads", info->plan.n_each);
     json_write_object_end(&w);
     write_limits(&w, info);
     json_write_key(&w, "build");
     json_write_object_begin(&w);
-    write_text_member(&w, "version", info->version);
-    write_text_member(&w, "commit", info->commit);
+    json_write_text_member(&w, "version", info->version);
+    json_write_text_member(&w, "commit", info->commit);
     json_write_object_end(&w);
     json_write_object_end(&w);
 }
