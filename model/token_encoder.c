@@ -6,7 +6,7 @@
 #include "kernels/kernels.h"
 
 /* Tokens are encoded in chunks of so many, so that what is between the layers stays in cache. */
-#define CHUNK_TOKENS 256u
+#define CHUNK_TOKENS 128u
 
 /* What the threads share. */
 struct spelling {

@@ -1,6 +1,7 @@
 #include "service.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -85,6 +86,16 @@ static void allow_open_files(uint64_t max_connections)
         return;
     limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
     setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* Large blocks go back to the system when they are free, and threads share a few heaps: else what a
+ * burst of requests took would stay with this process. */
+static void keep_heap_small(void)
+{
+#ifdef M_ARENA_MAX /* glibc */
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    mallopt(M_ARENA_MAX, 4);
+#endif
 }
 
 static bool service_init(struct service *service, const struct config *config)
@@ -276,6 +287,7 @@ static void serve_until_signal(struct service *service, struct http *http)
 int service_run(const struct config *config)
 {
     struct service service;
+    keep_heap_small();
     handle_signals();
     allow_open_files(config->max_connections);
     if (!service_init(&service, config))
