@@ -101,7 +101,8 @@ static bool parse_request(struct exchange *x, enum request_kind kind)
         .max_tokens = config->max_tokens,
         .max_request_tokens = config->max_request_tokens,
     };
-    struct problem problem = {0};
+    struct problem problem;
+    problem_init(&problem);
     uint64_t begun_ns = clock_now_ns();
     bool ok = request_parse(&x->request, kind, x->body.bytes, x->body.n_bytes, x->service->model,
                             &limits, &problem);
@@ -215,7 +216,8 @@ static struct job_wants wants_of(const struct request *r)
 /* Makes the job of a request for the model, or answers with what is wrong. */
 static void prepare_job(struct exchange *x, enum request_kind kind)
 {
-    struct problem problem = {0};
+    struct problem problem;
+    problem_init(&problem);
     uint64_t timeout_ms;
     if (!head_timeout_ms(&x->head, x->service->config->request_timeout_ms, &timeout_ms, &problem)) {
         exchange_answer_problem(x, &problem);

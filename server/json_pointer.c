@@ -17,11 +17,21 @@ static bool is_fragment_char(unsigned char c)
 }
 
 /* One byte of a key as it stands in the pointer; returns the length, at most 3. */
-static size_t escape(char dst[static 4], unsigned char c)
+static size_t escape(char dst[static 3], unsigned char c)
 {
-    if (c == '~' || c == '/')
-        return (size_t)snprintf(dst, 4, "~%d", c == '/');
-    return (size_t)snprintf(dst, 4, is_fragment_char(c) ? "%c" : "%%%02X", c);
+    static const char digits[] = "0123456789ABCDEF";
+    if (c == '~' || c == '/') {
+        dst[0] = '~';
+        dst[1] = c == '/' ? '1' : '0';
+        return 2;
+    }
+    dst[0] = (char)c;
+    if (is_fragment_char(c))
+        return 1;
+    dst[0] = '%';
+    dst[1] = digits[c >> 4];
+    dst[2] = digits[c & 15];
+    return 3;
 }
 
 /* false, and nothing appended, where it does not fit. */
@@ -41,7 +51,7 @@ void json_pointer_add_key(struct json_pointer *pointer, const char *key, size_t 
     if (!append(pointer, "/", 1))
         return;
     for (size_t i = 0; i < n_bytes; i++) {
-        char escaped[4];
+        char escaped[3];
         size_t n = escape(escaped, (unsigned char)key[i]);
         n_escaped += n;
         if (n_escaped > JSON_POINTER_KEY_MAX || !append(pointer, escaped, n))

@@ -1,6 +1,5 @@
 #include "json_write.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistr.h>
@@ -10,6 +9,8 @@
 
 /* Values of a vector written at once: few calls, and little room asked for in vain. */
 #define CHUNK_VALUES 384
+/* Longer strings are not looked at twice. */
+#define PLAIN_MAX 256
 
 static void begin_value(struct json_writer *w)
 {
@@ -56,6 +57,15 @@ static bool needs_escape(unsigned char c)
     return c < 0x20 || c == '"' || c == '\\';
 }
 
+/* Whether it is ASCII that stands for itself, as most of what is written. */
+static bool is_plain(const char *bytes, size_t n_bytes)
+{
+    unsigned others = 0;
+    for (size_t i = 0; i < n_bytes; i++) /* no early end: so it takes many bytes at once */
+        others |= needs_escape((unsigned char)bytes[i]) | ((unsigned char)bytes[i] >> 7);
+    return others == 0;
+}
+
 static void append_escape(struct buffer *out, unsigned char c)
 {
     static const char letters[0x20] = {
@@ -97,25 +107,46 @@ static void append_unquoted(struct buffer *out, const char *bytes, size_t n_byte
     }
 }
 
-static void append_string(struct buffer *out, const char *bytes, size_t n_bytes)
+/* A plain string at once: with its quotes, the comma before it and a colon after a key. */
+static void append_plain(struct json_writer *w, const char *bytes, size_t n_bytes, bool is_key)
 {
-    buffer_append_char(out, '"');
-    append_unquoted(out, bytes, n_bytes);
-    buffer_append_char(out, '"');
+    char *dst = buffer_reserve(w->out, n_bytes + 4);
+    size_t n = 0;
+    if (!dst)
+        return;
+    if (w->comma)
+        dst[n++] = ',';
+    dst[n++] = '"';
+    memcpy(dst + n, bytes, n_bytes);
+    n += n_bytes;
+    dst[n++] = '"';
+    if (is_key)
+        dst[n++] = ':';
+    buffer_commit(w->out, n);
+}
+
+static void append_string(struct json_writer *w, const char *bytes, size_t n_bytes, bool is_key)
+{
+    if (n_bytes <= PLAIN_MAX && is_plain(bytes, n_bytes)) {
+        append_plain(w, bytes, n_bytes, is_key);
+    } else {
+        json_write_string_begin(w);
+        append_unquoted(w->out, bytes, n_bytes);
+        json_write_string_end(w);
+        if (is_key)
+            buffer_append_char(w->out, ':');
+    }
+    w->comma = !is_key;
 }
 
 void json_write_key(struct json_writer *w, const char *key)
 {
-    begin_value(w);
-    append_string(w->out, key, strlen(key));
-    buffer_append_char(w->out, ':');
-    w->comma = false;
+    append_string(w, key, strlen(key), true);
 }
 
 void json_write_string(struct json_writer *w, const char *bytes, size_t n_bytes)
 {
-    begin_value(w);
-    append_string(w->out, bytes, n_bytes);
+    append_string(w, bytes, n_bytes, false);
 }
 
 void json_write_string_begin(struct json_writer *w)
@@ -150,8 +181,12 @@ void json_write_raw(struct json_writer *w, const char *json)
 
 void json_write_uint(struct json_writer *w, uint64_t value)
 {
+    char digits[20], *end = digits + sizeof digits, *start = end;
+    do
+        *--start = (char)('0' + value % 10);
+    while ((value /= 10) > 0);
     begin_value(w);
-    buffer_printf(w->out, "%" PRIu64, value);
+    buffer_append(w->out, start, (size_t)(end - start));
 }
 
 void json_write_bool(struct json_writer *w, bool value)

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +18,11 @@ static const struct {
     PROBLEM_CODES(X)
 #undef X
 };
+
+void problem_init(struct problem *problem)
+{
+    memset(problem, 0, offsetof(struct problem, errors));
+}
 
 static void set_detail(char detail[static PROBLEM_DETAIL_MAX], const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));

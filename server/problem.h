@@ -64,8 +64,11 @@ struct problem { /* {0}: no problem; owns nothing, may be copied */
     uint64_t actual;         /* what was over the limit; 0: not known */
     uint64_t retry_after_ms; /* 0: a retry does not help */
     size_t n_errors;
-    struct problem_error errors[PROBLEM_ERRORS_MAX];
+    struct problem_error errors[PROBLEM_ERRORS_MAX]; /* last: see problem_init */
 };
+
+/* No problem, like {0}, which clears the places as well: 4 KiB, too much for every request. */
+void problem_init(struct problem *problem);
 
 /* Sets code and detail unless there is a code already. */
 void problem_set(struct problem *problem, enum problem_code code, const char *format, ...)

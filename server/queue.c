@@ -10,7 +10,8 @@ struct queue {
     pthread_cond_t not_empty;     /* workers wait: a job came, or it was closed */
     pthread_cond_t sooner;        /* the watch waits: an earlier deadline came, or it was closed */
     struct schedule schedule;
-    size_t n_idle;       /* workers that wait for not_empty */
+    size_t n_asleep;     /* workers that wait for not_empty and are not called */
+    size_t n_called;     /* those that are called and not back yet */
     uint64_t watched_ns; /* the deadline that the watch sleeps until */
     bool closed;
 };
@@ -69,40 +70,65 @@ static enum queue_verdict admit(const struct queue *q, size_t cost)
     return waiting <= max && cost <= max - waiting ? QUEUE_ACCEPTED : QUEUE_FULL;
 }
 
+/* Chooses a sleeping worker for what is in the queue; true: the caller must signal not_empty, after
+ * it has let go of the lock, which the worker wants first. While one is on its way nobody else is
+ * called: it calls the next one itself when it leaves something. The lock is held. */
+static bool call_worker(struct queue *q)
+{
+    if (q->n_called > 0 || q->n_asleep == 0)
+        return false;
+    q->n_asleep--;
+    q->n_called++;
+    return true;
+}
+
 enum queue_verdict queue_submit(struct queue *q, struct job *job)
 {
     pthread_mutex_lock(&q->mu);
     enum queue_verdict verdict = admit(q, job_cost(job));
     if (verdict == QUEUE_ACCEPTED && !schedule_push(&q->schedule, job))
         verdict = QUEUE_FULL;
+    bool calls = false;
     if (verdict == QUEUE_ACCEPTED) {
         job->queued_ns = clock_now_ns();
         show_size(q);
-        pthread_cond_signal(&q->not_empty);
+        calls = call_worker(q);
         if (job->deadline_ns < q->watched_ns)
             pthread_cond_signal(&q->sooner);
     }
     pthread_mutex_unlock(&q->mu);
+    if (calls)
+        pthread_cond_signal(&q->not_empty);
     return verdict;
+}
+
+/* Sleeps until a call or the end; whoever is awake first takes the call. The lock is held. */
+static void sleep_until_called(struct queue *q)
+{
+    q->n_asleep++;
+    while (q->n_called == 0 && !q->closed)
+        pthread_cond_wait(&q->not_empty, &q->mu);
+    if (q->n_called > 0)
+        q->n_called--;
+    else
+        q->n_asleep--;
 }
 
 bool queue_take(struct queue *q, struct batch *ret_batch, struct job_list *ret_expired)
 {
     pthread_mutex_lock(&q->mu);
-    while (is_empty(q) && !q->closed) {
-        q->n_idle++;
-        pthread_cond_wait(&q->not_empty, &q->mu);
-        q->n_idle--;
-    }
+    while (is_empty(q) && !q->closed)
+        sleep_until_called(q);
     bool any = !is_empty(q);
     uint64_t now_ns = clock_now_ns();
     schedule_expire(&q->schedule, now_ns, ret_expired);
     schedule_take(&q->schedule, now_ns, ret_batch);
-    ret_batch->n_idle = is_empty(q) ? q->n_idle : 0;
-    if (!is_empty(q)) /* what is left is for the next one */
-        pthread_cond_signal(&q->not_empty);
+    ret_batch->n_idle = is_empty(q) ? q->n_asleep + q->n_called : 0;
+    bool calls = !is_empty(q) && call_worker(q); /* what is left is for the next one */
     show_size(q);
     pthread_mutex_unlock(&q->mu);
+    if (calls)
+        pthread_cond_signal(&q->not_empty);
     return any;
 }
 

@@ -18,7 +18,8 @@ struct queue;
 
 /* 0 or ELMO_E_NOMEM. */
 ELMO_MUST_USE int queue_new(struct queue **ret_queue, const struct queue_options *options);
-/* It must be closed and empty, and nobody may wait in it. NULL is fine. */
+/* It must be closed and empty, and nobody may be in a function of it. NULL is
+ * fine. */
 void queue_free(struct queue *queue);
 DEFINE_AUTO(queue_free, struct queue *);
 
