@@ -3,10 +3,9 @@
  * sent: one that finds no free connection waits for it on the clock. In a closed loop every client
  * sends its next request when it has the answer to the last.
  *
- *     bench_load --address 127.0.0.1:8080 [--path /embed] [--output default] [--format
- * float|base64]
- *                [--texts N | --body FILE] [--seconds N] [--connections N]
- *                (--rates 100,200,.. | --clients 1,8,64,..)
+ *     bench_load --address 127.0.0.1:8080 [--path /embed] [--output default]
+ *                [--format float|base64] [--texts N | --body FILE] [--seconds N]
+ *                [--connections N] (--rates 100,200,.. | --clients 1,8,64,..)
  *
  * Requests hold N texts of sentences.txt, one after the other, or the body in FILE. Prints one line
  * of a table for every rate or number of clients, after a second of warm-up each. Answers other
@@ -317,7 +316,7 @@ static void measure(struct load *load, size_t n_clients, double rate, uint64_t s
     char offered[32];
     snprintf(offered, sizeof offered, rate > 0 ? "%.0f/s" : "%.0f clients",
              rate > 0 ? rate : (double)n_clients);
-    printf("| %s | %.0f | %.0f | %.1f | %.1f | %zu | %zu | %zu |\n", offered,
+    printf("| %s | %.0f | %.0f | %.2f | %.2f | %zu | %zu | %zu |\n", offered,
            (double)load->n_answered / (double)seconds, (double)load->n_tokens / (double)seconds,
            percentile(load, 0.5), percentile(load, 0.99), load->n_refused, n_unanswered,
            load->n_broken);

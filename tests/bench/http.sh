@@ -19,7 +19,6 @@ wrk.method = "POST"
 wrk.body = '$body'
 wrk.headers["Content-Type"] = "application/json"
 LUA
-printf '%s' "$body" >"$work/body.json"
 
 # start NAME COMMAND...: waits for the port file of the server; sets port[NAME].
 declare -A port
@@ -74,10 +73,4 @@ for connections in 1 16 64; do
             "$(awk -v a="$rate" -v b="$bare" 'BEGIN { print a / b }')"
         grep -h Non-2xx "$work/$name.$connections" || true
     done
-done
-
-echo 'one connection, one request after the other:'
-for name in bare handoff null file; do
-    printf '%-22s' "${label[$name]}"
-    "$build/tests/bench/bench_client" "${port[$name]}" /sentiment "$work/body.json" "$seconds"
 done
