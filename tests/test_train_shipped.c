@@ -101,8 +101,7 @@ static int tear_down(void **state)
 static double figure(const char *name)
 {
     const char *at = strstr(printed, name);
-    if (!at)
-        fail_msg("no %s in %s", name, printed);
+    assert_non_null(at);
     return strtod(at + strlen(name), NULL);
 }
 

@@ -181,6 +181,8 @@ static void server_free(struct server *server)
     free(server);
 }
 
+#define PRINT_MAX 512 /* cmocka cuts longer texts */
+
 /* Waits for the end of a process with patience; its log goes to stderr when it failed. */
 static int wait_for_exit(pid_t pid)
 {
@@ -202,7 +204,8 @@ int server_wait(struct server *server)
     int status = wait_for_exit(server->pid);
     if (status != 0) {
         char *log = server_log(server);
-        print_message("%s", log);
+        for (const char *at = log; *at; at += strnlen(at, PRINT_MAX))
+            print_message("%.*s", PRINT_MAX, at);
         free(log);
     }
     server_free(server);
