@@ -1,5 +1,6 @@
 #include "http.h"
 
+#include <errno.h>
 #include <microhttpd.h>
 #include <poll.h>
 #include <string.h>
@@ -18,7 +19,8 @@ struct http {
     struct service *service; /* borrowed */
     struct MHD_Daemon *daemon;
     struct conns *conns;
-    int listen_fd; /* owned */
+    int listen_fd; /* owned; the daemon's as soon as that runs */
+    int silent[2]; /* owned: a pair of sockets on which nothing ever comes */
     bool listening;
 };
 
@@ -145,6 +147,15 @@ static struct MHD_Daemon *start_daemon(struct http *http)
         MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
 }
 
+static void http_free(struct http *http)
+{
+    for (size_t k = 0; k < 2; k++)
+        if (http->silent[k] >= 0)
+            close(http->silent[k]);
+    conns_stop(http->conns);
+    free(http);
+}
+
 struct http *http_start(struct service *service, int listen_fd)
 {
     const struct config *config = service->config;
@@ -159,16 +170,17 @@ struct http *http_start(struct service *service, int listen_fd)
         http->service = service;
         http->listen_fd = listen_fd;
         http->listening = true;
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, http->silent))
+            http->silent[0] = http->silent[1] = -1;
         http->conns = conns_start(&options);
-        http->daemon = http->conns ? start_daemon(http) : NULL;
+        http->daemon = http->conns && http->silent[0] >= 0 ? start_daemon(http) : NULL;
     }
     if (http && http->daemon)
         return http;
     log_event(LOG_ERROR, "http_failed", LOG_FIELDS(LOG_TEXT("reason", "it could not start")));
-    if (http)
-        conns_stop(http->conns);
-    free(http);
     close(listen_fd);
+    if (http)
+        http_free(http);
     return NULL;
 }
 
@@ -182,14 +194,15 @@ static void wait_for_backlog(int listen_fd)
         nanosleep(&nap, NULL);
 }
 
+/* Not by MHD_quiesce_daemon: that and the library's threads may both take the socket out of the
+ * epoll set, and who comes second aborts the process. Instead a silent socket takes its place,
+ * under the same number: the listener is closed with that, and nothing comes any more. */
 void http_stop_listening(struct http *http)
 {
     http->listening = false;
     wait_for_backlog(http->listen_fd);
-    MHD_quiesce_daemon(http->daemon);
-    /* Its threads may still hold the socket, so it is closed at the end. To clients it is closed
-     * now. */
-    shutdown(http->listen_fd, SHUT_RDWR);
+    while (dup2(http->silent[0], http->listen_fd) < 0 && errno == EINTR)
+        continue;
     conns_drain(http->conns);
 }
 
@@ -204,8 +217,6 @@ void http_stop(struct http *http)
         return;
     if (http->listening)
         http_stop_listening(http);
-    MHD_stop_daemon(http->daemon);
-    close(http->listen_fd);
-    conns_stop(http->conns);
-    free(http);
+    MHD_stop_daemon(http->daemon); /* it closes the listening socket */
+    http_free(http);
 }
