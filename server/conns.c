@@ -8,6 +8,7 @@
 #include "clock.h"
 
 #define DRAIN_PATIENCE_MS 1000
+#define DRAIN_LOOK_MS     100 /* between looks at who is gone */
 
 struct conn {
     struct conn *next, *prev; /* guarded by conns->mu */
@@ -66,14 +67,27 @@ static void cut_late(struct conns *conns, struct conn *conn)
     cut(conn, &answer);
 }
 
-/* Cuts who is late; returns the earliest deadline of the others. conns->mu is held. */
+/* The client has closed in the middle of a request: all that it sent is read, and no more will
+ * come. libmicrohttpd misses that where the end arrives together with the last bytes: it takes a
+ * short read for all there is, and epoll tells of an edge only once. */
+static bool is_abandoned(const struct conn *conn)
+{
+    char byte;
+    return (conn->phase == CONN_HEAD || conn->phase == CONN_BODY) &&
+           recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+/* Cuts who is late and, in a drain, who is gone; returns when to look again. conns->mu is held. */
 static uint64_t reap(struct conns *conns, uint64_t now_ns)
 {
-    uint64_t earliest_ns = UINT64_MAX;
+    bool draining = atomic_load(&conns->draining);
+    uint64_t earliest_ns = draining ? now_ns + DRAIN_LOOK_MS * NS_PER_MS : UINT64_MAX;
     for (struct conn *conn = conns->head; conn; conn = conn->next) {
         pthread_mutex_lock(&conn->mu);
         if (conn->deadline_ns <= now_ns)
             cut_late(conns, conn);
+        else if (draining && is_abandoned(conn))
+            cut(conn, NULL); /* else the drain would wait for its deadline */
         if (conn->deadline_ns < earliest_ns)
             earliest_ns = conn->deadline_ns;
         pthread_mutex_unlock(&conn->mu);
@@ -235,8 +249,8 @@ void conns_drain(struct conns *conns)
             conn->deadline_ns = soon_ns;
         pthread_mutex_unlock(&conn->mu);
     }
+    pthread_cond_signal(&conns->sooner); /* it looks more often from now on */
     pthread_mutex_unlock(&conns->mu);
-    note_deadline(conns, soon_ns);
 }
 
 bool conns_wait_empty(struct conns *conns, uint64_t deadline_ns)
