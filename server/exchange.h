@@ -32,7 +32,8 @@ struct exchange {            /* all zero is a valid start */
     const char *content_type;
     const char *allow; /* of a 405, or NULL */
     struct buffer out;
-    bool streamed; /* the body is not in `out` but made while it is sent: exchange_read */
+    enum reply_form form; /* of the answer of the model's work */
+    bool streamed;        /* the body is not in `out` but made while it is sent: exchange_read */
     struct reply reply;
     uint64_t retry_after_ms; /* 0: none */
     bool must_close;         /* what follows on the connection cannot be trusted or waited for */

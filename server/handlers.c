@@ -136,7 +136,7 @@ static void begin_reply(struct exchange *x)
 {
     struct reply *reply = &x->reply;
     uint64_t begun_ns = clock_now_ns();
-    bool begun = reply_begin(reply, x->service->model, x->request, x->sentences);
+    bool begun = reply_begin(reply, x->form, x->service->model, x->request, x->sentences);
     bool ended = !begun || reply_write_ahead(reply, REPLY_WHOLE_MAX);
     x->write_ns = clock_now_ns() - begun_ns;
     x->streamed = !ended;
@@ -145,7 +145,7 @@ static void begin_reply(struct exchange *x)
         reply->ahead = (struct buffer){0};
     }
     x->out.failed |= !begun;
-    exchange_answer_ok(x, JSON);
+    exchange_answer_ok(x, reply_content_type(x->form));
     if (ended) {
         reply_done(reply);
         job_release_outputs(&x->job);
