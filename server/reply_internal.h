@@ -25,8 +25,8 @@ const char *reply_output_name(const struct reply *r, char layer[static LAYER_NAM
 /* ---- Parts of JSON that take several steps; true: this was the last ---- */
 
 /* A string; r->byte is 0 at first and in the end. */
-bool reply_step_string(struct reply *r, const char *bytes, size_t n_bytes);
+bool reply_json_string(struct reply *r, const char *bytes, size_t n_bytes);
 /* An output, as numbers or base64; r->item is 0 at first. */
-bool reply_step_values(struct reply *r, const struct reply_output *output);
+bool reply_json_values(struct reply *r, const struct reply_output *output);
 /* Some of n numbers, from r->item on, as elements of the array that is open. */
-bool reply_step_floats(struct reply *r, const float *values, size_t n_values);
+bool reply_json_floats(struct reply *r, const float *values, size_t n_values);

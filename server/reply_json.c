@@ -53,7 +53,7 @@ static void write_usage(struct json_writer *w, const struct request *request)
 
 /* ---- Strings and outputs, piece by piece ---- */
 
-bool reply_step_string(struct reply *r, const char *bytes, size_t n_bytes)
+bool reply_json_string(struct reply *r, const char *bytes, size_t n_bytes)
 {
     size_t n = piece_length(bytes + r->byte, n_bytes - r->byte, STEP_STRING_BYTES);
     if (r->byte == 0)
@@ -68,7 +68,7 @@ bool reply_step_string(struct reply *r, const char *bytes, size_t n_bytes)
     return true;
 }
 
-bool reply_step_floats(struct reply *r, const float *values, size_t n_values)
+bool reply_json_floats(struct reply *r, const float *values, size_t n_values)
 {
     size_t n = n_values - r->item;
     n = n < STEP_FLOATS ? n : STEP_FLOATS;
@@ -84,7 +84,7 @@ static void write_row_part(struct reply *r, const struct reply_output *output)
     size_t row_end = (r->item / output->n_cols + 1) * output->n_cols;
     if (r->item % output->n_cols == 0 && !output->is_vector)
         json_write_array_begin(w);
-    if (reply_step_floats(r, output->values, row_end) && !output->is_vector)
+    if (reply_json_floats(r, output->values, row_end) && !output->is_vector)
         json_write_array_end(w);
 }
 
@@ -96,7 +96,7 @@ static void write_base64_part(struct reply *r, const struct reply_output *output
     r->item += n;
 }
 
-bool reply_step_values(struct reply *r, const struct reply_output *output)
+bool reply_json_values(struct reply *r, const struct reply_output *output)
 {
     struct json_writer *w = &r->writer;
     size_t n_values = output->n_rows * output->n_cols;
@@ -134,7 +134,7 @@ static void step_output(struct reply *r)
 static void step_values(struct reply *r)
 {
     const struct reply_output output = reply_output(r);
-    if (!reply_step_values(r, &output))
+    if (!reply_json_values(r, &output))
         return;
     r->output++;
     r->part = REPLY_OUTPUT;
@@ -177,7 +177,7 @@ static void step_tokens(struct reply *r)
     size_t n_before = r->writer.out->n_bytes;
     while (r->item < input->n_tokens && has_room(&r->writer, n_before))
         r->item +=
-            reply_step_string(r, input->tokens[r->item].bytes, input->tokens[r->item].n_bytes);
+            reply_json_string(r, input->tokens[r->item].bytes, input->tokens[r->item].n_bytes);
     if (r->item < input->n_tokens)
         return;
     json_write_array_end(&r->writer);

@@ -48,7 +48,7 @@ static void step_head(struct reply *r)
 /* A client's own text, so it may be long. */
 static void step_id(struct reply *r)
 {
-    if (reply_step_string(r, r->request->id, strlen(r->request->id)))
+    if (reply_json_string(r, r->request->id, strlen(r->request->id)))
         begin_outputs(r);
 }
 
@@ -80,7 +80,7 @@ static void step_output(struct reply *r)
 
 static void step_values(struct reply *r)
 {
-    if (!reply_step_floats(r, row(r), row_floats(r)))
+    if (!reply_json_floats(r, row(r), row_floats(r)))
         return;
     r->item = 0;
     r->input++;

@@ -31,7 +31,7 @@ static void step_item(struct reply *r)
 static void step_values(struct reply *r)
 {
     const struct reply_output output = reply_output(r);
-    if (!reply_step_values(r, &output))
+    if (!reply_json_values(r, &output))
         return;
     json_write_object_end(&r->writer);
     r->input++;
