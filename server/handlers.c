@@ -29,7 +29,8 @@ static void check_media(struct exchange *x)
     x->accepts = media_coding(&head->accept_encoding);
     x->is_gzip = coding && media_is_gzip(coding);
     bool is_json = head->content_type.count == 1 && media_is_json(head->content_type.value);
-    if (head->binary_json_bytes.count > 0 && route_dialect(x->route) == DIALECT_OIP)
+    if (head->binary_json_bytes.count > 0 && route_takes_post(x->route) &&
+        route_dialect(x->route) == DIALECT_OIP)
         exchange_answer_code(x, PROBLEM_BAD_HEADER,
                              "Binary tensor data is not offered: send all of it as JSON, without "
                              "Inference-Header-Content-Length.");
