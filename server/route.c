@@ -46,26 +46,47 @@ static const char *const paths[] = {
 #undef X
 };
 
-/* Takes the text that stands for a {placeholder}: as long as the rest of the pattern leaves it.
- * Only a model's name may hold slashes, so there is at most one way to match. */
+static bool cut_end(struct route_param *text, const char *end, size_t n_bytes)
+{
+    if (text->n_bytes < n_bytes || memcmp(text->bytes + text->n_bytes - n_bytes, end, n_bytes) != 0)
+        return false;
+    text->n_bytes -= n_bytes;
+    return true;
+}
+
+/* Takes what is behind the last slash. */
+static struct route_param cut_segment(struct route_param *text)
+{
+    size_t n = 0;
+    while (n < text->n_bytes && text->bytes[text->n_bytes - 1 - n] != '/')
+        n++;
+    text->n_bytes -= n;
+    return (struct route_param){text->bytes + text->n_bytes, n};
+}
+
+/* From its end, so that only the name of the model can hold slashes: "/a/{model}/b/{version}/c". */
 static bool match(const char *pattern, const char *path, struct route_params *ret)
 {
     size_t n_literal = strcspn(pattern, "{");
     if (strncmp(pattern, path, n_literal) != 0)
         return false;
-    pattern += n_literal;
-    path += n_literal;
-    if (*pattern == '\0')
-        return *path == '\0';
-    bool is_model = strncmp(pattern, "{model}", strlen("{model}")) == 0;
-    const char *rest = strchr(pattern, '}') + 1;
-    for (size_t n = 1; path[n - 1] != '\0' && (is_model || path[n - 1] != '/'); n++) {
-        if (match(rest, path + n, ret)) {
-            *(is_model ? &ret->model : &ret->version) = (struct route_param){path, n};
-            return true;
-        }
+    if (pattern[n_literal] == '\0')
+        return path[n_literal] == '\0';
+    struct route_params found = {.model = {path + n_literal, strlen(path + n_literal)}};
+    const char *end = pattern + n_literal + strlen("{model}"), *version = strchr(end, '{');
+    if (version) {
+        const char *last = version + strlen("{version}");
+        if (!cut_end(&found.model, last, strlen(last)))
+            return false;
+        found.version = cut_segment(&found.model);
+        if (found.version.n_bytes == 0)
+            return false;
     }
-    return false;
+    if (!cut_end(&found.model, end, version ? (size_t)(version - end) : strlen(end)) ||
+        found.model.n_bytes == 0)
+        return false;
+    *ret = found;
+    return true;
 }
 
 const struct route *route_find(const char *path, struct route_params *ret_params)

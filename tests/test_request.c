@@ -330,20 +330,33 @@ static void details_never_repeat_the_body(void **state)
 static void memory_that_runs_out_is_our_problem(void **state)
 {
     (void)state;
-    const char *body = "{\"inputs\":[\"a b\",\"c\"],\"mix\":{\"weights\":[1,2,3]},\"x\":1.5}";
+    static const struct { /* the body is wrong in the end */
+        enum request_kind kind;
+        enum problem_code code;
+        const char *body;
+    } cases[] = {
+        {REQUEST_EMBED, PROBLEM_UNKNOWN_FIELD,
+         "{\"inputs\":[\"a b\",\"c\"],\"mix\":{\"weights\":[1,2,3]},\"x\":1.5}"},
+        {REQUEST_OPENAI, PROBLEM_MODEL_NOT_FOUND, "{\"input\":[\"a b\",\"c\"],\"model\":\"x\"}"},
+        {REQUEST_OIP, PROBLEM_INVALID_VALUE, "{\"outputs\":[{\"name\":\"x\"}]," OIP_INPUT "}"},
+    };
     const struct elmo_model *model = fake_elmo_model(&(struct fake_elmo){0});
-    size_t n_failed = 1;
-    for (size_t n_good = 0; n_failed > 0; n_good++) {
-        struct request *request = NULL;
-        struct problem problem = {0};
-        fail_alloc_after(n_good);
-        bool ok =
-            request_parse(&request, REQUEST_EMBED, body, strlen(body), model, &limits, &problem);
-        n_failed = fail_alloc_stop();
-        assert_false(ok);
-        if (n_failed > 0 && problem.code != PROBLEM_UNKNOWN_FIELD)
-            assert_int_equal(problem.code, PROBLEM_INTERNAL);
-        assert_true(n_good < 1000);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        size_t n_failed = 1, n_body = strlen(cases[i].body);
+        for (size_t n_good = 0; n_failed > 0; n_good++) {
+            struct request *request = NULL;
+            struct problem problem = {0};
+            fail_alloc_after(n_good);
+            bool ok = request_parse(&request, cases[i].kind, cases[i].body, n_body, model, &limits,
+                                    &problem);
+            n_failed = fail_alloc_stop();
+            assert_false(ok);
+            if (problem.code != cases[i].code) {
+                assert_int_equal(problem.code, PROBLEM_INTERNAL);
+                assert_true(n_failed > 0);
+            }
+            assert_true(n_good < 1000);
+        }
     }
 }
 
