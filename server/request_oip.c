@@ -12,8 +12,7 @@
 /* Whether a client that sends this value wants what the parameter stands for. */
 static bool is_wish(const json_t *value)
 {
-    bool is_zero = json_is_integer(value) && json_integer_value(value) == 0;
-    return value && !json_is_false(value) && !json_is_null(value) && !is_zero;
+    return value && !json_is_false(value) && !json_is_null(value);
 }
 
 static void refuse_extensions(struct request_parser *p, const json_t *parameters,

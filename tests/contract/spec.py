@@ -1,5 +1,6 @@
 """openapi.yaml as something to ask: what may this path answer, and is this answer of that kind?"""
 import json
+import re
 import sys
 
 try:
@@ -8,6 +9,8 @@ try:
 except ImportError as missing:
     print(f"skipped: {missing}; install python3-yaml and python3-jsonschema", file=sys.stderr)
     sys.exit(77)
+
+from dialect import root_of
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
@@ -38,11 +41,21 @@ class Spec:
         return found
 
     def pairs(self):
-        """Every documented (path, status); the answer to unknown paths is under the path None."""
+        """Every documented (path, status); those of unknown paths are "*", "/v1/*" and "/v2/*"."""
         found = {
             (path, int(status)) for path, _, op in self.operations() for status in op["responses"]
         }
-        return found | {(None, 404)}
+        return found | {(path, 404) for path in self.doc["x-unknown-paths"]}
+
+    def path_of(self, path):
+        """As the document has this path that a client asked for."""
+        if path in self.doc["paths"]:
+            return path
+        for template in sorted(self.doc["paths"], key=len, reverse=True):
+            pattern = re.escape(template).replace(r"\{model\}", ".+").replace(r"\{version\}", "[^/]+")
+            if re.fullmatch(pattern, path):
+                return template
+        return (root_of(path) + "/*").removeprefix("/" if not root_of(path) else "")
 
     def status_of(self, code):
         """The one status whose problems may have this code."""
@@ -70,8 +83,8 @@ class Spec:
 
     def response(self, path, status):
         """The documented response, or None. A path that is not documented may answer 404 alone."""
-        if path not in self.doc["paths"]:
-            return self.resolve(self.doc["x-unknown-path"]) if status == 404 else None
+        if path in self.doc["x-unknown-paths"]:
+            return self.resolve(self.doc["x-unknown-paths"][path]) if status == 404 else None
         _, operation = self.operation(path)
         response = operation["responses"].get(str(status))
         return response and self.resolve(response)
