@@ -52,10 +52,11 @@ class Spec:
         if path in self.doc["paths"]:
             return path
         for template in sorted(self.doc["paths"], key=len, reverse=True):
-            pattern = re.escape(template).replace(r"\{model\}", ".+").replace(r"\{version\}", "[^/]+")
+            pattern = re.escape(template)
+            pattern = pattern.replace(r"\{model\}", ".+").replace(r"\{version\}", "[^/]+")
             if re.fullmatch(pattern, path):
                 return template
-        return (root_of(path) + "/*").removeprefix("/" if not root_of(path) else "")
+        return root_of(path) + "/*" if root_of(path) else "*"
 
     def status_of(self, code):
         """The one status whose problems may have this code."""

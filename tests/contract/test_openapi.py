@@ -186,7 +186,7 @@ class TheOperations(unittest.TestCase):
             self.assertEqual(status == 405, "Allow" in headers, (path, status))
 
     def test_use_every_code_of_the_list(self):
-        used = {"model_not_found"}  # in the dialects alone, whose schemas do not tell statuses apart
+        used = {"model_not_found"}  # in the dialects alone, which do not list codes by status
         for path, status in NATIVE_FAULTS:
             schema = SPEC.response(path, status)["content"]["application/problem+json"]["schema"]
             code = schema["allOf"][1]["properties"]["code"]
