@@ -1,8 +1,6 @@
 /* The body of POST /v2/models/{model}/infer, the Open Inference Protocol's inference request. Its
  * schema allows members and parameters that it does not name, so those are ignored; parameters of
  * extensions that would change how the body or the answer is to be read are refused. */
-#include <math.h>
-
 #include "request_internal.h"
 
 #define INPUT_NAME "text"
@@ -149,7 +147,7 @@ static void parse_datatype(struct request_parser *p, const json_t *value,
 static size_t dimension(const json_t *value)
 {
     double number = json_number_value(value);
-    bool is_whole = number >= 0 && number < 0x1p53 && floor(number) == number;
+    bool is_whole = number >= 0 && number < 0x1p53 && (double)(uint64_t)number == number;
     return json_is_number(value) && is_whole ? (size_t)number : SIZE_MAX;
 }
 
