@@ -73,9 +73,9 @@ static bool match(const char *pattern, const char *path, struct route_params *re
     if (pattern[n_literal] == '\0')
         return path[n_literal] == '\0';
     struct route_params found = {.model = {path + n_literal, strlen(path + n_literal)}};
-    const char *end = pattern + n_literal + strlen("{model}"), *version = strchr(end, '{');
+    const char *end = strchr(pattern, '}') + 1, *version = strchr(end, '{');
     if (version) {
-        const char *last = version + strlen("{version}");
+        const char *last = strchr(version, '}') + 1;
         if (!cut_end(&found.model, last, strlen(last)))
             return false;
         found.version = cut_segment(&found.model);
