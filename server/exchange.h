@@ -14,6 +14,10 @@ struct service;
 
 enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_OTHER };
 
+struct header {
+    const char *name, *value; /* borrowed */
+};
+
 struct exchange {            /* all zero is a valid start */
     struct service *service; /* borrowed */
 
@@ -30,7 +34,9 @@ struct exchange {            /* all zero is a valid start */
     /* The answer. */
     unsigned status; /* 0: not decided yet */
     const char *content_type;
-    const char *allow; /* of a 405, or NULL */
+    const char *allow;            /* of a 405, or NULL */
+    const char *etag;             /* or NULL */
+    const struct header *headers; /* more of them, up to a NULL name; or NULL */
     struct buffer out;
     bool streamed; /* the body is not in `out` but made while it is sent: exchange_read */
     struct reply reply;

@@ -1,0 +1,48 @@
+// Asks the server what it serves, then starts the panels that its model can fill.
+import {Fault, get} from "./api.js";
+import {startMeanings} from "./meanings.js";
+import {startSentiment} from "./sentiment.js";
+import {startSurprise} from "./surprise.js";
+
+const RETRY_MS = 1000;
+
+function compact(number) {
+  return new Intl.NumberFormat("en", {notation: "compact", maximumFractionDigits: 1}).format(number);
+}
+
+function factsOf({model, compute}) {
+  return `${model.name} · ${compact(model.parameters)} parameters · ${model.layers} layers of ` +
+    `${model.layer_dim} · ${compute.dtype}, ${compute.kernel}`;
+}
+
+/** GET /info, again and again while the model is loading. */
+async function infoWhenReady(facts) {
+  for (;;) {
+    try {
+      return await get("info");
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      facts.textContent = error.message;
+      if (error.status !== 503) throw error;
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  }
+}
+
+async function start() {
+  const facts = document.getElementById("facts");
+  let info;
+  try {
+    info = await infoWhenReady(facts);
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    facts.classList.add("fault");
+    return;
+  }
+  facts.textContent = factsOf(info);
+  startMeanings(document.getElementById("meanings"), info);
+  startSentiment(document.getElementById("sentiment"), info);
+  startSurprise(document.getElementById("surprise"), info);
+}
+
+start();
