@@ -54,9 +54,10 @@ export function makeMap(points, isLarge) {
   const node = svg("svg", {viewBox: `0 0 ${SIZE} ${SIZE}`, class: "map", role: isLarge ? "img" : "presentation"},
     svg("path", {class: "axes", d: `M0 ${SIZE / 2}H${SIZE}M${SIZE / 2} 0V${SIZE}`}), ...dots, labels);
 
-  const label = (pile, places) => svg("text",
-    {x: places[pile[0]][0] + radius + 2, y: places[pile[0]][1], dy: ".35em"},
-    `${pile.length} dots, one point`);
+  const pileAt = (pile, [x, y]) => [
+    svg("circle", {cx: x, cy: y, r: radius}),
+    ...(isLarge ? [svg("text", {x: x + radius + 2, y, dy: ".35em"}, `${pile.length} dots, one point`)] : []),
+  ];
 
   const move = (places, reach) => {
     const scale = reach > 0 ? (SIZE / 2 - radius - 2) / reach : 0;
@@ -67,7 +68,7 @@ export function makeMap(points, isLarge) {
       dot.style.transform = `translate(${drawn[i][0]}px, ${drawn[i][1]}px)`;
       dot.classList.toggle("piled", piled.has(i));
     });
-    if (isLarge) labels.replaceChildren(...found.map((pile) => label(pile, drawn)));
+    labels.replaceChildren(...found.flatMap((pile) => pileAt(pile, drawn[pile[0]])));
   };
   return {node, move};
 }

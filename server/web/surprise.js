@@ -32,7 +32,7 @@ export function startSurprise(section, info) {
 
   function direction(title, tokens, unknown, {log_probs: logProbs, perplexity}) {
     return [
-      html("h3", {}, title, html("small", {}, ` perplexity ${perplexity < 100 ? perplexity.toFixed(1) : Math.round(perplexity)}`)),
+      html("h3", {}, title, " ", html("small", {}, `perplexity ${perplexity < 100 ? perplexity.toFixed(1) : Math.round(perplexity)}`)),
       html("p", {class: "tokens"}, ...colouredTokens(tokens, {
         classOf: (i) => (unknown.has(i) ? "bits unknown" : "bits"),
         weightOf: (i) => bits(logProbs[i]) / MOST_BITS,
