@@ -40,7 +40,7 @@ bool web_etag_is_listed(const char *if_none_match, const char *etag)
     while (*at) {
         at = opaque(at);
         const char *close = *at == '"' ? strchr(at + 1, '"') : NULL;
-        if (!close)
+        if (!close || !strchr(" \t,", close[1])) /* of which NUL is one, too */
             return false;
         size_t n = (size_t)(close + 1 - at);
         if (strncmp(at, wanted, n) == 0 && wanted[n] == '\0')
