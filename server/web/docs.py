@@ -57,8 +57,8 @@ def table(head, rows):
         for first, *rest in rows
     )
     return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Table">'
-        f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<div class="scroll"><table><thead><tr>{cells}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
     )
 
 
@@ -143,7 +143,7 @@ class Document:
             schema = self.resolve(media.get("schema", {}))
             rows = list(self.fields(schema))
             if rows:
-                parts.append(table(["Field", "Type", ""], rows))
+                parts.append(table(["Field", "Type", "Meaning"], rows))
             elif "description" in schema:
                 parts.append(markdown(schema["description"]))
         return "".join(parts)
@@ -172,7 +172,7 @@ class Document:
             response = self.resolve(response)
             codes = ", ".join(element("code", code) for code in self.codes(response))
             rows.append((element("code", status), codes, markdown(response["description"])))
-        return element("h3", "Statuses") + table(["Status", "Code", ""], rows)
+        return element("h3", "Statuses") + table(["Status", "Code", "Meaning"], rows)
 
     def operation(self, path, method, operation):
         parts = [
@@ -196,7 +196,7 @@ class Document:
                 )
                 for own in parameters
             ]
-            parts.append(element("h3", "Parameters") + table(["Name", "Type", ""], rows))
+            parts.append(element("h3", "Parameters") + table(["Name", "Type", "Meaning"], rows))
         if "200" in operation["responses"]:
             good = self.resolve(operation["responses"]["200"])
             parts.append(self.body(good.get("content", {}), "Answer", answer=True))

@@ -6,7 +6,7 @@ const SVG = "http://www.w3.org/2000/svg";
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (name.startsWith("--")) node.style.setProperty(name, value); // the policy allows no style=""
+    else if (name.startsWith("--")) node.style.setProperty(name, value); // the policy forbids style attributes
     else if (value === true) node.setAttribute(name, "");
     else if (value !== false && value != null) node.setAttribute(name, value);
   }

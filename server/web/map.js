@@ -3,7 +3,7 @@
 import {svg} from "./dom.js";
 
 const SIZE = 100; // of the drawing, in its own units
-const TOUCHING = 1.5; // dots nearer than this are drawn as one
+const TOUCHING = 0.2; // dots nearer than this are drawn as one
 
 /** Outlines of radius 1, one for each meaning. */
 const SHAPES = [

@@ -51,7 +51,7 @@ export function panel(section, path, show) {
   const button = html("button", {class: "quiet", type: "button", onclick: () => copy(button, code.textContent)}, "Copy");
   const request = html("details", {class: "request"},
     html("summary", {}, "This request as curl"),
-    html("div", {class: "curl"}, html("pre", {tabindex: "0", role: "region", "aria-label": "curl command"}, code), button));
+    html("div", {class: "curl"}, html("pre", {tabindex: "0", role: "region", "aria-label": `${path} by curl`}, code), button));
   output.before(fault);
   section.append(html("div", {class: "foot"}, timing, request));
   for (const form of section.querySelectorAll("form"))
