@@ -11,10 +11,18 @@ export class Fault extends Error {
   }
 }
 
-/** fetch, with a Fault where there is no server. Only an abort comes through as it is. */
-async function send(path, options) {
+let apiKey = null;
+
+/** The key to send from now on, to a server that wants one. It is kept in this page alone. */
+export function useKey(key) {
+  apiKey = key;
+}
+
+/** fetch with the key, and with a Fault where there is no server. Only an abort comes through as it is. */
+async function send(path, options = {}) {
   try {
-    return await fetch(path, options);
+    const headers = {...options.headers, ...(apiKey && {Authorization: `Bearer ${apiKey}`})};
+    return await fetch(path, {...options, headers});
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Fault(0, {detail: "The server cannot be reached. Is it running?"});
@@ -68,7 +76,8 @@ export async function post(path, body, signal) {
 export function curl(path, body) {
   const url = new URL(path, document.baseURI);
   const json = JSON.stringify(body).replaceAll("'", `'\\''`);
-  return `curl ${url} --json '${json}'`;
+  const key = apiKey ? ' --oauth2-bearer "$ELMOD_KEY"' : "";
+  return `curl ${url}${key} --json '${json}'`;
 }
 
 /** Rows of float32 out of the base64 of a matrix with so many rows. */

@@ -1,5 +1,5 @@
 // Asks the server what it serves, then starts the panels that its model can fill.
-import {Fault, get} from "./api.js";
+import {Fault, get, useKey} from "./api.js";
 import {startMeanings} from "./meanings.js";
 import {startSentiment} from "./sentiment.js";
 import {startSurprise} from "./surprise.js";
@@ -15,7 +15,20 @@ function factsOf({model, compute}) {
     `${model.layer_dim} · ${compute.dtype}, ${compute.kernel}`;
 }
 
-/** GET /info, again and again while the model is loading. */
+/** Waits until the reader has given a key. */
+function keyFromReader() {
+  const form = document.getElementById("key");
+  form.hidden = false;
+  return new Promise((resolve) => {
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      form.hidden = true;
+      resolve(form.elements.key.value);
+    }, {once: true});
+  });
+}
+
+/** GET /info, again while the model is loading, and with a key where one is wanted. */
 async function infoWhenReady(facts) {
   for (;;) {
     try {
@@ -23,8 +36,9 @@ async function infoWhenReady(facts) {
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       facts.textContent = error.message;
-      if (error.status !== 503) throw error;
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      if (error.status === 503) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      else if (error.status === 401) useKey(await keyFromReader());
+      else throw error;
     }
   }
 }

@@ -74,7 +74,7 @@ export function startMeanings(section, info) {
   // ---- What is asked ----
 
   const rows = () => [...ui.sentences.children];
-  const textOf = (row) => row.querySelector("input").value.trim();
+  const textOf = (row) => row.querySelector("textarea").value.trim();
 
   function askNow() {
     const inputs = rows().map(textOf);
@@ -88,7 +88,7 @@ export function startMeanings(section, info) {
       sense.replaceChildren(mark(Number(row.dataset.sense)), String(i + 1));
       sense.className = `sense sense-${row.dataset.sense}`;
       sense.setAttribute("aria-label", `Sentence ${i + 1}: meaning ${SENSE_NAMES[row.dataset.sense]}, change`);
-      row.querySelector("input").setAttribute("aria-label", `Sentence ${i + 1}`);
+      row.querySelector("textarea").setAttribute("aria-label", `Sentence ${i + 1}`);
       remove.setAttribute("aria-label", `Remove sentence ${i + 1}`);
     });
     ui.add.hidden = rows().length >= Math.min(MOST_SENTENCES, info.limits.max_inputs);
@@ -104,12 +104,15 @@ export function startMeanings(section, info) {
       const next = row.nextElementSibling ?? row.previousElementSibling;
       row.remove();
       renumber();
-      (next?.querySelector("input") ?? ui.add).focus();
+      (next?.querySelector("textarea") ?? ui.add).focus();
       askNow();
     };
-    const input = html("input", {spellcheck: "false", oninput: ask, value: text, onkeydown: (event) => {
-      if (event.key === "Enter" && !ui.add.hidden) addRow("", row.dataset.sense, row).focus();
-    }});
+    // One line that wraps: Enter begins the next sentence instead.
+    const input = html("textarea", {rows: 1, spellcheck: "false", oninput: ask, onkeydown: (event) => {
+      if (event.key !== "Enter") return;
+      event.preventDefault();
+      if (!ui.add.hidden) addRow("", row.dataset.sense, row).focus();
+    }}, text);
     const row = html("li", {"data-sense": sense},
       html("button", {type: "button", title: "Change its meaning", onclick: change}),
       input,
