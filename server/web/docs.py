@@ -116,32 +116,32 @@ class Document:
             return f", {low:g} to {high:g}"
         return f", from {low:g}" if low is not None else ""
 
-    def fields(self, schema, prefix=""):
-        """Rows (name, type, description) of the fields of an object, those within others too."""
+    def fields(self, schema, remarks, prefix=""):
+        """Rows (name, type, description) of the fields of an object, those within others too.
+        `remarks`: what to say of fields that must be there, by whether they must."""
         schema = self.resolve(schema)
         named = list(schema.get("properties", {}).items())
         named += [("…", own) for own in schema.get("patternProperties", {}).values()]
         for name, own in named:
             field = self.resolve(own)
             text = markdown(field["description"]) if "description" in field else ""
-            if name in schema.get("required", []):
-                text += element("p", element("small", "always there" if self.answer else "required"))
+            if remark := remarks[name in schema.get("required", [])]:
+                text += element("p", element("small", remark))
             if "default" in field:
                 default = html.escape(json.dumps(field["default"]))
                 text += element("p", element("small", f"default <code>{default}</code>"))
             yield f"<code>{prefix}{html.escape(name)}</code>", self.type_of(field), text
             inner = self.resolve(field.get("items", field))
             if "properties" in inner:
-                yield from self.fields(inner, f"{prefix}{name}{'[]' if 'items' in field else ''}.")
+                yield from self.fields(inner, remarks, f"{prefix}{name}{'[]' if 'items' in field else ''}.")
 
-    def body(self, content, title, answer):
-        """The fields of a body, for each of its media types, and its first example."""
-        self.answer = answer
+    def body(self, content, title, remarks):
+        """The fields of a body, for each of its media types."""
         parts = []
         for media_type, media in content.items():
             parts.append(element("h3", title, f" <small>{html.escape(media_type)}</small>"))
             schema = self.resolve(media.get("schema", {}))
-            rows = list(self.fields(schema))
+            rows = list(self.fields(schema, remarks))
             if rows:
                 parts.append(table(["Field", "Type", "Meaning"], rows))
             elif "description" in schema:
@@ -185,7 +185,7 @@ class Document:
         parts += self.curl(path, operation, self.doc["servers"][0]["url"])
         if "requestBody" in operation:
             body = self.resolve(operation["requestBody"])
-            parts.append(self.body(body["content"], "Request", answer=False))
+            parts.append(self.body(body["content"], "Request", {True: "required", False: ""}))
         parameters = [self.resolve(own) for own in operation.get("parameters", [])]
         if parameters:
             rows = [
@@ -199,7 +199,7 @@ class Document:
             parts.append(element("h3", "Parameters") + table(["Name", "Type", "Meaning"], rows))
         if "200" in operation["responses"]:
             good = self.resolve(operation["responses"]["200"])
-            parts.append(self.body(good.get("content", {}), "Answer", answer=True))
+            parts.append(self.body(good.get("content", {}), "Answer", {True: "", False: "not always there"}))
         parts.append(self.statuses(operation["responses"]))
         return "\n".join(parts) + "</section>"
 

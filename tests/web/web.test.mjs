@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import {readFile} from "node:fs/promises";
 import {createRequire} from "node:module";
-import {after, before, test} from "node:test";
+import {after, before, describe, test} from "node:test";
 
 import {openPage, openPlayground, settled, startBrowser, startElmod} from "./harness.mjs";
 import {testMaths} from "./maths.mjs";
