@@ -18,7 +18,7 @@ export function useKey(key) {
   apiKey = key;
 }
 
-/** fetch with the key, and with a Fault where there is no server. Only an abort comes through as it is. */
+/** fetch with the key, and a Fault where there is no server; only an abort comes as it is. */
 async function send(path, options = {}) {
   try {
     const headers = {...options.headers, ...(apiKey && {Authorization: `Bearer ${apiKey}`})};
@@ -55,7 +55,7 @@ export async function get(path) {
   return read(await send(path));
 }
 
-/** {answer, stages, trip}: the JSON, what Server-Timing says, and milliseconds as seen from here. */
+/** {answer, stages, trip}: the JSON, what Server-Timing says, milliseconds as seen from here. */
 export async function post(path, body, signal) {
   const begun = performance.now();
   const response = await send(path, {
@@ -87,5 +87,6 @@ export function matrix(base64, rows) {
   const view = new DataView(bytes.buffer);
   const columns = rows ? bytes.length / 4 / rows : 0;
   return Array.from({length: rows}, (_, i) =>
-    Float32Array.from({length: columns}, (_, j) => view.getFloat32(4 * (i * columns + j), true)));
+    Float32Array.from({length: columns}, (_, j) => view.getFloat32(4 * (i * columns + j), true)),
+  );
 }

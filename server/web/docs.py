@@ -26,13 +26,18 @@ PAGE = """<!doctype html>
   <a class="skip" href="#paths">Skip to the paths</a>
   <header class="top">
     <a class="brand" href="./"><img src="web/icon.svg" alt="" width="28" height="28"> elmod</a>
-    <nav aria-label="Page"><a href="./">Playground</a> <a href="docs" aria-current="page">API</a></nav>
+    <nav aria-label="Page">
+      <a href="./">Playground</a>
+      <a href="docs" aria-current="page">API</a>
+    </nav>
     <button id="theme" class="quiet" type="button" aria-label="Light or dark" hidden>◐</button>
   </header>
   <main class="docs">
 %s
   </main>
-  <footer class="bottom"><p>Made from <a href="openapi.yaml">openapi.yaml</a>, which the server is tested against.</p></footer>
+  <footer class="bottom">
+    <p>Made from <a href="openapi.yaml">openapi.yaml</a>, which the server is tested against.</p>
+  </footer>
 </body>
 </html>
 """
@@ -50,10 +55,10 @@ def element(tag, *children):
 
 
 def table(head, rows):
-    """A table of HTML cells, the first of a row being its header; it scrolls where it is too wide."""
+    """A table of HTML cells, the first of a row being its header; too wide, it scrolls."""
     cells = "".join(f'<th scope="col">{text}</th>' for text in head)
     body = "".join(
-        f'<tr><th scope="row">{first}</th>' + "".join(element("td", text) for text in rest) + "</tr>"
+        element("tr", f'<th scope="row">{first}</th>', *(element("td", text) for text in rest))
         for first, *rest in rows
     )
     return (
@@ -133,7 +138,8 @@ class Document:
             yield f"<code>{prefix}{html.escape(name)}</code>", self.type_of(field), text
             inner = self.resolve(field.get("items", field))
             if "properties" in inner:
-                yield from self.fields(inner, remarks, f"{prefix}{name}{'[]' if 'items' in field else ''}.")
+                below = f"{prefix}{name}{'[]' if 'items' in field else ''}."
+                yield from self.fields(inner, remarks, below)
 
     def body(self, content, title, remarks):
         """The fields of a body, for each of its media types."""
@@ -175,9 +181,10 @@ class Document:
         return element("h3", "Statuses") + table(["Status", "Code", "Meaning"], rows)
 
     def operation(self, path, method, operation):
+        own_id = operation["operationId"]
         parts = [
-            f'<section class="panel" id="{operation["operationId"]}" aria-labelledby="{operation["operationId"]}-title">',
-            f'<h2 id="{operation["operationId"]}-title"><span class="method">{method.upper()}</span> '
+            f'<section class="panel" id="{own_id}" aria-labelledby="{own_id}-title">',
+            f'<h2 id="{own_id}-title"><span class="method">{method.upper()}</span> '
             f"<code>{html.escape(path)}</code></h2>",
             element("p", element("strong", inline(operation.get("summary", "")))),
             markdown(operation.get("description", "")) if "description" in operation else "",
@@ -199,7 +206,8 @@ class Document:
             parts.append(element("h3", "Parameters") + table(["Name", "Type", "Meaning"], rows))
         if "200" in operation["responses"]:
             good = self.resolve(operation["responses"]["200"])
-            parts.append(self.body(good.get("content", {}), "Answer", {True: "", False: "not always there"}))
+            remarks = {True: "", False: "not always there"}
+            parts.append(self.body(good.get("content", {}), "Answer", remarks))
         parts.append(self.statuses(operation["responses"]))
         return "\n".join(parts) + "</section>"
 
@@ -212,14 +220,16 @@ class Document:
             if method in ("get", "post", "put", "delete")
         ]
         toc = "".join(
-            f'<li><a href="docs#{own["operationId"]}"><code>{method.upper()} {html.escape(path)}</code></a></li>'
+            f'<li><a href="docs#{own["operationId"]}">'
+            f"<code>{method.upper()} {html.escape(path)}</code></a></li>"
             for path, method, own in operations
         )
+        title = html.escape(f"{info['title']} {info['version']}: the API")
+        general = markdown(info["description"])
         intro = [
-            f'<div class="hero"><h1>{html.escape(info["title"])} {html.escape(info["version"])}: the API</h1>',
-            f'<p>{inline(info["summary"])}</p></div>',
+            f'<div class="hero"><h1>{title}</h1><p>{inline(info["summary"])}</p></div>',
             f'<ul class="toc" id="paths">{toc}</ul>',
-            f'<section class="panel" aria-label="In general">{markdown(info["description"])}</section>',
+            f'<section class="panel" aria-label="In general">{general}</section>',
         ]
         return PAGE % "\n".join(intro + [self.operation(*own) for own in operations])
 

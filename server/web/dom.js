@@ -6,7 +6,8 @@ const SVG = "http://www.w3.org/2000/svg";
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (name.startsWith("--")) node.style.setProperty(name, value); // the policy forbids style attributes
+    else if (name.startsWith("--"))
+      node.style.setProperty(name, value); // the policy forbids style attributes
     else if (value === true) node.setAttribute(name, "");
     else if (value !== false && value != null) node.setAttribute(name, value);
   }
@@ -43,21 +44,41 @@ export function debounced(f, ms = 250) {
 /** A row of buttons of which one at most is pressed; choose(item) is called with one of `items`. */
 export function chips(where, items, name, choose) {
   const buttons = items.map((item) =>
-    html("button", {
-      type: "button",
-      "aria-pressed": "false",
-      onclick: () => choose(item),
-    }, name(item)));
+    html(
+      "button",
+      {
+        type: "button",
+        "aria-pressed": "false",
+        onclick: () => choose(item),
+      },
+      name(item),
+    ),
+  );
   where.replaceChildren(...buttons);
   return (pressed) => {
-    buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(items[i] === pressed)));
+    buttons.forEach((button, i) =>
+      button.setAttribute("aria-pressed", String(items[i] === pressed)),
+    );
   };
 }
 
 /** A table of `rows` under `head`, the first cell of a row being its header. */
 export function table(head, rows) {
-  return html("table", {},
+  return html(
+    "table",
+    {},
     html("thead", {}, html("tr", {}, ...head.map((text) => html("th", {scope: "col"}, text)))),
-    html("tbody", {}, ...rows.map(([first, ...rest]) =>
-      html("tr", {}, html("th", {scope: "row"}, first), ...rest.map((text) => html("td", {}, text))))));
+    html(
+      "tbody",
+      {},
+      ...rows.map(([first, ...rest]) =>
+        html(
+          "tr",
+          {},
+          html("th", {scope: "row"}, first),
+          ...rest.map((text) => html("td", {}, text)),
+        ),
+      ),
+    ),
+  );
 }

@@ -7,12 +7,16 @@ import {startSurprise} from "./surprise.js";
 const RETRY_MS = 1000;
 
 function compact(number) {
-  return new Intl.NumberFormat("en", {notation: "compact", maximumFractionDigits: 1}).format(number);
+  return new Intl.NumberFormat("en", {notation: "compact", maximumFractionDigits: 1}).format(
+    number,
+  );
 }
 
 function factsOf({model, compute}) {
-  return `${model.name} · ${compact(model.parameters)} parameters · ${model.layers} layers of ` +
-    `${model.layer_dim} · ${compute.dtype}, ${compute.kernel}`;
+  return (
+    `${model.name} · ${compact(model.parameters)} parameters · ${model.layers} layers of ` +
+    `${model.layer_dim} · ${compute.dtype}, ${compute.kernel}`
+  );
 }
 
 /** Waits until the reader has given a key. */
@@ -20,11 +24,15 @@ function keyFromReader() {
   const form = document.getElementById("key");
   form.hidden = false;
   return new Promise((resolve) => {
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      form.hidden = true;
-      resolve(form.elements.key.value);
-    }, {once: true});
+    form.addEventListener(
+      "submit",
+      (event) => {
+        event.preventDefault();
+        form.hidden = true;
+        resolve(form.elements.key.value);
+      },
+      {once: true},
+    );
   });
 }
 

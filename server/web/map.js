@@ -16,15 +16,24 @@ export const N_SENSES = SHAPES.length;
 
 /** The mark of a meaning, as an SVG of its own. */
 export function mark(sense) {
-  return svg("svg", {viewBox: "-1.3 -1.3 2.6 2.6", class: `mark sense-${sense}`, "aria-hidden": "true"},
-    svg("path", {d: SHAPES[sense]}));
+  return svg(
+    "svg",
+    {viewBox: "-1.3 -1.3 2.6 2.6", class: `mark sense-${sense}`, "aria-hidden": "true"},
+    svg("path", {d: SHAPES[sense]}),
+  );
 }
 
 function dotOf(point, radius, isLarge) {
   const shape = svg("path", {d: SHAPES[point.sense], transform: `scale(${radius})`});
   const number = isLarge ? [svg("text", {dy: ".35em"}, point.name)] : [];
   const title = isLarge ? [svg("title", {}, point.context)] : [];
-  return svg("g", {class: `dot sense-${point.sense}`, "data-sentence": point.sentence}, shape, ...number, ...title);
+  return svg(
+    "g",
+    {class: `dot sense-${point.sense}`, "data-sentence": point.sentence},
+    shape,
+    ...number,
+    ...title,
+  );
 }
 
 /** Groups of dots that lie on one another: lists of indices, each at least two long. */
@@ -33,8 +42,9 @@ function piles(places) {
   const taken = new Set();
   places.forEach(([x, y], i) => {
     if (taken.has(i)) return;
-    const pile = places.map((_, j) => j).filter((j) => !taken.has(j) &&
-      Math.hypot(places[j][0] - x, places[j][1] - y) < TOUCHING);
+    const pile = places
+      .map((_, j) => j)
+      .filter((j) => !taken.has(j) && Math.hypot(places[j][0] - x, places[j][1] - y) < TOUCHING);
     if (pile.length > 1) {
       pile.forEach((j) => taken.add(j));
       found.push(pile);
@@ -51,12 +61,19 @@ export function makeMap(points, isLarge) {
   const radius = isLarge ? 3 : 5;
   const dots = points.map((point) => dotOf(point, radius, isLarge));
   const labels = svg("g", {class: "piles"});
-  const node = svg("svg", {viewBox: `0 0 ${SIZE} ${SIZE}`, class: "map", role: isLarge ? "img" : "presentation"},
-    svg("path", {class: "axes", d: `M0 ${SIZE / 2}H${SIZE}M${SIZE / 2} 0V${SIZE}`}), ...dots, labels);
+  const node = svg(
+    "svg",
+    {viewBox: `0 0 ${SIZE} ${SIZE}`, class: "map", role: isLarge ? "img" : "presentation"},
+    svg("path", {class: "axes", d: `M0 ${SIZE / 2}H${SIZE}M${SIZE / 2} 0V${SIZE}`}),
+    ...dots,
+    labels,
+  );
 
   const pileAt = (pile, [x, y]) => [
     svg("circle", {cx: x, cy: y, r: radius}),
-    ...(isLarge ? [svg("text", {x: x + radius + 2, y, dy: ".35em"}, `${pile.length} dots, one point`)] : []),
+    ...(isLarge
+      ? [svg("text", {x: x + radius + 2, y, dy: ".35em"}, `${pile.length} dots, one point`)]
+      : []),
   ];
 
   const move = (places, reach) => {

@@ -88,7 +88,10 @@ export function plane(vectors) {
   const units = vectors.map(unit);
   const n = units.length;
   const mean = new Float64Array(n ? units[0].length : 0);
-  for (const u of units) u.forEach((x, i) => { mean[i] += x / n; });
+  for (const u of units)
+    u.forEach((x, i) => {
+      mean[i] += x / n;
+    });
   const centred = units.map((u) => u.map((x, i) => x - mean[i]));
   const {values, vectors: axes} = eigen(centred.map((a) => centred.map((b) => dot(a, b))));
   const total = values.reduce((sum, value) => sum + Math.max(0, value), 0);

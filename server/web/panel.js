@@ -14,11 +14,17 @@ function costs(stages, trip) {
   const total = known.reduce((sum, name) => sum + stages[name], 0);
   return [
     html("strong", {}, ms(total)),
-    html("span", {class: "bar", "aria-hidden": "true"},
-      ...known.map((name) => html("i", {class: name, "--w": total > 0 ? stages[name] / total : 0}))),
-    html("span", {class: "stages"},
+    html(
+      "span",
+      {class: "bar", "aria-hidden": "true"},
+      ...known.map((name) => html("i", {class: name, "--w": total > 0 ? stages[name] / total : 0})),
+    ),
+    html(
+      "span",
+      {class: "stages"},
       ...known.map((name) => html("span", {class: name}, `${name} ${ms(stages[name])}`)),
-      html("span", {}, `round trip ${ms(trip)}`)),
+      html("span", {}, `round trip ${ms(trip)}`),
+    ),
   ];
 }
 
@@ -36,7 +42,9 @@ async function copy(button, text) {
   } catch {
     button.textContent = "Select the text and copy it"; // no clipboard here: not https, say
   }
-  setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  setTimeout(() => {
+    button.textContent = "Copy";
+  }, 2000);
 }
 
 /**
@@ -48,10 +56,22 @@ export function panel(section, path, show) {
   const fault = html("p", {class: "fault", role: "alert", hidden: true});
   const timing = html("p", {class: "timing"});
   const code = html("code");
-  const button = html("button", {class: "quiet", type: "button", onclick: () => copy(button, code.textContent)}, "Copy");
-  const request = html("details", {class: "request"},
+  const button = html(
+    "button",
+    {class: "quiet", type: "button", onclick: () => copy(button, code.textContent)},
+    "Copy",
+  );
+  const request = html(
+    "details",
+    {class: "request"},
     html("summary", {}, "This request as curl"),
-    html("div", {class: "curl"}, html("pre", {tabindex: "0", role: "region", "aria-label": `${path} by curl`}, code), button));
+    html(
+      "div",
+      {class: "curl"},
+      html("pre", {tabindex: "0", role: "region", "aria-label": `${path} by curl`}, code),
+      button,
+    ),
+  );
   output.before(fault);
   section.append(html("div", {class: "foot"}, timing, request));
   for (const form of section.querySelectorAll("form"))
@@ -62,7 +82,7 @@ export function panel(section, path, show) {
   empty(true);
   return async (body) => {
     running?.abort();
-    const own = running = new AbortController();
+    const own = (running = new AbortController());
     if (!body) {
       fault.hidden = true;
       empty(true);

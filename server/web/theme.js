@@ -8,7 +8,8 @@
     // No storage here: the choice lasts as long as the page.
   }
   const isDark = () =>
-    (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+    (root.dataset.theme ??
+      (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
   const choose = (theme) => {
     root.dataset.theme = theme;
     try {

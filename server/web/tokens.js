@@ -7,7 +7,11 @@ const CLOSING = /^[\p{Pe}\p{Pf}.,;:!?%…]+$/u; // stands close to the token bef
 export function colouredTokens(tokens, {classOf, weightOf, titleOf}) {
   return tokens.flatMap((token, i) => [
     i === 0 || CLOSING.test(token) ? "" : " ",
-    html("span", {class: `token ${classOf(i)}`, title: titleOf(i), "--w": Math.min(1, weightOf(i))}, token),
+    html(
+      "span",
+      {class: `token ${classOf(i)}`, title: titleOf(i), "--w": Math.min(1, weightOf(i))},
+      token,
+    ),
   ]);
 }
 
@@ -15,8 +19,11 @@ export function colouredTokens(tokens, {classOf, weightOf, titleOf}) {
 export function shades(left, classes, right) {
   return [
     html("span", {}, left),
-    html("span", {class: "shades", "aria-hidden": "true"},
-      ...classes.map(([name, weight]) => html("i", {class: `token ${name}`, "--w": weight}))),
+    html(
+      "span",
+      {class: "shades", "aria-hidden": "true"},
+      ...classes.map(([name, weight]) => html("i", {class: `token ${name}`, "--w": weight})),
+    ),
     html("span", {}, right),
   ];
 }

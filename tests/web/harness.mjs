@@ -13,11 +13,18 @@ const PATIENCE_MS = 60_000; // for what surely comes; reached only when somethin
 export async function startElmod(...flags) {
   const folder = await mkdtemp(join(tmpdir(), "elmod-web-"));
   const portFile = join(folder, "address");
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("ELMOD_")));
-  const elmod = spawn(process.env.ELMOD_BINARY, ["--listen", "127.0.0.1:0", "--port-file", portFile, ...flags],
-    {stdio: ["ignore", "ignore", "ignore"], env});
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !name.startsWith("ELMOD_")),
+  );
+  const elmod = spawn(
+    process.env.ELMOD_BINARY,
+    ["--listen", "127.0.0.1:0", "--port-file", portFile, ...flags],
+    {stdio: ["ignore", "ignore", "ignore"], env},
+  );
   const ended = new Promise((resolve, reject) => {
-    elmod.on("exit", (code) => (code === 0 ? resolve() : reject(new Error(`elmod ended with ${code}`))));
+    elmod.on("exit", (code) =>
+      code === 0 ? resolve() : reject(new Error(`elmod ended with ${code}`)),
+    );
     elmod.on("error", reject);
   });
   ended.catch(() => {}); // stop() says it
@@ -26,7 +33,11 @@ export async function startElmod(...flags) {
     await ended;
     await rm(folder, {recursive: true});
   };
-  for (const giveUp = Date.now() + PATIENCE_MS; Date.now() < giveUp && elmod.exitCode === null; await sleep(20)) {
+  for (
+    const giveUp = Date.now() + PATIENCE_MS;
+    Date.now() < giveUp && elmod.exitCode === null;
+    await sleep(20)
+  ) {
     const address = await readFile(portFile, "ascii").catch(() => "");
     if (!address.endsWith("\n")) continue;
     const origin = `http://${address.trim()}`;
@@ -40,8 +51,14 @@ export function startBrowser() {
   return chromium.launch({
     executablePath: process.env.CHROMIUM,
     args: [
-      "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-      "--disable-background-networking", "--disable-component-update", "--disable-sync",
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
     ],
   });
 }
@@ -51,11 +68,16 @@ export function startBrowser() {
  * scripts that threw, requests to elsewhere.
  */
 export async function openPage(browser, origin, options = {}) {
-  const context = await browser.newContext({viewport: {width: 1200, height: 900}, reducedMotion: "reduce", ...options});
+  const context = await browser.newContext({
+    viewport: {width: 1200, height: 900},
+    reducedMotion: "reduce",
+    ...options,
+  });
   const page = await context.newPage();
   const faults = [];
   page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) faults.push(`${message.type()}: ${message.text()}`);
+    if (["error", "warning"].includes(message.type()))
+      faults.push(`${message.type()}: ${message.text()}`);
   });
   page.on("pageerror", (error) => faults.push(`thrown: ${error.stack}`));
   page.on("request", (request) => {

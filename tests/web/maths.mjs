@@ -28,9 +28,15 @@ export function testMaths({cosines, dot, eigen, mixed, plane, softmax, unit}) {
     const three = vectors(3, 50);
     const units = three.map(unit);
     const {points, shares} = plane(three);
-    for (const [i, j] of [[0, 1], [0, 2], [1, 2]])
-      near(Math.hypot(points[i][0] - points[j][0], points[i][1] - points[j][1]),
-        Math.sqrt(units[i].reduce((sum, x, k) => sum + (x - units[j][k]) ** 2, 0)));
+    for (const [i, j] of [
+      [0, 1],
+      [0, 2],
+      [1, 2],
+    ])
+      near(
+        Math.hypot(points[i][0] - points[j][0], points[i][1] - points[j][1]),
+        Math.sqrt(units[i].reduce((sum, x, k) => sum + (x - units[j][k]) ** 2, 0)),
+      );
     near(shares[0] + shares[1], 1);
   });
 
@@ -38,17 +44,43 @@ export function testMaths({cosines, dot, eigen, mixed, plane, softmax, unit}) {
     const [vector] = vectors(1, 9);
     for (const [x, y] of plane([vector, vector, vector]).points) near(Math.hypot(x, y), 0, 1e-7);
     assert.deepEqual(plane([vector, vector]).shares, [0, 0]);
-    assert.deepEqual(plane([vector]).points.map((point) => point.map(Math.abs)), [[0, 0]]);
+    assert.deepEqual(
+      plane([vector]).points.map((point) => point.map(Math.abs)),
+      [[0, 0]],
+    );
     assert.deepEqual(plane([]).points, []);
   });
 
   test("cosines do not depend on lengths, and softmax not on a shift", () => {
-    near(cosines([[1, 0], [3, 3]])[0][1], Math.SQRT1_2);
-    near(cosines([[0, 0], [3, 3]])[0][1], 0);
+    near(
+      cosines([
+        [1, 0],
+        [3, 3],
+      ])[0][1],
+      Math.SQRT1_2,
+    );
+    near(
+      cosines([
+        [0, 0],
+        [3, 3],
+      ])[0][1],
+      0,
+    );
     softmax([1000, 1001]).forEach((share, i) => near(share, softmax([0, 1])[i]));
   });
 
   test("the mix takes a layer of half the width twice", () => {
-    assert.deepEqual([...mixed([[1, 2], [10, 20, 30, 40]], [0.5, 0.25])], [3, 6, 8, 11]);
+    assert.deepEqual(
+      [
+        ...mixed(
+          [
+            [1, 2],
+            [10, 20, 30, 40],
+          ],
+          [0.5, 0.25],
+        ),
+      ],
+      [3, 6, 8, 11],
+    );
   });
 }

@@ -11,7 +11,12 @@ async function shoot(page, selector, file) {
   await page.screenshot({
     path: file,
     fullPage: true,
-    clip: {x: Math.max(0, box.x - MARGIN), y: box.y - MARGIN, width: box.width + 2 * MARGIN, height: box.height + 2 * MARGIN},
+    clip: {
+      x: Math.max(0, box.x - MARGIN),
+      y: box.y - MARGIN,
+      width: box.width + 2 * MARGIN,
+      height: box.height + 2 * MARGIN,
+    },
   });
   console.log(file);
 }
@@ -30,7 +35,9 @@ for (const [name, options] of Object.entries(pages)) {
   await openPlayground(page, elmod.origin);
   await settled(page);
   // The bar at the top stays in sight while a page scrolls, and would lie over a panel.
-  await page.locator(".top").evaluate((top) => { top.style.position = "static"; });
+  await page.locator(".top").evaluate((top) => {
+    top.style.position = "static";
+  });
   if (name === "dark") await page.getByRole("radio", {name: "mix"}).check();
   if (name === "phone") {
     await page.screenshot({path: join(out, "phone.png")});

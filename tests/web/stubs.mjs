@@ -3,7 +3,9 @@
 
 function json(route, body, more = {}) {
   return route.fulfill({
-    headers: {"Server-Timing": "parse;dur=0.250, queue;dur=0.500, compute;dur=3.000, write;dur=0.250"},
+    headers: {
+      "Server-Timing": "parse;dur=0.250, queue;dur=0.500, compute;dur=3.000, write;dur=0.250",
+    },
     json: body,
     ...more,
   });
@@ -22,23 +24,36 @@ export async function stubInfo(page, change) {
 export const TOKENS = ["Not", "bad", "xyzzy"];
 
 /** POST /sentiment: such attributions and a bias that together are a logit of 0. */
-export function stubSentiment(page, labels = ["negative", "positive"], attributions = [0.5, -1.5, 0.25]) {
+export function stubSentiment(
+  page,
+  labels = ["negative", "positive"],
+  attributions = [0.5, -1.5, 0.25],
+) {
   const shares = labels.map(() => 1 / labels.length);
-  return page.route("**/sentiment", (route) => json(route, {
-    model: "stub",
-    labels,
-    data: [{
-      index: 0,
-      label: labels[0],
-      score: shares[0],
-      probabilities: Object.fromEntries(labels.map((label, i) => [label, shares[i]])),
-      truncated: false,
-      tokens: TOKENS,
-      attributions,
-      explanation: {label: labels.at(-1), logit: 0, bias: -attributions.reduce((a, b) => a + b), method: "integrated_gradients"},
-    }],
-    usage: {inputs: 1, tokens: 3},
-  }));
+  return page.route("**/sentiment", (route) =>
+    json(route, {
+      model: "stub",
+      labels,
+      data: [
+        {
+          index: 0,
+          label: labels[0],
+          score: shares[0],
+          probabilities: Object.fromEntries(labels.map((label, i) => [label, shares[i]])),
+          truncated: false,
+          tokens: TOKENS,
+          attributions,
+          explanation: {
+            label: labels.at(-1),
+            logit: 0,
+            bias: -attributions.reduce((a, b) => a + b),
+            method: "integrated_gradients",
+          },
+        },
+      ],
+      usage: {inputs: 1, tokens: 3},
+    }),
+  );
 }
 
 /** POST /score: 1, 8 and 16 bits forward, 2, 4 and 20 backward; the last token is unknown. */
@@ -48,24 +63,32 @@ export function stubScore(page) {
     end_log_prob: -1,
     perplexity,
   });
-  return page.route("**/score", (route) => json(route, {
-    model: "stub",
-    data: [{
-      index: 0,
-      tokens: TOKENS,
-      unknown: [2],
-      truncated: false,
-      forward: direction([1, 8, 16], 42.25),
-      backward: direction([2, 4, 20], 1234.5),
-      perplexity: 228.4,
-    }],
-    usage: {inputs: 1, tokens: 3},
-  }));
+  return page.route("**/score", (route) =>
+    json(route, {
+      model: "stub",
+      data: [
+        {
+          index: 0,
+          tokens: TOKENS,
+          unknown: [2],
+          truncated: false,
+          forward: direction([1, 8, 16], 42.25),
+          backward: direction([2, 4, 20], 1234.5),
+          perplexity: 228.4,
+        },
+      ],
+      usage: {inputs: 1, tokens: 3},
+    }),
+  );
 }
 
-/** POST /embed for a model with one layer: token t of input i is [1, 0] in word_emb, and turned by i degrees above. */
+/**
+ * POST /embed for a model with one layer: a token of input i is [1, 0] in word_emb, and turned by i
+ * degrees above.
+ */
 export function stubEmbed(page) {
-  const packed = (vectors) => Buffer.from(Float32Array.from(vectors.flat()).buffer).toString("base64");
+  const packed = (vectors) =>
+    Buffer.from(Float32Array.from(vectors.flat()).buffer).toString("base64");
   return page.route("**/embed", (route) => {
     const {inputs} = route.request().postDataJSON();
     return json(route, {
@@ -88,17 +111,22 @@ export function stubEmbed(page) {
 
 /** Answers `path` with a problem, `times` times. */
 export function stubProblem(page, path, status, code, detail, times = 1) {
-  return page.route(`**${path}`, (route) => route.fulfill({
-    status,
-    contentType: "application/problem+json",
-    body: JSON.stringify({
-      type: `urn:elmod:problem:${code}`,
-      title: code,
-      status,
-      detail,
-      instance: path,
-      code,
-      request_id: "stubbed-request",
-    }),
-  }), {times});
+  return page.route(
+    `**${path}`,
+    (route) =>
+      route.fulfill({
+        status,
+        contentType: "application/problem+json",
+        body: JSON.stringify({
+          type: `urn:elmod:problem:${code}`,
+          title: code,
+          status,
+          detail,
+          instance: path,
+          code,
+          request_id: "stubbed-request",
+        }),
+      }),
+    {times},
+  );
 }
