@@ -62,9 +62,11 @@ async function start() {
     return;
   }
   facts.textContent = factsOf(info);
+  document.querySelector("main").classList.remove("waiting");
   startMeanings(document.getElementById("meanings"), info);
   startSentiment(document.getElementById("sentiment"), info);
   startSurprise(document.getElementById("surprise"), info);
+  if (location.hash.length > 1) document.getElementById(location.hash.slice(1))?.scrollIntoView();
 }
 
 start();
