@@ -100,14 +100,18 @@ export const MEANINGS = [
 ];
 
 export const SENTIMENTS = [
+  {
+    name: "torn",
+    text: "The story is a mess, but the acting is superb and the ending made me cry.",
+  },
   {name: "praise", text: "A gripping, funny and moving film. I loved every minute of it."},
   {name: "blame", text: "Dull, slow and far too long. What a waste of a wonderful cast."},
-  {name: "both", text: "The story is a mess, but the acting is superb and the ending made me cry."},
-  {name: "not", text: "It was not bad at all, though it could have been better."},
+  {name: "let down", text: "I wanted to love this film, but it was boring."},
 ];
 
 export const SURPRISES = [
-  {name: "a twist", text: "He opened the door and saw a piano in the bathtub."},
+  {name: "elephants", text: "I would not recommend this film to elephants."},
   {name: "a cliché", text: "This is one of the best movies I have ever seen."},
+  {name: "a sandwich", text: "It was a dark and stormy sandwich."},
   {name: "shuffled", text: "One best I have movies the of this ever seen is."},
 ];

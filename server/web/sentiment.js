@@ -1,33 +1,55 @@
 // Sentiment: probabilities as bars, tokens coloured by what they add to the log-odds.
-import {chips, debounced, html, parts, table} from "./dom.js";
+import {html, parts, table} from "./dom.js";
 import {SENTIMENTS} from "./examples.js";
-import {explainAbsence, panel} from "./panel.js";
+import {explainAbsence} from "./panel.js";
+import {startTextPanel} from "./text_panel.js";
 import {colouredTokens, shades} from "./tokens.js";
+
+const SHADES = [-1, -0.6, -0.25, 0.25, 0.6, 1];
 
 function signed(number) {
   return `${number < 0 ? "−" : "+"}${Math.abs(number).toFixed(2)}`;
 }
 
-function percent(share) {
-  return `${(100 * share).toFixed(1)} %`;
+function sideOf(number) {
+  return number < 0 ? "minus" : "plus";
 }
 
-/** Two labels: one bar, in two parts. More: a bar each. */
+/** A bar for each label; of two, in the colours of the tokens that speak for them. */
 function bars(labels, {label, probabilities}) {
-  const bar = (name, sense) =>
+  const colours = labels.length === 2 ? ["minus", "plus"] : [];
+  return labels.map((name, i) =>
     html(
       "div",
       {class: `probability ${name === label ? "most" : ""}`},
       html("span", {class: "name"}, name),
       html(
         "span",
-        {class: `level ${sense}`, "aria-hidden": "true"},
+        {class: `level ${colours[i] ?? ""}`, "aria-hidden": "true"},
         html("i", {"--w": probabilities[name]}),
       ),
-      html("span", {class: "number"}, percent(probabilities[name])),
-    );
-  if (labels.length !== 2) return labels.map((name) => bar(name, "plain"));
-  return [bar(labels[0], "minus"), bar(labels[1], "plus")];
+      html("span", {class: "number"}, `${(100 * probabilities[name]).toFixed(1)} %`),
+    ),
+  );
+}
+
+function key(labels, {label}) {
+  const [left, right] =
+    labels.length === 2
+      ? [`toward ${labels[0]}`, `toward ${labels[1]}`]
+      : [`against ${label}`, `for ${label}`];
+  const colours = SHADES.map((shade) => [sideOf(shade), Math.abs(shade)]);
+  return shades(left, colours, right);
+}
+
+/** What the attributions add up to, in words. */
+function sumText(labels, attributions, {label, logit, bias}) {
+  const words = attributions.reduce((a, b) => a + b, 0);
+  const what = labels.length === 2 ? "log-odds" : "logit";
+  return (
+    `Words ${signed(words)}, without any ${signed(bias)}: ` +
+    `together ${signed(logit)}, the ${what} of ${label}.`
+  );
 }
 
 export function startSentiment(section, info) {
@@ -42,69 +64,25 @@ export function startSentiment(section, info) {
     return;
   }
   const ui = parts(section);
-  const run = panel(section, "sentiment", show);
-  const askNow = () => run(ui.text.value.trim() ? {inputs: ui.text.value, explain: true} : null);
-  const ask = debounced(askNow);
-  const pressExample = chips(
-    ui.examples,
-    SENTIMENTS,
-    (example) => example.name,
-    (example) => {
-      ui.text.value = example.text;
-      pressExample(example);
-      askNow();
-    },
-  );
-  ui.text.addEventListener("input", () => {
-    pressExample(null);
-    ask();
-  });
 
-  function show({data: [item]}) {
+  function show(item) {
     const {tokens, attributions, explanation} = item;
     const most = Math.max(1e-6, ...attributions.map(Math.abs));
+    const colours = {
+      classOf: (i) => sideOf(attributions[i]),
+      weightOf: (i) => Math.abs(attributions[i]) / most,
+      titleOf: (i) => signed(attributions[i]),
+    };
+    const rows = tokens.map((token, i) => [token, signed(attributions[i])]);
     ui.bars.replaceChildren(...bars(labels, item));
-    ui.tokens.replaceChildren(
-      ...colouredTokens(tokens, {
-        classOf: (i) => (attributions[i] < 0 ? "minus" : "plus"),
-        weightOf: (i) => Math.abs(attributions[i]) / most,
-        titleOf: (i) => signed(attributions[i]),
-      }),
-    );
-    const toward =
-      labels.length === 2
-        ? [`toward ${labels[0]}`, `toward ${labels[1]}`]
-        : [`against ${explanation.label}`, `for ${explanation.label}`];
-    ui.scale.replaceChildren(
-      ...shades(
-        toward[0],
-        [
-          ["minus", 1],
-          ["minus", 0.6],
-          ["minus", 0.25],
-          ["plus", 0.25],
-          ["plus", 0.6],
-          ["plus", 1],
-        ],
-        toward[1],
-      ),
-    );
-    const sum = attributions.reduce((a, b) => a + b, 0);
+    ui.tokens.replaceChildren(...colouredTokens(tokens, colours));
+    ui.scale.replaceChildren(...key(labels, explanation));
     ui.table.replaceChildren(
-      html(
-        "p",
-        {},
-        `Words ${signed(sum)}, without any ${signed(explanation.bias)}: together ${signed(explanation.logit)}, ` +
-          `the ${labels.length === 2 ? "log-odds" : "logit"} of ${explanation.label}.`,
-      ),
-      table(
-        ["Token", "Adds"],
-        tokens.map((token, i) => [token, signed(attributions[i])]),
-      ),
+      html("p", {}, sumText(labels, attributions, explanation)),
+      table(["Token", "Adds"], rows),
     );
   }
 
-  ui.text.value = SENTIMENTS[0].text;
-  pressExample(SENTIMENTS[0]);
-  askNow();
+  const more = {explain: true};
+  startTextPanel(section, ui, {path: "sentiment", more, examples: SENTIMENTS, show});
 }

@@ -9,7 +9,9 @@ import {chromium} from "playwright-core";
 
 const PATIENCE_MS = 60_000; // for what surely comes; reached only when something is broken
 
-/** Starts elmod on a free port: {origin, stop}. */
+const SOFTMAX = `${process.env.ELMOD_SOURCE_ROOT}/model/weights/elmo-small.softmax.safetensors`;
+
+/** Starts elmod on a free port, its model with its softmax: {origin, stop}. */
 export async function startElmod(...flags) {
   const folder = await mkdtemp(join(tmpdir(), "elmod-web-"));
   const portFile = join(folder, "address");
@@ -18,7 +20,7 @@ export async function startElmod(...flags) {
   );
   const elmod = spawn(
     process.env.ELMOD_BINARY,
-    ["--listen", "127.0.0.1:0", "--port-file", portFile, ...flags],
+    ["--listen", "127.0.0.1:0", "--port-file", portFile, "--softmax", SOFTMAX, ...flags],
     {stdio: ["ignore", "ignore", "ignore"], env},
   );
   const ended = new Promise((resolve, reject) => {
