@@ -18,7 +18,7 @@ from load import Load  # noqa: E402
 
 class Rolling(unittest.TestCase):
     def check(self, proxy):
-        if not shutil.which(proxy):
+        if not shutil.which(proxy) and os.environ.get("CI") != "true":
             self.skipTest(f"no {proxy} here")
         done = subprocess.run(
             [DEPLOY / "rolling/try", "--elmod", BINARY, "--instances", "2", "--clients", "4"]
