@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "handlers.h"
+#include "web.h"
 
 #define JSON "application/json"
 
@@ -32,6 +33,9 @@
     X("/v2/models/{model}/ready", "GET, HEAD", NULL, handle_oip_model_ready)                    \
     X("/v2/models/{model}", "GET, HEAD", JSON, handle_oip_model)                                \
     X("/v2/*", NULL, NULL, NULL)                                                                \
+    X("/", "GET, HEAD", NULL, handle_web)                                                       \
+    X("/docs", "GET, HEAD", NULL, handle_web)                                                   \
+    X("/web/{file}", "GET, HEAD", NULL, handle_web)                                             \
     X("other", NULL, NULL, NULL)
 
 static const struct route routes[] = {

@@ -4,7 +4,7 @@
 #include "exchange.h"
 
 struct route {
-    /* Exact, or with {model} and {version}; also its label in metrics and logs. */
+    /* Exact, or with names in braces; also its label in metrics and logs. */
     const char *path;
     const char *allow;    /* the Allow header: "POST" or "GET, HEAD" */
     const char *produces; /* media type that Accept must allow, NULL: Accept is ignored */

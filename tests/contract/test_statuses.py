@@ -24,16 +24,18 @@ from zero_model import write_zero_model
 BINARY = os.environ["ELMOD_BINARY"]
 OPENAPI = os.environ["ELMOD_OPENAPI"]
 SPEC = Spec(OPENAPI)
-PATHS = list(SPEC.doc["paths"])
-POSTS = [path for path in PATHS if SPEC.operation(path)[0] == "post"]
-GETS = [path for path in PATHS if SPEC.operation(path)[0] == "get"]
+POSTS = list(SPEC.example_paths("post"))
+GETS = list(SPEC.example_paths("get"))
+PATHS = POSTS + GETS
 NATIVE_POSTS = [path for path in POSTS if not root_of(path)]
 QUEUED = [path for path in POSTS if path != "/tokenize"]
 TEXT = {"inputs": "A gripping film."}
 GOOD = {path: body_of(path, "A gripping film.") for path in POSTS}
 
 # Documented, but not to be had from outside.
-NOT_PROVOKED = {(path, 500): "only a fault of ours or no memory answers it" for path in PATHS}
+NOT_PROVOKED = {
+    (path, 500): "only a fault of ours or no memory answers it" for path in SPEC.doc["paths"]
+}
 
 # Under the limits of WithSmallLimits: (what, body, code, pointer of the first error)
 BAD_BODIES = [
@@ -336,12 +338,30 @@ class WithDefaults(OneServerTest):
         answer = self.expect(self.elmod.ask("GET", "/openapi.yaml"), 200)
         self.assertEqual(pathlib.Path(OPENAPI).read_bytes(), answer.body)
 
+    def test_a_page_that_a_browser_has_is_not_sent_again(self):
+        for path in ("/", "/docs", "/web/style.css", "/web/main.js", "/web/icon.svg"):
+            with self.subTest(path=path):
+                etag = self.expect(self.elmod.ask("GET", path), 200).headers["ETag"]
+                for listed in (etag, etag.removeprefix("W/"), f'"x", {etag}', "*"):
+                    for method in ("GET", "HEAD"):
+                        headers = {"If-None-Match": listed}
+                        answer = self.expect(self.elmod.ask(method, path, headers=headers), 304)
+                        self.assertEqual(etag, answer.headers["ETag"])
+                for other in ('"x"', etag + "x", etag[:-1], ""):
+                    self.expect(self.elmod.ask("GET", path, headers={"If-None-Match": other}), 200)
+
+    def test_a_file_that_the_pages_do_not_have_is_not_found(self):
+        for path in ("/web/nothing", "/web/main.js/", "/web/../main.js", "/web/page.html"):
+            for method in ("GET", "HEAD"):
+                with self.subTest(method=method, path=path):
+                    self.expect(self.elmod.ask(method, path), 404, "not_found")
+
     def test_the_build_has_the_version_of_the_document(self):
         answer = self.expect(self.elmod.ask("GET", "/info"), 200)
         self.assertEqual(SPEC.doc["info"]["version"], answer.json()["build"]["version"])
 
     def test_other_paths_are_not_found(self):
-        native = ("/", "/nothing", "/embed/", "/Embed", "/health/", "/v1x")
+        native = ("/nothing", "/embed/", "/Embed", "/health/", "/v1x", "/web", "/web/")
         others = ("/v1", "/v1/", "/v1/embed", "/v1/models/", "/v2/embed", "/v2/models", "/v2//")
         for path in native + others:
             for method, body in (("GET", None), ("HEAD", None), ("POST", TEXT), ("PUT", TEXT)):
