@@ -33,7 +33,7 @@ size_t fake_elmo_n_sessions(void);
 /* The same of fake_elmo_model_new. */
 size_t fake_elmo_n_models(void);
 
-/* Shut the gate: runs stop inside until it opens. */
+/* Shut the gate: runs stop inside until it opens, but for the first one of each session. */
 void fake_elmo_shut_gate(void);
 void fake_elmo_open_gate(void);
 /* Waits until n runs stand at the gate. */
