@@ -153,15 +153,22 @@ static void (*const reloads[])(struct service *service) = {
     reload_model,
 };
 
+static const char *stop_signal_name(void)
+{
+    switch (atomic_load(signals_stop())) {
+    case SIGINT: return "SIGINT";
+    case SIGHUP: return "SIGHUP";
+    default: return "SIGTERM";
+    }
+}
+
 static void serve_until_signal(struct service *service, struct http *http)
 {
-    int number;
-    while ((number = signals_wait()) == SIGHUP) {
+    while (signals_wait()) {
         for (size_t k = 0; k < ARRAY_LEN(reloads); k++)
             reloads[k](service);
     }
-    log_event(LOG_INFO, "draining",
-              LOG_FIELDS(LOG_TEXT("signal", number == SIGINT ? "SIGINT" : "SIGTERM")));
+    log_event(LOG_INFO, "draining", LOG_FIELDS(LOG_TEXT("signal", stop_signal_name())));
     drain(service, http);
 }
 

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <semaphore.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <unistd.h>
 
@@ -19,17 +18,21 @@ static void on_stop(int number)
     sem_post(&asked);
 }
 
-static void on_hangup(int number)
+static void on_hangup(int number, siginfo_t *info, void *context)
 {
-    (void)number;
-    atomic_store(&reload_asked, true);
+    int none = 0;
+    (void)context;
+    if (info->si_code > 0) /* from the kernel; a shell may have sent one before */
+        atomic_compare_exchange_strong(&stop_signal, &none, number);
+    else
+        atomic_store(&reload_asked, true);
     sem_post(&asked);
 }
 
 void signals_init(void)
 {
     struct sigaction stop = {.sa_handler = on_stop}; /* it interrupts sem_wait */
-    struct sigaction hangup = {.sa_handler = on_hangup, .sa_flags = SA_RESTART};
+    struct sigaction hangup = {.sa_sigaction = on_hangup, .sa_flags = SA_SIGINFO | SA_RESTART};
     sem_init(&asked, 0, 0);
     sigemptyset(&stop.sa_mask);
     sigemptyset(&hangup.sa_mask);
@@ -39,15 +42,15 @@ void signals_init(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-int signals_wait(void)
+bool signals_wait(void)
 {
     for (;;) {
-        while (!atomic_load(&stop_signal) && sem_wait(&asked) && errno == EINTR)
-            continue;
         if (atomic_load(&stop_signal))
-            return atomic_load(&stop_signal);
+            return false;
         if (atomic_exchange(&reload_asked, false))
-            return SIGHUP;
+            return true;
+        while (sem_wait(&asked) && errno == EINTR)
+            continue;
     }
 }
 
