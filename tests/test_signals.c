@@ -101,6 +101,7 @@ static void signals_are_held_back(void **state)
 static int serve_in_terminal(int says)
 {
     char byte = 0;
+    alarm(60);
     signals_init();
     bool told = write(says, &byte, 1) == 1;
     byte = signals_wait() ? 0 : (char)atomic_load(signals_stop());
