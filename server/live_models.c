@@ -15,11 +15,14 @@ struct live_models {
     bool keeper_started;
     pthread_mutex_t mu;     /* guards everything below */
     pthread_cond_t changed; /* the keeper waits: it is asked, or a model has lost its last user */
+    pthread_cond_t ended;   /* who asked waits: a reload has ended */
     struct live_model *current;
     struct live_model *past; /* was current before and is not freed yet */
     uint64_t past_since_ns;
     struct elmo_cache_stats gone; /* of those that are freed */
     uint64_t asked_ns; /* when the first asked for a reload that has not begun; 0: nobody did */
+    uint64_t n_begun, n_ended; /* reloads */
+    struct live_models_result last;
     bool stopping;
 };
 
@@ -76,19 +79,45 @@ struct elmo_cache_stats live_models_cache_stats(struct live_models *models)
     return sum;
 }
 
+/* Returns the number of the reload that will be it. The lock is held. */
+static uint64_t ask(struct live_models *models)
+{
+    if (!models->asked_ns)
+        models->asked_ns = clock_now_ns();
+    pthread_cond_signal(&models->changed);
+    return models->n_begun + 1;
+}
+
 void live_models_reload(struct live_models *models)
 {
     pthread_mutex_lock(&models->mu);
-    if (!models->asked_ns)
-        models->asked_ns = clock_now_ns();
+    ask(models);
+    pthread_mutex_unlock(&models->mu);
+}
+
+void live_models_reload_now(struct live_models *models, struct live_models_result *ret_result)
+{
+    pthread_mutex_lock(&models->mu);
+    uint64_t number = ask(models);
+    while (models->n_ended < number)
+        pthread_cond_wait(&models->ended, &models->mu);
+    *ret_result = models->last; /* perhaps of a later one: what holds now */
+    pthread_mutex_unlock(&models->mu);
+}
+
+void live_models_drain(struct live_models *models)
+{
+    pthread_mutex_lock(&models->mu);
     pthread_cond_signal(&models->changed);
     pthread_mutex_unlock(&models->mu);
 }
 
 /* ---- What the keeper does, without the lock, as nobody else changes the two models ---- */
 
-static void fail_reload(const struct live_models *models, const char *reason)
+static void fail_reload(const struct live_models *models, const char *reason,
+                        struct live_models_result *result)
 {
+    snprintf(result->reason, sizeof result->reason, "%s", reason);
     metrics_reload(models->options.metrics, false);
     log_event(LOG_ERROR, "reload_failed", LOG_FIELDS(LOG_TEXT("reason", reason)));
 }
@@ -110,18 +139,19 @@ static bool must_stop(const struct live_models *models)
     return atomic_load(models->options.stop) != 0;
 }
 
-static void reload(struct live_models *models)
+static void reload(struct live_models *models, struct live_models_result *result)
 {
     AUTO(live_model_free) struct live_model *next = NULL;
     struct live_model_failure failure;
     uint64_t begun_ns = clock_now_ns();
     int r = must_stop(models) ? 0 : live_model_new(&next, &models->options, true, &failure);
     if (must_stop(models)) {
-        fail_reload(models, "the server is shutting down");
+        fail_reload(models, "the server is shutting down", result);
     } else if (r) {
-        fail_reload(models, failure.err.message);
+        fail_reload(models, failure.err.message, result);
     } else {
         const struct elmo_model_info *info = elmo_model_info(next->model);
+        result->ok = true;
         put_in_place(models, STEAL(next));
         metrics_reload(models->options.metrics, true);
         log_event(LOG_INFO, "reloaded",
@@ -129,6 +159,13 @@ static void reload(struct live_models *models)
                              LOG_TEXT("dtype", info->dtype),
                              LOG_MS("ms", clock_now_ns() - begun_ns)));
     }
+}
+
+static void name_current(const struct live_models *models, struct live_models_result *result)
+{
+    const struct elmo_model_info *info = elmo_model_info(models->current->model);
+    snprintf(result->model, sizeof result->model, "%s", info->name);
+    snprintf(result->sha256, sizeof result->sha256, "%s", info->sha256);
 }
 
 static void unload(struct live_model *past)
@@ -164,16 +201,22 @@ static uint64_t patience_ns(const struct live_models *models)
 
 static bool reload_if_asked(struct live_models *models)
 {
-    bool late = models->past && clock_now_ns() >= patience_ns(models);
-    if (!models->asked_ns || (models->past && !late))
+    bool blocked = models->past && !must_stop(models);
+    if (!models->asked_ns || (blocked && clock_now_ns() < patience_ns(models)))
         return false;
+    struct live_models_result result = {0};
     models->asked_ns = 0;
+    models->n_begun++;
     pthread_mutex_unlock(&models->mu);
-    if (late)
-        fail_reload(models, "answers of the model before this one are still being sent");
+    if (blocked)
+        fail_reload(models, "answers of the model before this one are still being sent", &result);
     else
-        reload(models);
+        reload(models, &result);
+    name_current(models, &result);
     pthread_mutex_lock(&models->mu);
+    models->last = result;
+    models->n_ended++;
+    pthread_cond_broadcast(&models->ended);
     return true;
 }
 
@@ -212,6 +255,7 @@ struct live_models *live_models_new(const struct live_model_options *options)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&models->mu, NULL);
     pthread_cond_init(&models->changed, &attr);
+    pthread_cond_init(&models->ended, NULL);
     pthread_condattr_destroy(&attr);
     return models;
 }
@@ -220,6 +264,7 @@ void live_models_free(struct live_models *models)
 {
     if (!models)
         return;
+    pthread_cond_destroy(&models->ended);
     pthread_cond_destroy(&models->changed);
     pthread_mutex_destroy(&models->mu);
     free(models);

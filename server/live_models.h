@@ -30,8 +30,20 @@ struct live_model *live_models_use(struct live_models *models);
 void live_model_release(struct live_model *live);
 
 /* Asks for the model to be loaded anew, from what is at its path then, and returns; the log will
- * say what came of it. All who ask before that begins get one. */
+ * say what came of it. All who ask before that begins get one. Any thread, after the start. */
 void live_models_reload(struct live_models *models);
+
+struct live_models_result { /* of a reload */
+    bool ok;
+    char model[256], sha256[65]; /* what serves now */
+    char reason[384];            /* !ok: why it is not a new one */
+};
+
+/* The same, and waits for what comes of it; it must return before live_models_stop is called. */
+void live_models_reload_now(struct live_models *models, struct live_models_result *ret_result);
+
+/* The stop flag of the options is set: whoever waits for a reload that has not begun is told now. */
+void live_models_drain(struct live_models *models);
 
 /* Of the word caches of all models so far; n_words and n_places of the one that serves. */
 struct elmo_cache_stats live_models_cache_stats(struct live_models *models);

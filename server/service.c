@@ -8,6 +8,7 @@
 
 #include "clock.h"
 #include "http.h"
+#include "http_admin.h"
 #include "listener.h"
 #include "log.h"
 #include "route.h"
@@ -99,6 +100,22 @@ static struct http *listen_and_serve(struct service *service)
     return http;
 }
 
+/* The socket of those who run the service, where one is configured. */
+static bool serve_admin(struct service *service, struct http_admin **ret_admin)
+{
+    const char *path = service->config->admin_socket, *reason = "it could not start";
+    sigset_t before;
+    if (!path[0])
+        return true;
+    signals_hold(&before);
+    *ret_admin = http_admin_start(service, path, &reason);
+    signals_release(&before);
+    if (!*ret_admin)
+        log_event(LOG_ERROR, "admin_socket_failed",
+                  LOG_FIELDS(LOG_TEXT("path", path), LOG_TEXT("reason", reason)));
+    return *ret_admin != NULL;
+}
+
 /* Loads the model while the listener already answers /health/live. */
 static bool load(struct service *service)
 {
@@ -139,6 +156,7 @@ static void drain(struct service *service, struct http *http)
 {
     const struct config *config = service->config;
     atomic_store_explicit(&service->state, SERVICE_DRAINING, memory_order_release);
+    live_models_drain(service->models);
     sleep_ms(config->drain_grace_ms);
     http_stop_listening(http);
     if (http_wait_idle(http, clock_now_ns() + config->drain_timeout_ms * NS_PER_MS))
@@ -180,12 +198,14 @@ int service_run(const struct config *config)
     allow_open_files(config->max_connections);
     if (!service_init(&service, config))
         return EXIT_FAILURE;
+    struct http_admin *admin = NULL;
     struct http *http = listen_and_serve(&service);
-    bool loaded = http && load(&service);
+    bool loaded = http && serve_admin(&service, &admin) && load(&service);
     if (loaded)
         serve_until_signal(&service, http);
     /* No request is under way: either none was ever let to a model, or all are drained. The
      * workers go first, since one may still be on its way back from waking a connection. */
+    http_admin_stop(admin);
     live_models_stop(service.models);
     http_stop(http);
     live_models_free(service.models);

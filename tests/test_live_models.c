@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -304,6 +305,46 @@ static void a_load_is_given_up_when_the_service_ends(void **state)
     assert_int_equal(n_loads, 2);
 }
 
+static void who_waits_for_a_reload_learns_what_came_of_it(void **state)
+{
+    struct live_models *models = start(state);
+    struct live_models_result result;
+    live_models_reload_now(models, &result);
+    assert_true(result.ok);
+    assert_string_equal(result.model, "fake \"elmo\"");
+    assert_string_equal(result.sha256, "0123456789abcdef" /* and the mark */
+                                       "000000000000000000000000000000000000000000000002");
+    is_bad = true;
+    live_models_reload_now(models, &result);
+    assert_false(result.ok);
+    assert_string_equal(result.reason, "bad file");
+    assert_int_equal(strtoul(result.sha256 + 16, NULL, 10), 2);
+}
+
+static void *reload_now(void *arg)
+{
+    struct live_models_result result;
+    live_models_reload_now(arg, &result);
+    assert_false(result.ok);
+    assert_string_equal(result.reason, "the server is shutting down");
+    return NULL;
+}
+
+static void who_waits_is_told_when_the_service_ends(void **state)
+{
+    struct live_models *models = start(state);
+    struct live_model *first = live_models_use(models);
+    pthread_t waiter;
+    live_models_reload(models);
+    wait_for_reloads("ok", 1);
+    assert_int_equal(pthread_create(&waiter, NULL, reload_now, models), 0); /* the first is used */
+    nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    stop = 15;
+    live_models_drain(models);
+    pthread_join(waiter, NULL);
+    live_model_release(first);
+}
+
 /* Each model of the fake says 30 and 4. */
 static void the_word_caches_are_counted_over_all_models(void **state)
 {
@@ -400,6 +441,8 @@ int main(void)
         TEST(there_are_never_three_models),
         TEST(a_reload_does_not_wait_for_ever),
         TEST(a_load_is_given_up_when_the_service_ends),
+        TEST(who_waits_for_a_reload_learns_what_came_of_it),
+        TEST(who_waits_is_told_when_the_service_ends),
         TEST(the_word_caches_are_counted_over_all_models),
         TEST(users_of_all_threads_meet_one_model_each_time),
         TEST(running_out_of_memory_leaves_nothing_behind),
