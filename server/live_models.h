@@ -42,7 +42,7 @@ struct live_models_result { /* of a reload */
 /* The same, and waits for what comes of it; it must return before live_models_stop is called. */
 void live_models_reload_now(struct live_models *models, struct live_models_result *ret_result);
 
-/* The stop flag of the options is set: whoever waits for a reload that has not begun is told now. */
+/* The stop flag of the options is set: who waits for a reload that has not begun is told now. */
 void live_models_drain(struct live_models *models);
 
 /* Of the word caches of all models so far; n_words and n_places of the one that serves. */
