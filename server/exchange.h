@@ -11,19 +11,31 @@
 #include "problem.h"
 #include "reply.h"
 
+struct live_model;
 struct route;
 struct service;
 
+struct route_param {   /* {NULL, 0}: the route has no such place */
+    const char *bytes; /* borrowed, of the path */
+    size_t n_bytes;
+};
+struct route_params {
+    struct route_param model, version;
+};
+
 enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_OTHER };
 
-struct live_model;
+struct header {
+    const char *name, *value; /* borrowed */
+};
 
 struct exchange {            /* all zero is a valid start */
     struct service *service; /* borrowed */
     struct live_model *live; /* used from exchange_dispatch to the end; NULL: none is loaded */
 
     /* The request. */
-    const struct route *route; /* never NULL: the last route is for unknown paths */
+    const struct route *route; /* never NULL: unknown paths have routes too */
+    struct route_params params;
     enum method method;
     const char *path; /* borrowed until the end; what a client sent, so only for the answer */
     struct head head; /* values borrowed until the end */
@@ -37,7 +49,9 @@ struct exchange {            /* all zero is a valid start */
     /* The answer. */
     unsigned status; /* 0: not decided yet */
     const char *content_type;
-    const char *allow; /* of a 405, or NULL */
+    const char *allow;            /* of a 405, or NULL */
+    const char *etag;             /* or NULL */
+    const struct header *headers; /* more of them, up to a NULL name; or NULL */
     struct buffer out;
     enum reply_form form;    /* of the answer of the model's work */
     enum coding accepts;     /* the best that the client takes */

@@ -125,7 +125,6 @@ static bool load(struct service *service)
         log_failure(failure.event, failure.err.message);
         return false;
     }
-    atomic_store_explicit(&service->state, SERVICE_READY, memory_order_release);
     struct live_model *live = live_models_use(service->models);
     const struct elmo_model_info *info = elmo_model_info(live->model);
     log_event(LOG_INFO, "ready",
@@ -134,6 +133,7 @@ static bool load(struct service *service)
                          LOG_UINT("workers", live->plan.n_workers),
                          LOG_MS("load_ms", clock_now_ns() - begun_ns)));
     live_model_release(live);
+    atomic_store_explicit(&service->state, SERVICE_READY, memory_order_release);
     return true;
 }
 

@@ -382,6 +382,7 @@ static void no_request_fails_or_has_parts_of_two_models(void **state)
         pthread_join(threads[i], NULL);
         n_answers += askers[i].n_answers;
     }
+    wait_for_metric(server, "elmod_inflight_requests", 1); /* the scrape itself */
     double n_good = 0;
     n_good += metric(server, "elmod_requests_total{path=\"/embed\",code=\"200\"}");
     n_good += metric(server, "elmod_requests_total{path=\"/sentiment\",code=\"200\"}");
