@@ -128,7 +128,7 @@ class Elmod:
             return receive(method, path, response)
 
     def metric(self, name):
-        """The value of a metric without labels."""
+        """The value of one series of a metric, labels as they are written."""
         for line in self.ask("GET", "/metrics").body.decode().splitlines():
             if line.startswith(name + " "):
                 return float(line.split()[1])

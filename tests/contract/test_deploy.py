@@ -4,12 +4,13 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import unittest
 
 import yaml
 
-from elmod import Elmod
+from elmod import Elmod, wait_until
 from spec import Spec
 
 BINARY = os.environ["ELMOD_BINARY"]
@@ -76,11 +77,19 @@ class Containers(unittest.TestCase):
 
 
 class Systemd(unittest.TestCase):
-    def test_time_to_stop_is_enough(self):
+    def setting(self, name):
         unit = (DEPLOY / "elmod.service").read_text(encoding="utf-8")
-        self.assertGreater(
-            int(re.search(r"^TimeoutStopSec=(\d+)s$", unit, re.MULTILINE)[1]), drain_seconds()
-        )
+        return re.search(rf"^{name}=(.*)$", unit, re.MULTILINE)[1]
+
+    def test_time_to_stop_is_enough(self):
+        self.assertGreater(int(self.setting("TimeoutStopSec").removesuffix("s")), drain_seconds())
+
+    def test_reload_loads_the_model_anew(self):
+        kill = re.fullmatch(r"/bin/kill -(\w+) \$MAINPID", self.setting("ExecReload"))
+        with Elmod(BINARY) as elmod:
+            elmod.process.send_signal(signal.Signals["SIG" + kill[1]])
+            reloaded = 'elmod_model_reloads_total{result="ok"}'
+            wait_until(lambda: elmod.metric(reloaded) == 1, "the reload")
 
 
 class Kubernetes(unittest.TestCase):
