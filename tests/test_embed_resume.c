@@ -17,8 +17,8 @@
 #include "embed_case.h"
 #include "train_files.h"
 
-#define N_LINES \
-    6000 /* 3 MB: the reader fills a buffer of 1.3 MB before it hands out a line of it */
+/* 3 MB: the reader fills a buffer of 1.3 MB before it hands out a line of it. */
+#define N_LINES 800
 
 static const struct sink_kind *const kinds[] = {&sink_hdf5, &sink_npy, &sink_safetensors};
 
@@ -44,7 +44,7 @@ static struct child start(const struct embed_case *c, bool resume)
     if (program)
         execl(program, program, "--model", c->model, "--outputs", c->settings.outputs, "--format",
               c->settings.format->name, "--checkpoint-seconds", "0", "--quiet", "--batch-tokens",
-              "2048", "-", c->out, c->settings.sentence_keys ? "--use-sentence-keys" : "--quiet",
+              "256", "-", c->out, c->settings.sentence_keys ? "--use-sentence-keys" : "--quiet",
               resume ? "--resume" : "--quiet", (char *)NULL);
     _exit(127);
 }
@@ -92,13 +92,13 @@ static void end_with(const struct child *child, int signal)
 static void in_two_halves(const struct sink_kind *format, bool sentence_keys, int first, int second)
 {
     size_t n_bytes;
-    AUTO(mem_free) char *text = embed_text(N_LINES, 50, &n_bytes);
+    AUTO(mem_free) char *text = embed_text(N_LINES, 380, &n_bytes);
     struct embed_case c;
     embed_case_init(&c, "tanh_deep", text, n_bytes);
     c.settings.format = format;
     c.settings.outputs = "default,word_emb";
     c.settings.sentence_keys = sentence_keys;
-    c.settings.batch_tokens = 2048;
+    c.settings.batch_tokens = 256;
     c.settings.max_part_bytes = (size_t)1 << 19;
     embed_case_run(&c);
     AUTO(mem_free) char *whole = temp_path(&c.dir, "out");
