@@ -70,16 +70,20 @@ static void add_mean(double *sums, const struct pooled *p, const float *per_feat
         sums[t] += weigh(per_feature, p->x + t * p->dim, p->dim) / (double)p->T;
 }
 
-/* owners [dim] is scratch: the first token that has the maximum. */
+/* parts [dim] is scratch: what each token gets that has the maximum, which may be several, as a
+ * word that stands twice has the same vector twice. */
 static void add_max(double *sums, const struct pooled *p, const float *per_feature,
-                    const float *greatest, uint32_t *owners)
+                    const float *greatest, double *parts)
 {
-    memset(owners, 0, p->dim * sizeof *owners);
-    for (size_t t = p->T; t-- > 0;)
+    memset(parts, 0, p->dim * sizeof *parts);
+    for (size_t t = 0; t < p->T; t++)
         for (size_t d = 0; d < p->dim; d++)
-            owners[d] = p->x[t * p->dim + d] == greatest[d] ? (uint32_t)t : owners[d];
+            parts[d] += p->x[t * p->dim + d] == greatest[d];
     for (size_t d = 0; d < p->dim && p->T; d++)
-        sums[owners[d]] += (double)per_feature[d] * (double)greatest[d];
+        parts[d] = (double)per_feature[d] * (double)greatest[d] / parts[d];
+    for (size_t t = 0; t < p->T; t++)
+        for (size_t d = 0; d < p->dim; d++)
+            sums[t] += p->x[t * p->dim + d] == greatest[d] ? parts[d] : 0;
 }
 
 /* Element k of what the head pools: one mix, or layer 0, 1, .. L. */
@@ -98,8 +102,8 @@ static int add_features(double *sums, const struct elmo_model *m, const struct h
 {
     static const enum elmo_pooling halves[] = {ELMO_POOL_MEAN, ELMO_POOL_MAX};
     size_t n = m->weights.head.shape.all_layers ? 1 + m->options.n_layers : 1, at = 0;
-    uint32_t *owners = ARENA_NEW(arena, uint32_t, 2 * m->options.proj_dim);
-    if (!owners)
+    double *parts = ARENA_NEW(arena, double, 2 * m->options.proj_dim);
+    if (!parts)
         return ELMO_E_NOMEM;
     for (size_t half = 0; half < ARRAY_LEN(halves); half++) {
         if (m->head_pooling != ELMO_POOL_MEAN_MAX && m->head_pooling != halves[half])
@@ -109,7 +113,7 @@ static int add_features(double *sums, const struct elmo_model *m, const struct h
             if (halves[half] == ELMO_POOL_MEAN)
                 add_mean(sums, &p, per_feature + at);
             else
-                add_max(sums, &p, per_feature + at, pass->pooled + at, owners);
+                add_max(sums, &p, per_feature + at, pass->pooled + at, parts);
             at += p.dim;
         }
     }

@@ -11,9 +11,9 @@
  *     attribution of feature d = x_d sum_j w_dj phi_j u_j,
  *
  * and these sum to the logit less that of the empty text. A mean gives each token its own part of
- * it, a maximum all to the token that has it (the first one). The n-grams' part of the logit is
- * linear: a row of their table goes in equal parts to the n-grams of the text that have it, and
- * from each in equal parts to its tokens. */
+ * it, a maximum all to the token that has it, in equal parts where several do. The n-grams' part of
+ * the logit is linear: a row of their table goes in equal parts to the n-grams of the text that
+ * have it, and from each in equal parts to its tokens. */
 #include "head.h"
 
 /* attributions [T + 2] as elmo.h has them. ELMO_E_NOMEM is the only failure. */

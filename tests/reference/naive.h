@@ -74,7 +74,8 @@ double *naive_log_probs(const struct naive_model *model, const struct naive_sent
 
 /* Attributions, the bias and the logit, [n_tokens + 2], by quadrature: the head as a black box, on
  * n_steps points of the way from zero vectors to the real ones, and at each its derivative in the
- * direction of each token's vectors, by central differences. Caller frees. */
+ * direction of each token's vectors, by central differences. These give two tokens that share a
+ * maximum half of it each, but three of them too: NULL where there are such. Caller frees. */
 double *naive_attributions(const struct naive_model *model, const struct naive_sentence *sentence,
                            const struct elmo_token *tokens, const struct naive_head *head,
                            size_t n_steps);

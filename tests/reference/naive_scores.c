@@ -113,12 +113,48 @@ static void add_ngram_parts(double *attributions, const struct black_box *box,
             }
 }
 
+/* Whether a column of x [n, dim] has its maximum in more than two rows, within rounding. */
+static bool many_have_a_maximum(const double *x, size_t n, size_t dim)
+{
+    for (size_t d = 0; d < dim; d++) {
+        double greatest = -INFINITY;
+        size_t n_equal = 0;
+        for (size_t t = 0; t < n; t++)
+            greatest = fmax(greatest, x[t * dim + d]);
+        for (size_t t = 0; t < n; t++)
+            n_equal += x[t * dim + d] > greatest - 1e-5;
+        if (n_equal > 2 && greatest != 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_beyond_differences(const struct naive_model *model,
+                                  const struct naive_sentence *sentence,
+                                  const struct naive_head *head)
+{
+    if (head->pooling == ELMO_POOL_MEAN)
+        return false;
+    if (!head->all_layers) {
+        const struct elmo_mix mix = {.weights = tensor_set_values(model->weights, HEAD_MIX_WEIGHTS),
+                                     .gamma = *tensor_set_values(model->weights, HEAD_MIX_GAMMA)};
+        AUTO(mem_free) double *mixed = naive_mix(model, sentence, &mix);
+        return many_have_a_maximum(mixed, sentence->n_tokens, width(model, 1));
+    }
+    for (size_t layer = 0; layer <= model->options->n_layers; layer++)
+        if (many_have_a_maximum(sentence->layers[layer], sentence->n_tokens, width(model, layer)))
+            return true;
+    return false;
+}
+
 double *naive_attributions(const struct naive_model *model, const struct naive_sentence *sentence,
                            const struct elmo_token *tokens, const struct naive_head *head,
                            size_t n_steps)
 {
     const double epsilon = 1e-7;
     size_t T = sentence->n_tokens;
+    if (is_beyond_differences(model, sentence, head))
+        return NULL;
     const struct black_box box = {model, head, best_output(model, sentence, tokens, head)};
     double *attributions = must_calloc(T + 2, sizeof *attributions);
     struct naive_sentence at = {.n_tokens = T};
