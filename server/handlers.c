@@ -225,7 +225,9 @@ void exchange_finish(struct exchange *x)
 static struct job_wants wants_of(const struct request *r)
 {
     if (r->kind == REQUEST_SENTIMENT)
-        return (struct job_wants){.probabilities = true};
+        return (struct job_wants){.probabilities = true, .attributions = r->explain};
+    if (r->kind == REQUEST_SCORE)
+        return (struct job_wants){.log_probs = true};
     return (struct job_wants){.layers = r->layers, .elmo = r->elmo, .pooled = r->pooled};
 }
 
@@ -250,6 +252,7 @@ static void prepare_job(struct exchange *x, enum request_kind kind)
         .n_sentences = x->request->n_inputs,
         .n_tokens = x->request->n_tokens,
         .wants = wants_of(x->request),
+        .extra_cost = kind == REQUEST_SCORE ? elmo_model_info(x->service->model)->score_cost : 0,
         .deadline_ns = clock_now_ns() + timeout_ms * NS_PER_MS,
         .done = wake,
     };
@@ -271,6 +274,17 @@ void handle_sentiment(struct exchange *x)
         exchange_answer_code(x, PROBLEM_NOT_IN_MODEL, "The model file has no sentiment head.");
     else
         prepare_job(x, REQUEST_SENTIMENT);
+}
+
+void handle_score(struct exchange *x)
+{
+    if (state_of(x) == SERVICE_LOADING)
+        answer_loading(x);
+    else if (elmo_model_info(x->service->model)->n_words == 0)
+        exchange_answer_code(x, PROBLEM_NOT_IN_MODEL,
+                             "The server was started without the softmax of a language model.");
+    else
+        prepare_job(x, REQUEST_SCORE);
 }
 
 void handle_tokenize(struct exchange *x)

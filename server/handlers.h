@@ -34,6 +34,7 @@ bool exchange_body_is_whole(struct exchange *exchange);
 /* Of the route table. */
 void handle_embed(struct exchange *exchange);
 void handle_sentiment(struct exchange *exchange);
+void handle_score(struct exchange *exchange);
 void handle_tokenize(struct exchange *exchange);
 void handle_info(struct exchange *exchange);
 void handle_live(struct exchange *exchange);

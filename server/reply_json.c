@@ -1,23 +1,17 @@
-/* The JSON of /embed, /sentiment and /tokenize, step by step. */
+/* The JSON of /embed, /sentiment, /score and /tokenize, step by step; reply_json_scores.c has what
+ * the last two add. */
 #include "reply_internal.h"
 
 #include <string.h>
 
 /* What one step writes, of each kind; together with what surrounds it below REPLY_STEP_MAX. */
-#define STEP_FLOATS      128
 #define STEP_BASE64      384 /* a multiple of 3, so that only the last step pads */
 #define STEP_TOKEN_BYTES 512 /* a control character of these becomes 6 */
-#define STEP_ENOUGH      512 /* small things are written one after the other up to here */
 
-_Static_assert(STEP_ENOUGH + 6 * STEP_TOKEN_BYTES + 64 <= REPLY_STEP_MAX, "");
+_Static_assert(REPLY_STEP_ENOUGH + 6 * STEP_TOKEN_BYTES + 64 <= REPLY_STEP_MAX, "");
 _Static_assert(STEP_BASE64 % 3 == 0 && STEP_BASE64 * 16 / 3 + 64 <= REPLY_STEP_MAX, "");
 
 /* ---- Small things ---- */
-
-static bool has_room(const struct json_writer *w, size_t n_before)
-{
-    return w->out->n_bytes - n_before < STEP_ENOUGH && !w->out->failed;
-}
 
 /* The length of a piece of a text, cut between characters: at most `max` of n bytes. */
 static size_t piece_length(const char *bytes, size_t n, size_t max)
@@ -51,6 +45,19 @@ static void write_usage(struct json_writer *w, const struct request *request)
     json_write_object_end(w);
 }
 
+void reply_end_item(struct reply *r)
+{
+    json_write_object_end(&r->writer);
+    r->input++;
+    r->part = REPLY_ITEM;
+}
+
+void reply_write_truncated(struct reply *r)
+{
+    json_write_key(&r->writer, "truncated");
+    json_write_bool(&r->writer, r->request->inputs[r->input].truncated);
+}
+
 /* ---- Outputs of /embed ---- */
 
 static void step_output(struct reply *r)
@@ -59,9 +66,7 @@ static void step_output(struct reply *r)
     while (r->output < reply_n_outputs(r) && !reply_output(r).values)
         r->output++;
     if (r->output == reply_n_outputs(r)) {
-        json_write_object_end(&r->writer);
-        r->input++;
-        r->part = REPLY_ITEM;
+        reply_end_item(r);
         return;
     }
     json_write_key(&r->writer, reply_output_name(r, layer));
@@ -78,7 +83,7 @@ static void write_row_part(struct reply *r, const struct reply_output *output)
 {
     struct json_writer *w = &r->writer;
     size_t col = r->item % output->n_cols, n = output->n_cols - col;
-    n = n < STEP_FLOATS ? n : STEP_FLOATS;
+    n = n < REPLY_STEP_FLOATS ? n : REPLY_STEP_FLOATS;
     if (col == 0 && !output->is_vector)
         json_write_array_begin(w);
     json_write_floats(w, output->values + r->item, n);
@@ -115,17 +120,22 @@ static void step_values(struct reply *r)
 
 /* ---- Items ---- */
 
-static void write_truncated(struct reply *r)
-{
-    json_write_key(&r->writer, "truncated");
-    json_write_bool(&r->writer, r->request->inputs[r->input].truncated);
-}
-
 static void begin_outputs(struct reply *r)
 {
-    write_truncated(r);
+    reply_write_truncated(r);
     r->output = 0;
     r->part = REPLY_OUTPUT;
+}
+
+/* After the tokens, and their offsets. */
+static void begin_rest(struct reply *r)
+{
+    switch (r->request->kind) {
+    case REQUEST_SENTIMENT: reply_begin_attributions(r); break;
+    case REQUEST_SCORE: reply_begin_unknown(r); break;
+    case REQUEST_EMBED:
+    case REQUEST_TOKENIZE: begin_outputs(r); break;
+    }
 }
 
 static void begin_offsets(struct reply *r)
@@ -164,7 +174,7 @@ static void step_tokens(struct reply *r)
 {
     const struct request_input *input = &r->request->inputs[r->input];
     size_t n_before = r->writer.out->n_bytes;
-    while (r->item < input->n_tokens && has_room(&r->writer, n_before))
+    while (r->item < input->n_tokens && reply_has_room(&r->writer, n_before))
         write_token_part(r, &input->tokens[r->item]);
     if (r->item < input->n_tokens)
         return;
@@ -172,14 +182,14 @@ static void step_tokens(struct reply *r)
     if (r->request->offsets != OFFSETS_NONE)
         begin_offsets(r);
     else
-        begin_outputs(r);
+        begin_rest(r);
 }
 
 static void step_offsets(struct reply *r)
 {
     struct json_writer *w = &r->writer;
     size_t n_tokens = r->request->inputs[r->input].n_tokens, n_before = w->out->n_bytes;
-    for (; r->item < n_tokens && has_room(w, n_before); r->item++) {
+    for (; r->item < n_tokens && reply_has_room(w, n_before); r->item++) {
         json_write_array_begin(w);
         json_write_uint(w, r->offsets[r->item][0]);
         json_write_uint(w, r->offsets[r->item][1]);
@@ -188,15 +198,29 @@ static void step_offsets(struct reply *r)
     if (r->item < n_tokens)
         return;
     json_write_array_end(w);
-    begin_outputs(r);
+    begin_rest(r);
+}
+
+size_t reply_best_label(const struct elmo_model_info *info, const float *probabilities)
+{
+    size_t best = 0;
+    for (size_t k = 1; k < info->n_labels; k++)
+        best = probabilities[k] > probabilities[best] ? k : best;
+    return best;
+}
+
+static void begin_tokens(struct reply *r)
+{
+    json_write_key(&r->writer, "tokens");
+    json_write_array_begin(&r->writer);
+    r->item = 0;
+    r->part = REPLY_TOKENS;
 }
 
 static void write_best_label(struct json_writer *w, const struct elmo_model_info *info,
                              const float *probabilities)
 {
-    size_t best = 0;
-    for (size_t k = 1; k < info->n_labels; k++)
-        best = probabilities[k] > probabilities[best] ? k : best;
+    size_t best = reply_best_label(info, probabilities);
     json_write_key(w, "label");
     json_write_text(w, info->labels[best]);
     json_write_key(w, "score");
@@ -208,17 +232,18 @@ static void step_labels(struct reply *r)
     const struct elmo_model_info *info = elmo_model_info(r->model);
     struct json_writer *w = &r->writer;
     size_t n_before = w->out->n_bytes;
-    for (; r->item < info->n_labels && has_room(w, n_before); r->item++) {
+    for (; r->item < info->n_labels && reply_has_room(w, n_before); r->item++) {
         json_write_key(w, info->labels[r->item]);
         json_write_float(w, r->sentences[r->input].probabilities[r->item]);
     }
     if (r->item < info->n_labels)
         return;
     json_write_object_end(w);
-    write_truncated(r);
-    json_write_object_end(w);
-    r->input++;
-    r->part = REPLY_ITEM;
+    reply_write_truncated(r);
+    if (r->request->explain)
+        begin_tokens(r);
+    else
+        reply_end_item(r);
 }
 
 static void step_item(struct reply *r)
@@ -239,9 +264,7 @@ static void step_item(struct reply *r)
         json_write_object_begin(w);
         r->part = REPLY_LABELS;
     } else {
-        json_write_key(w, "tokens");
-        json_write_array_begin(w);
-        r->part = REPLY_TOKENS;
+        begin_tokens(r);
     }
 }
 
@@ -279,6 +302,9 @@ void reply_step_json(struct reply *r, struct buffer *out)
     case REPLY_OFFSETS: step_offsets(r); break;
     case REPLY_OUTPUT: step_output(r); break;
     case REPLY_VALUES: step_values(r); break;
+    case REPLY_ATTRIBUTIONS: reply_step_attributions(r); break;
+    case REPLY_UNKNOWN: reply_step_unknown(r); break;
+    case REPLY_SCORES: reply_step_scores(r); break;
     case REPLY_TAIL: step_tail(r); break;
     case REPLY_END: break;
     }

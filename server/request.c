@@ -124,15 +124,10 @@ static void parse_encoding_format(struct request_parser *p, const json_t *value,
     p->request->base64 = choice == 1;
 }
 
-/* A later version explains; this one must not take the wish and ignore it. */
 static void parse_explain(struct request_parser *p, const json_t *value,
                           const struct json_pointer *at)
 {
-    bool explain = false;
-    parse_bool(p, value, at, &explain);
-    if (explain)
-        problem_add_error(p->problem, PROBLEM_INVALID_VALUE, at,
-                          "Explanations are not offered by this version.");
+    parse_bool(p, value, at, &p->request->explain);
 }
 
 /* The request's flag for an output, NULL when no output of this model has that name. */
@@ -286,12 +281,12 @@ static void parse_inputs(struct request_parser *p, const json_t *value,
     request_parse_inputs(p, value);
 }
 
-enum { ALL_KINDS = REQUEST_EMBED | REQUEST_SENTIMENT | REQUEST_TOKENIZE };
+enum { ALL_KINDS = REQUEST_EMBED | REQUEST_SENTIMENT | REQUEST_TOKENIZE | REQUEST_SCORE };
 
 static const struct field fields[] = {
     {"truncate", ALL_KINDS, parse_truncate},
     {"max_tokens", ALL_KINDS, parse_max_tokens},
-    {"offsets", REQUEST_EMBED | REQUEST_TOKENIZE, parse_offsets},
+    {"offsets", REQUEST_EMBED | REQUEST_TOKENIZE | REQUEST_SCORE, parse_offsets},
     {"outputs", REQUEST_EMBED, parse_outputs},
     {"pooling", REQUEST_EMBED, parse_pooling},
     {"mix", REQUEST_EMBED, parse_mix},

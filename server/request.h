@@ -1,7 +1,7 @@
 #pragma once
-/* The body of POST /embed, /sentiment and /tokenize: JSON bytes in, a checked struct with its
- * tokens out, or a problem that names every place to blame. Pure: no I/O, no clock, no state; any
- * thread.
+/* The body of POST /embed, /sentiment, /score and /tokenize: JSON bytes in, a checked struct with
+ * its tokens out, or a problem that names every place to blame. Pure: no I/O, no clock, no state;
+ * any thread.
  *
  * Texts are tokenised here, so that the queue can count tokens and a request that is too large is
  * refused before it waits. Tokens point into the strings of the parsed body: no text is copied. */
@@ -9,7 +9,12 @@
 #include "elmo.h"
 #include "problem.h"
 
-enum request_kind { REQUEST_EMBED = 1, REQUEST_SENTIMENT = 2, REQUEST_TOKENIZE = 4 };
+enum request_kind {
+    REQUEST_EMBED = 1,
+    REQUEST_SENTIMENT = 2,
+    REQUEST_TOKENIZE = 4,
+    REQUEST_SCORE = 8,
+};
 
 struct request_limits {
     size_t max_inputs;
@@ -35,6 +40,7 @@ struct request {
     bool truncate;
     size_t max_tokens; /* per input: min(asked for, limit) */
     enum request_offsets offsets;
+    bool explain; /* /sentiment only */
     /* /embed only */
     bool *layers; /* [1 + L], owned: the single layers asked for */
     bool elmo, pooled;

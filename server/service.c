@@ -155,6 +155,7 @@ static int open_model(struct service *service, struct elmo_error *err)
     const struct elmo_model_settings settings = {.dtype = dtypes[service->config->dtype],
                                                  .word_cache_bytes =
                                                      service->config->word_cache_bytes,
+                                                 .softmax = service->config->softmax,
                                                  .kernel = service->config->kernel};
     const char *path = service->config->model;
     return path[0] ? elmo_model_open(&service->model, path, &settings, err)

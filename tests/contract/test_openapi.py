@@ -11,7 +11,12 @@ from spec import METHODS, Spec
 
 SPEC = Spec(os.environ["ELMOD_OPENAPI"])
 PROBLEM_H = pathlib.Path(os.environ["ELMOD_OPENAPI"]).parent / "server" / "problem.h"
-HTTP_METHODS_OF_A_PATH = {"/embed": "post", "/sentiment": "post", "/tokenize": "post"}
+HTTP_METHODS_OF_A_PATH = {
+    "/embed": "post",
+    "/sentiment": "post",
+    "/score": "post",
+    "/tokenize": "post",
+}
 
 KEYWORDS = set(
     "$ref additionalProperties allOf anyOf const contentEncoding default description enum items"

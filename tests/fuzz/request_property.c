@@ -62,15 +62,16 @@ static void check_request(const struct request *r, const struct elmo_model *mode
 
 void check_request_property(const unsigned char *bytes, size_t n_bytes)
 {
-    static const enum request_kind kinds[] = {REQUEST_EMBED, REQUEST_SENTIMENT, REQUEST_TOKENIZE};
+    static const enum request_kind kinds[] = {REQUEST_EMBED, REQUEST_SENTIMENT, REQUEST_TOKENIZE,
+                                              REQUEST_SCORE};
     const struct request_limits limits = {MAX_INPUTS, MAX_TOKENS, MAX_REQUEST_TOKENS};
     const struct elmo_model *model = fake_elmo_model(&(struct fake_elmo){0});
     struct problem problem = {0};
     struct request *request = NULL;
     if (n_bytes == 0)
         return;
-    bool ok = request_parse(&request, kinds[bytes[0] % 3], (const char *)bytes + 1, n_bytes - 1,
-                            model, &limits, &problem);
+    bool ok = request_parse(&request, kinds[bytes[0] % ARRAY_LEN(kinds)], (const char *)bytes + 1,
+                            n_bytes - 1, model, &limits, &problem);
     REQUIRE(ok == (request != NULL) && ok == (problem.code == PROBLEM_NONE));
     if (ok)
         check_request(request, model);
