@@ -12,6 +12,7 @@ import math
 import os
 import pathlib
 import struct
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -561,10 +562,16 @@ class WithMadeModels(ContractTest):
 
     def test_a_softmax_of_another_model_ends_the_start(self):
         write_zero_model(self.model)
-        with self.assertRaisesRegex(RuntimeError, "model_failed.*trained with another biLM"):
-            write_zero_softmax(self.softmax, cell_dim=17)
-            with Elmod(BINARY, "--model", self.model, "--softmax", self.softmax):
-                pass
+        write_zero_softmax(self.softmax, cell_dim=17)
+        done = subprocess.run(
+            [BINARY, "--listen", "127.0.0.1:0", "--model", self.model, "--softmax", self.softmax],
+            env={},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(1, done.returncode)
+        self.assertRegex(done.stderr, "model_failed.*trained with another biLM")
 
     def test_a_model_without_a_sentiment_head_says_so(self):
         write_zero_model(self.model, labels=())

@@ -71,7 +71,7 @@ def write_zero_softmax(path, cell_dim=16, proj_dim=4, n_words=100):
     """Writes the LM softmax of such a model, with words w3, w4 and so on behind the marks."""
     digest = hashlib.sha256()
     for name, shape in sorted(shapes(cell_dim, proj_dim, 0)):
-        digest.update(f"{name}\0F32\0{shape}".encode())
+        digest.update(f"{name}\0F32\0{shape}\0".encode())
         digest.update(bytes(4 * math.prod(shape)))
     metadata = {
         "elmo_softmax_format": "1",

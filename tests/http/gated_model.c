@@ -48,8 +48,7 @@ int elmo_model_open_default(struct elmo_model **ret_model,
             return ELMO_E_IO;
     }
     *ret_model =
-        fake_elmo_model(&(struct fake_elmo){.without_head = getenv("FAKE_ELMO_HEADLESS") != NULL,
-                                            .without_lm = getenv("FAKE_ELMO_SOFTMAXLESS") != NULL});
+        fake_elmo_model(&(struct fake_elmo){.without_head = getenv("FAKE_ELMO_HEADLESS") != NULL});
     if (pthread_create(&control, NULL, control_main, NULL))
         return ELMO_E_NOMEM;
     pthread_detach(control);
