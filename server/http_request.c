@@ -65,7 +65,7 @@ struct http_request *http_request_new(struct service *service, struct conns *con
     r->conn = conn;
     r->connection = connection;
     x->service = service;
-    x->route = route_find("");
+    x->route = route_find("", &x->params);
     x->method = METHOD_OTHER;
     x->started_ns = clock_now_ns();
     x->wake = wake;
@@ -106,6 +106,15 @@ static bool must_close(const struct exchange *x)
            atomic_load_explicit(&x->service->state, memory_order_acquire) == SERVICE_DRAINING;
 }
 
+static bool add_more_headers(const struct exchange *x,
+                             bool (*add)(void *to, const char *name, const char *value), void *to)
+{
+    bool ok = true;
+    for (const struct header *h = x->headers; ok && h && h->name; h++)
+        ok = add(to, h->name, h->value);
+    return ok;
+}
+
 /* Calls add(to, name, value) for every header of the answer. */
 static bool for_each_header(const struct exchange *x,
                             bool (*add)(void *to, const char *name, const char *value), void *to)
@@ -120,6 +129,7 @@ static bool for_each_header(const struct exchange *x,
            (x->coding == CODING_IDENTITY || add(to, "Content-Encoding", coding_name(x->coding))) &&
            (!x->allow || x->status != 405 || add(to, "Allow", x->allow)) &&
            (!x->retry_after_ms || add(to, "Retry-After", retry_after)) &&
+           (!x->etag || add(to, "ETag", x->etag)) && add_more_headers(x, add, to) &&
            (!must_close(x) || add(to, "Connection", "close"));
 }
 
@@ -247,7 +257,7 @@ static void read_request(struct http_request *r, const char *url, const char *me
     struct exchange *x = &r->exchange;
     const struct http_line line = {method, r->uri_end, version};
     x->path = path_of(url);
-    x->route = route_find(x->path);
+    x->route = route_find(x->path, &x->params);
     x->method = method_of(method);
     r->is_http_1_0 = strcmp(version, "HTTP/1.0") == 0;
     http_read_head(r->connection, &line, &x->head);

@@ -5,6 +5,8 @@
 #include "reply.h"
 
 void reply_step_json(struct reply *r, struct buffer *out);
+void reply_step_openai(struct reply *r, struct buffer *out);
+void reply_step_oip(struct reply *r, struct buffer *out);
 
 /* Parts of that form: the attributions of /sentiment; the unknown words and then the scores of
  * /score. The part before calls reply_begin_; the item ends with them. */
@@ -19,8 +21,6 @@ size_t reply_best_label(const struct elmo_model_info *info, const float *probabi
 void reply_write_truncated(struct reply *r);
 void reply_end_item(struct reply *r);
 
-/* What one step writes; together with what surrounds it below REPLY_STEP_MAX. */
-#define REPLY_STEP_FLOATS 128
 #define REPLY_STEP_ENOUGH 512 /* small things are written one after the other up to here */
 
 static inline bool reply_has_room(const struct json_writer *w, size_t n_before)
@@ -41,3 +41,12 @@ size_t reply_n_outputs(const struct reply *r);
 struct reply_output reply_output(const struct reply *r);
 /* As /embed names it; `layer` is where the name of a layer is made. */
 const char *reply_output_name(const struct reply *r, char layer[static LAYER_NAME_MAX]);
+
+/* ---- Parts of JSON that take several steps; true: this was the last ---- */
+
+/* A string; r->byte is 0 at first and in the end. */
+bool reply_json_string(struct reply *r, const char *bytes, size_t n_bytes);
+/* An output, as numbers or base64; r->item is 0 at first. */
+bool reply_json_values(struct reply *r, const struct reply_output *output);
+/* Some of n numbers, from r->item on, as elements of the array that is open. */
+bool reply_json_floats(struct reply *r, const float *values, size_t n_values);

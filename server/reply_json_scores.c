@@ -7,14 +7,10 @@
 /* The next values of an array [n]; true: it is complete, and closed. */
 static bool write_values(struct reply *r, const float *values, size_t n)
 {
-    size_t n_step = n - r->item < REPLY_STEP_FLOATS ? n - r->item : REPLY_STEP_FLOATS;
-    if (n_step > 0)
-        json_write_floats(&r->writer, values + r->item, n_step);
-    r->item += n_step;
-    if (r->item < n)
-        return false;
-    json_write_array_end(&r->writer);
-    return true;
+    bool complete = reply_json_floats(r, values, n);
+    if (complete)
+        json_write_array_end(&r->writer);
+    return complete;
 }
 
 static void begin_array(struct reply *r, const char *key, enum reply_part part)

@@ -14,6 +14,8 @@ enum request_kind {
     REQUEST_SENTIMENT = 2,
     REQUEST_TOKENIZE = 4,
     REQUEST_SCORE = 8,
+    REQUEST_OPENAI = 16, /* POST /v1/embeddings */
+    REQUEST_OIP = 32,    /* POST /v2/models/{model}/infer */
 };
 
 struct request_limits {
@@ -40,8 +42,12 @@ struct request {
     bool truncate;
     size_t max_tokens; /* per input: min(asked for, limit) */
     enum request_offsets offsets;
-    bool explain; /* /sentiment only */
-    /* /embed only */
+    bool probabilities; /* of the sentiment head */
+    bool attributions;  /* of its logit, to the tokens */
+    bool log_probs;     /* of the language model */
+    const char *id;     /* to be repeated in the answer, borrowed, or NULL; of the Open Inference
+                           Protocol alone */
+    /* Vectors. */
     bool *layers; /* [1 + L], owned: the single layers asked for */
     bool elmo, pooled;
     bool has_mix;

@@ -40,7 +40,7 @@ static void set_up(struct fixture *f, enum request_kind kind, const char *body)
         .n_sentences = f->request->n_inputs,
         .n_tokens = f->request->n_tokens,
         .wants = {f->request->layers, f->request->elmo, f->request->pooled,
-                  kind == REQUEST_SENTIMENT, f->request->explain, kind == REQUEST_SCORE},
+                  kind == REQUEST_SENTIMENT, f->request->attributions, kind == REQUEST_SCORE},
     };
     assert_true(job_place_outputs(&f->job, f->model));
 }

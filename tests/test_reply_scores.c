@@ -40,7 +40,7 @@ static void set_up(struct fixture *f, enum request_kind kind, const char *body)
                           .n_sentences = f->request->n_inputs,
                           .n_tokens = f->request->n_tokens,
                           .wants = {.probabilities = kind == REQUEST_SENTIMENT,
-                                    .attributions = f->request->explain,
+                                    .attributions = f->request->attributions,
                                     .log_probs = kind == REQUEST_SCORE}};
     assert_true(job_place_outputs(&f->job, f->model));
     assert_int_equal(elmo_session_new(&session, f->model, NULL), 0);

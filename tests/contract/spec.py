@@ -1,5 +1,6 @@
 """openapi.yaml as something to ask: what may this path answer, and is this answer of that kind?"""
 import json
+import re
 import sys
 
 try:
@@ -8,6 +9,8 @@ try:
 except ImportError as missing:
     print(f"skipped: {missing}; install python3-yaml and python3-jsonschema", file=sys.stderr)
     sys.exit(77)
+
+from dialect import root_of
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
@@ -32,23 +35,45 @@ class Spec:
                 if method in item:
                     yield path, method, item[method]
 
+    def example_paths(self, method):
+        """A path to request for each that is documented with this method; elmod.py knows what to
+        put for {model} and {version}, which have no example."""
+        for path, own, operation in self.operations():
+            if own == method:
+                for parameter in map(self.resolve, operation["parameters"]):
+                    if parameter["in"] == "path" and "example" in parameter:
+                        path = path.replace(f"{{{parameter['name']}}}", parameter["example"])
+                yield path
+
     def operation(self, path):
         """The one operation that every path here has: (method, operation)."""
+        path = self.path_of(path)
         (found,) = [(method, op) for where, method, op in self.operations() if where == path]
         return found
 
     def pairs(self):
-        """Every documented (path, status); the answer to unknown paths is under the path None."""
+        """Every documented (path, status); those of unknown paths are "*", "/v1/*" and "/v2/*"."""
         found = {
             (path, int(status)) for path, _, op in self.operations() for status in op["responses"]
         }
-        return found | {(None, 404)}
+        return found | {(path, 404) for path in self.doc["x-unknown-paths"]}
+
+    def path_of(self, path):
+        """As the document has this path that a client asked for."""
+        if path in self.doc["paths"]:
+            return path
+        for template in sorted(self.doc["paths"], key=len, reverse=True):
+            pattern = re.escape(template).replace(r"\{model\}", ".+")
+            pattern = re.sub(r"\\{\w+\\}", "[^/]+", pattern)
+            if re.fullmatch(pattern, path):
+                return template
+        return root_of(path) + "/*" if root_of(path) else "*"
 
     def status_of(self, code):
         """The one status whose problems may have this code."""
         found = set()
         for path, status in self.pairs():
-            for media in self.response(path, status)["content"].values():
+            for media in self.response(path, status).get("content", {}).values():
                 for part in media["schema"].get("allOf", []):
                     allowed = part.get("properties", {}).get("code", {})
                     if code in allowed.get("enum", [allowed.get("const")]):
@@ -70,8 +95,8 @@ class Spec:
 
     def response(self, path, status):
         """The documented response, or None. A path that is not documented may answer 404 alone."""
-        if path not in self.doc["paths"]:
-            return self.resolve(self.doc["x-unknown-path"]) if status == 404 else None
+        if path in self.doc["x-unknown-paths"]:
+            return self.resolve(self.doc["x-unknown-paths"][path]) if status == 404 else None
         _, operation = self.operation(path)
         response = operation["responses"].get(str(status))
         return response and self.resolve(response)
@@ -98,10 +123,12 @@ class Spec:
         return faults
 
     def body_faults(self, response, answer):
-        ((media_type, media),) = response["content"].items()
-        content_type = answer.headers.get("Content-Type", "")
-        if content_type.partition(";")[0].strip() != media_type:
-            return [f"Content-Type is {content_type!r}, not {media_type}"]
+        content = response.get("content", {})
+        media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
+        if not content:
+            return ["a body where there is none"] if answer.body or media_type else []
+        if media_type not in content:
+            return [f"Content-Type is {media_type!r}, not one of {list(content)}"]
         if answer.method == "HEAD":
             return ["a body after HEAD"] if answer.body else []
         try:
@@ -109,7 +136,7 @@ class Spec:
             value = json.loads(text) if media_type.endswith("json") else text
         except ValueError as error:
             return [f"body: {error}"]
-        faults = self.schema_faults(media["schema"], value)
+        faults = self.schema_faults(content[media_type]["schema"], value)
         if media_type == "application/problem+json":
             faults += problem_faults(value, answer)
         return faults
