@@ -154,9 +154,10 @@ class Document:
                 parts.append(markdown(schema["description"]))
         return "".join(parts)
 
-    @staticmethod
-    def curl(path, operation, server):
+    def curl(self, path, operation, server):
         """The examples of a request as lines for a shell."""
+        for own in map(self.resolve, operation.get("parameters", [])):
+            path = path.replace(f"{{{own['name']}}}", own["schema"].get("examples", [""])[0])
         content = operation.get("requestBody", {}).get("content", {})
         examples = content.get("application/json", {}).get("examples", {})
         for example in examples.values():
