@@ -5,6 +5,7 @@
 
 #include "clock.h"
 #include "media.h"
+#include "negotiate.h"
 #include "openapi.h"
 #include "reply.h"
 #include "route.h"
@@ -27,10 +28,9 @@ static void check_media(struct exchange *x)
     const struct head *head = &x->head;
     const char *coding = head->content_encoding.value;
     bool is_json = head->content_type.count == 1 && media_is_json(head->content_type.value);
-    if (x->route->produces && !media_accepts(head->accept, head->n_accept, x->route->produces))
-        exchange_answer_code(x, PROBLEM_NOT_ACCEPTABLE,
-                             "The answer is application/json, which Accept rules out.");
-    else if (route_takes_post(x->route) && !is_json)
+    if (!negotiate_path(x))
+        return;
+    if (route_takes_post(x->route) && !is_json)
         exchange_answer_code(x, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
                              "Content-Type must be application/json, in UTF-8.");
     else if (route_takes_post(x->route) && coding && strcasecmp(coding, "identity") != 0)
@@ -223,7 +223,7 @@ static void prepare_job(struct exchange *x, enum request_kind kind)
         exchange_answer_problem(x, &problem);
         return;
     }
-    if (!parse_request(x, kind))
+    if (!parse_request(x, kind) || !negotiate_form(x))
         return;
     if (!fill_sentences(x)) {
         exchange_answer_code(x, PROBLEM_INTERNAL, "Out of memory.");

@@ -1,4 +1,5 @@
-/* The JSON of /embed, /sentiment and /tokenize, step by step. */
+/* The JSON of /embed, /sentiment and /tokenize, step by step; without vectors it is also a part of
+ * safetensors. */
 #include "reply_internal.h"
 
 #include <string.h>
@@ -6,18 +7,13 @@
 /* What one step writes, of each kind; together with what surrounds it below REPLY_STEP_MAX. */
 #define STEP_FLOATS      128
 #define STEP_BASE64      384 /* a multiple of 3, so that only the last step pads */
-#define STEP_TOKEN_BYTES 512 /* a control character of these becomes 6 */
-#define STEP_ENOUGH      512 /* small things are written one after the other up to here */
+#define STEP_TOKEN_BYTES 256 /* a control character of these becomes 6; 7 in a string in a string \
+                              */
 
-_Static_assert(STEP_ENOUGH + 6 * STEP_TOKEN_BYTES + 64 <= REPLY_STEP_MAX, "");
+_Static_assert(2 * REPLY_STEP_ENOUGH + 7 * STEP_TOKEN_BYTES + 128 <= REPLY_STEP_MAX, "");
 _Static_assert(STEP_BASE64 % 3 == 0 && STEP_BASE64 * 16 / 3 + 64 <= REPLY_STEP_MAX, "");
 
 /* ---- Small things ---- */
-
-static bool has_room(const struct json_writer *w, size_t n_before)
-{
-    return w->out->n_bytes - n_before < STEP_ENOUGH && !w->out->failed;
-}
 
 /* The length of a piece of a text, cut between characters: at most `max` of n bytes. */
 static size_t piece_length(const char *bytes, size_t n, size_t max)
@@ -56,9 +52,7 @@ static void write_usage(struct json_writer *w, const struct request *request)
 static void step_output(struct reply *r)
 {
     char layer[LAYER_NAME_MAX];
-    while (r->output < reply_n_outputs(r) && !reply_output(r).values)
-        r->output++;
-    if (r->output == reply_n_outputs(r)) {
+    if (!reply_find_output(r)) {
         json_write_object_end(&r->writer);
         r->input++;
         r->part = REPLY_ITEM;
@@ -124,7 +118,7 @@ static void write_truncated(struct reply *r)
 static void begin_outputs(struct reply *r)
 {
     write_truncated(r);
-    r->output = 0;
+    r->output = r->form == REPLY_JSON ? 0 : reply_n_outputs(r); /* the others have them elsewhere */
     r->part = REPLY_OUTPUT;
 }
 
@@ -164,7 +158,7 @@ static void step_tokens(struct reply *r)
 {
     const struct request_input *input = &r->request->inputs[r->input];
     size_t n_before = r->writer.out->n_bytes;
-    while (r->item < input->n_tokens && has_room(&r->writer, n_before))
+    while (r->item < input->n_tokens && reply_has_room(r->writer.out, n_before))
         write_token_part(r, &input->tokens[r->item]);
     if (r->item < input->n_tokens)
         return;
@@ -179,7 +173,7 @@ static void step_offsets(struct reply *r)
 {
     struct json_writer *w = &r->writer;
     size_t n_tokens = r->request->inputs[r->input].n_tokens, n_before = w->out->n_bytes;
-    for (; r->item < n_tokens && has_room(w, n_before); r->item++) {
+    for (; r->item < n_tokens && reply_has_room(w->out, n_before); r->item++) {
         json_write_array_begin(w);
         json_write_uint(w, r->offsets[r->item][0]);
         json_write_uint(w, r->offsets[r->item][1]);
@@ -208,7 +202,7 @@ static void step_labels(struct reply *r)
     const struct elmo_model_info *info = elmo_model_info(r->model);
     struct json_writer *w = &r->writer;
     size_t n_before = w->out->n_bytes;
-    for (; r->item < info->n_labels && has_room(w, n_before); r->item++) {
+    for (; r->item < info->n_labels && reply_has_room(w->out, n_before); r->item++) {
         json_write_key(w, info->labels[r->item]);
         json_write_float(w, r->sentences[r->input].probabilities[r->item]);
     }

@@ -4,12 +4,19 @@
 
 #include "handlers.h"
 
-#define JSON "application/json"
+static const char *const json[] = {"application/json", NULL};
+static const char *const vectors[] = {"application/json", "application/vnd.safetensors",
+                                      "application/x-npy", NULL};
+static const char *const sentiments[] = {"application/json", "application/x-npy", NULL};
+
+#define JSON       json
+#define VECTORS    vectors
+#define SENTIMENTS sentiments
 
 /* X(path, allow, produces, handler) */
 #define ROUTES(X)                                         \
-    X("/embed", "POST", JSON, handle_embed)               \
-    X("/sentiment", "POST", JSON, handle_sentiment)       \
+    X("/embed", "POST", VECTORS, handle_embed)            \
+    X("/sentiment", "POST", SENTIMENTS, handle_sentiment) \
     X("/tokenize", "POST", JSON, handle_tokenize)         \
     X("/info", "GET, HEAD", JSON, handle_info)            \
     X("/health/live", "GET, HEAD", NULL, handle_live)     \

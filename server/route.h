@@ -3,9 +3,10 @@
 #include "exchange.h"
 
 struct route {
-    const char *path;     /* exact; also its label in metrics and logs */
-    const char *allow;    /* the Allow header: "POST" or "GET, HEAD" */
-    const char *produces; /* media type that Accept must allow, NULL: Accept is ignored */
+    const char *path;            /* exact; also its label in metrics and logs */
+    const char *allow;           /* the Allow header: "POST" or "GET, HEAD" */
+    const char *const *produces; /* media types of which Accept must allow one, NULL-terminated;
+                                    NULL: Accept is ignored */
     /* Answers the exchange, or leaves its status 0 and a job to submit. NULL for the last route:
      * exchange_check has answered. */
     void (*handle)(struct exchange *exchange);
