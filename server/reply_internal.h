@@ -34,7 +34,9 @@ struct reply_output {
 /* Outputs that an input may have, counted as reply->output counts them: those of /embed, and of
  * /sentiment the probabilities. */
 size_t reply_n_outputs(const struct reply *r);
-/* The current one. */
+/* Whether the current one is a vector for each input. */
+bool reply_is_vector(const struct reply *r);
+/* The current one, which must be there. */
 struct reply_output reply_output(const struct reply *r);
 /* As /embed names it; `layer` is where the name of a layer is made. */
 const char *reply_output_name(const struct reply *r, char layer[static LAYER_NAME_MAX]);

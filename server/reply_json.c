@@ -5,10 +5,11 @@
 #include <string.h>
 
 /* What one step writes, of each kind; together with what surrounds it below REPLY_STEP_MAX. */
-#define STEP_FLOATS      128
-#define STEP_BASE64      384 /* a multiple of 3, so that only the last step pads */
-#define STEP_TOKEN_BYTES 256 /* a control character of these becomes 6; 7 in a string in a string \
-                              */
+#define STEP_FLOATS 128
+#define STEP_BASE64 384 /* a multiple of 3, so that only the last step pads */
+#define STEP_TOKEN_BYTES                                                     \
+    256 /* a control character of these becomes 6; 7 in a string in a string \
+         */
 
 _Static_assert(2 * REPLY_STEP_ENOUGH + 7 * STEP_TOKEN_BYTES + 128 <= REPLY_STEP_MAX, "");
 _Static_assert(STEP_BASE64 % 3 == 0 && STEP_BASE64 * 16 / 3 + 64 <= REPLY_STEP_MAX, "");

@@ -15,13 +15,9 @@
 /* Vectors stack over the inputs; the rows of an input do not, since inputs differ in length. */
 bool reply_npy_holds(const struct elmo_model *model, const struct request *request)
 {
-    size_t output = reply_only_output(model, request);
-    if (output == SIZE_MAX)
-        return false;
-    const struct elmo_sentence none = {0};
     const struct reply r = {
-        .model = model, .request = request, .sentences = &none, .output = output};
-    return request->n_inputs == 1 || reply_output(&r).is_vector;
+        .model = model, .request = request, .output = reply_only_output(model, request)};
+    return r.output != SIZE_MAX && (request->n_inputs == 1 || reply_is_vector(&r));
 }
 
 /* Writes prefix and header; returns their length. */

@@ -24,6 +24,12 @@ static bool is_asked(const struct reply *r)
     return r->output == n_layers + ELMO ? r->request->elmo : r->request->pooled;
 }
 
+bool reply_is_vector(const struct reply *r)
+{
+    return r->request->kind == REQUEST_SENTIMENT ||
+           r->output == elmo_model_info(r->model)->n_layers + DEFAULT;
+}
+
 struct reply_output reply_output(const struct reply *r)
 {
     const struct elmo_model_info *info = elmo_model_info(r->model);
@@ -62,8 +68,8 @@ bool reply_find_output(struct reply *r)
 
 size_t reply_only_output(const struct elmo_model *model, const struct request *request)
 {
-    const struct elmo_sentence none = {0}; /* outputs are there, of whatever input */
-    struct reply r = {.model = model, .request = request, .sentences = &none};
+    static const struct elmo_sentence some; /* outputs are there, of whatever input */
+    struct reply r = {.model = model, .request = request, .sentences = &some};
     if (!reply_find_output(&r))
         return SIZE_MAX;
     size_t only = r.output++;
