@@ -98,7 +98,7 @@ BAD_HEADERS = [
     ("Content-Type", "application/json; charset=latin1", 415),
     ("Content-Encoding", "gzip", 415),
     ("Accept", "text/html", 406),
-    ("Accept", "application/vnd.safetensors", 406),
+    ("Accept", "application/vnd.safetensors;q=0, image/*", 406),
     ("Accept", "application/json;q=0, text/html", 406),
 ]
 GOOD_HEADERS = [
