@@ -107,6 +107,14 @@ static bool must_close(const struct exchange *x)
            atomic_load_explicit(&x->service->state, memory_order_acquire) == SERVICE_DRAINING;
 }
 
+/* The headers of the request that decide how the answer goes; or NULL. */
+static const char *vary(const struct exchange *x)
+{
+    if (negotiate_varies(x))
+        return x->may_be_coded ? "Accept, Accept-Encoding" : "Accept";
+    return x->may_be_coded ? "Accept-Encoding" : NULL;
+}
+
 /* Calls add(to, name, value) for every header of the answer. */
 static bool for_each_header(const struct exchange *x,
                             bool (*add)(void *to, const char *name, const char *value), void *to)
@@ -117,7 +125,8 @@ static bool for_each_header(const struct exchange *x,
         snprintf(retry_after, sizeof retry_after, "%" PRIu64, (x->retry_after_ms + 999) / 1000);
     return add(to, "X-Request-Id", x->request_id) && add(to, "Server-Timing", timing) &&
            (!x->content_type || add(to, "Content-Type", x->content_type)) &&
-           (!negotiate_varies(x) || add(to, "Vary", "Accept")) &&
+           (!vary(x) || add(to, "Vary", vary(x))) &&
+           (x->coding == CODING_IDENTITY || add(to, "Content-Encoding", coding_name(x->coding))) &&
            (!x->allow || x->status != 405 || add(to, "Allow", x->allow)) &&
            (!x->retry_after_ms || add(to, "Retry-After", retry_after)) &&
            (!must_close(x) || add(to, "Connection", "close"));
@@ -161,7 +170,8 @@ static ssize_t read_answer(void *request, uint64_t position, char *dst, size_t n
  * HTTP/1.0 has none: there, as where the length is known, it goes through a block of its own. */
 static struct MHD_Response *streamed_response(struct http_request *r)
 {
-    uint64_t n_bytes = r->exchange.reply.n_bytes;
+    const struct exchange *x = &r->exchange;
+    uint64_t n_bytes = x->encoder ? REPLY_LENGTH_UNKNOWN : x->reply.n_bytes;
     bool in_chunks = n_bytes == REPLY_LENGTH_UNKNOWN && !r->is_http_1_0;
     _Static_assert(REPLY_LENGTH_UNKNOWN == MHD_SIZE_UNKNOWN, "");
     return MHD_create_response_from_callback(n_bytes, in_chunks ? 1 : BLOCK_BYTES, read_answer, r,
@@ -174,6 +184,7 @@ static bool answer(struct http_request *r)
     struct exchange *x = &r->exchange;
     if (!conn_enter(r->conns, r->conn, CONN_ANSWER, NULL))
         return false;
+    exchange_encode(x);
     struct MHD_Response *response = x->streamed ? streamed_response(r) : whole_response(r);
     if (!response)
         return false;
@@ -310,9 +321,7 @@ bool http_request_body(struct http_request *r, const char *bytes, size_t n_bytes
     }
     if (x->status) /* answered already; the body is read for the next request's sake */
         return true;
-    buffer_append(&x->body, bytes, n_bytes);
-    if (x->body.failed)
-        exchange_answer_code(x, PROBLEM_INTERNAL, "Out of memory.");
+    exchange_body(x, bytes, n_bytes);
     return true;
 }
 

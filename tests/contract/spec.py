@@ -108,7 +108,7 @@ class Spec:
         if media["schema"].get("format") == "binary":
             return []
         try:
-            text = answer.body.decode("utf-8")
+            text = answer.decoded().decode("utf-8")
             value = json.loads(text) if media_type.endswith("json") else text
         except ValueError as error:
             return [f"body: {error}"]
