@@ -115,6 +115,7 @@ static bool parse_request(struct exchange *x, enum request_kind kind)
         .max_inputs = config->max_inputs,
         .max_tokens = config->max_tokens,
         .max_request_tokens = config->max_request_tokens,
+        .word_vectors = x->service->word_vectors,
     };
     struct problem problem;
     problem_init(&problem);
@@ -145,10 +146,18 @@ static bool fill_sentences(struct exchange *x)
     return x->sentences != NULL;
 }
 
+static void count_words(struct exchange *x)
+{
+    const struct reply_words words = reply_count_words(x->request);
+    atomic_fetch_add_explicit(&x->service->n_words_known, words.n_known, memory_order_relaxed);
+    atomic_fetch_add_explicit(&x->service->n_words_unknown, words.n_unknown, memory_order_relaxed);
+}
+
 /* Starts the answer, and ends it at once where it is short. Then its floats are of no use any
  * more; else they stay until it is read. */
 static void begin_reply(struct exchange *x)
 {
+    count_words(x);
     struct reply *reply = &x->reply;
     uint64_t begun_ns = clock_now_ns();
     bool begun = reply_begin(reply, x->form, x->service->model, x->request, x->sentences);
@@ -226,7 +235,8 @@ static struct job_wants wants_of(const struct request *r)
 {
     if (r->kind == REQUEST_SENTIMENT)
         return (struct job_wants){.probabilities = true};
-    return (struct job_wants){.layers = r->layers, .elmo = r->elmo, .pooled = r->pooled};
+    return (struct job_wants){
+        .layers = r->layers, .elmo = r->elmo || r->word_vec_elmo, .pooled = r->pooled};
 }
 
 /* Makes the job of a request for the model, or answers with what is wrong. */
@@ -346,6 +356,7 @@ void handle_info(struct exchange *x)
         .limits = {config->max_inputs, config->max_tokens, config->max_request_tokens},
         .queue_tokens = config->queue_tokens,
         .request_timeout_ms = config->request_timeout_ms,
+        .word_vectors = service->word_vectors,
         .version = elmod_version,
         .commit = elmod_commit,
     };
@@ -378,7 +389,12 @@ void handle_metrics(struct exchange *x)
     struct metrics_words words = {0};
     if (state_of(x) != SERVICE_LOADING) {
         const struct elmo_cache_stats stats = elmo_model_cache_stats(x->service->model);
-        words = (struct metrics_words){stats.n_hits, stats.n_misses};
+        words = (struct metrics_words){
+            .n_hits = stats.n_hits,
+            .n_misses = stats.n_misses,
+            .n_known = atomic_load_explicit(&x->service->n_words_known, memory_order_relaxed),
+            .n_unknown = atomic_load_explicit(&x->service->n_words_unknown, memory_order_relaxed),
+        };
     }
     metrics_write(x->service->metrics, &words, &x->out);
     exchange_answer_ok(x, "text/plain; version=0.0.4; charset=utf-8");

@@ -49,8 +49,9 @@ void metrics_inflight_add(struct metrics *metrics, int64_t change);
  * the life of the metrics. */
 void metrics_model_set(struct metrics *metrics, const struct metrics_model *model);
 
-struct metrics_words { /* of the model's word cache */
-    uint64_t n_hits, n_misses;
+struct metrics_words {
+    uint64_t n_hits, n_misses;   /* of the model's word cache */
+    uint64_t n_known, n_unknown; /* of the word vectors */
 };
 
 void metrics_write(struct metrics *metrics, const struct metrics_words *words, struct buffer *out);

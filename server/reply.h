@@ -39,6 +39,7 @@ enum reply_part {
     REPLY_LABELS,
     REPLY_TOKENS,
     REPLY_OFFSETS,
+    REPLY_UNKNOWN,
     REPLY_OUTPUT,
     REPLY_VALUES,
     REPLY_TAIL,
@@ -100,8 +101,16 @@ struct reply_info { /* what GET /info tells beside the model */
     struct request_limits limits;
     size_t queue_tokens;
     uint64_t request_timeout_ms;
+    const struct word_vectors *word_vectors; /* or NULL */
     const char *version, *commit;
 };
+
+/* Tokens of the request, and how many of them have no word vector. */
+struct reply_words {
+    uint64_t n_known, n_unknown;
+};
+/* {0} where none are asked for. */
+struct reply_words reply_count_words(const struct request *request);
 
 /* A failure (memory) shows in out->failed. */
 void reply_info(struct buffer *out, const struct elmo_model *model, const struct reply_info *info);

@@ -25,9 +25,11 @@ static inline bool reply_has_room(const struct buffer *out, size_t n_before)
 
 /* One output of one input, [n_rows, n_cols]. */
 struct reply_output {
-    bool asked;          /* for; else nothing below is set */
-    const float *values; /* [n_rows * n_cols] */
-    size_t n_rows, n_cols;
+    bool asked; /* for; else nothing below is set */
+    /* [n_rows, n_cols - n_word_cols]: the others come first in a row, and from its word's vector.
+     */
+    const float *values;
+    size_t n_rows, n_cols, n_word_cols;
     bool is_vector; /* one row, which is no array in an array */
 };
 
@@ -43,6 +45,11 @@ const char *reply_output_name(const struct reply *r, char layer[static LAYER_NAM
 /* The only output that is asked for; SIZE_MAX: there are others. */
 size_t reply_only_output(const struct elmo_model *model, const struct request *request);
 
+/* The vector of token t of the current input; NULL: its word is unknown. */
+const float *reply_word_vector(const struct reply *r, size_t t);
+/* n values of the current output from `item` on, where they are or put together in `room` [n]. */
+const float *reply_values(const struct reply *r, const struct reply_output *output, size_t item,
+                          size_t n, float *room);
 /* Moves r->output to the next output that is asked for, itself included; false: there is none. */
 bool reply_find_output(struct reply *r);
 /* The next values of the current output, little-endian; true: those were the last, and r->item is 0

@@ -76,7 +76,8 @@ static void write_row_part(struct reply *r, const struct reply_output *output)
     n = n < STEP_FLOATS ? n : STEP_FLOATS;
     if (col == 0 && !output->is_vector)
         json_write_array_begin(w);
-    json_write_floats(w, output->values + r->item, n);
+    float room[STEP_FLOATS];
+    json_write_floats(w, reply_values(r, output, r->item, n, room), n);
     r->item += n;
     if (col + n == output->n_cols && !output->is_vector)
         json_write_array_end(w);
@@ -86,7 +87,8 @@ static void write_base64_part(struct reply *r, const struct reply_output *output
 {
     size_t n = n_values - r->item;
     n = n < STEP_BASE64 ? n : STEP_BASE64;
-    json_write_base64_part(&r->writer, output->values + r->item, n);
+    float room[STEP_BASE64];
+    json_write_base64_part(&r->writer, reply_values(r, output, r->item, n, room), n);
     r->item += n;
 }
 
@@ -118,9 +120,22 @@ static void write_truncated(struct reply *r)
 
 static void begin_outputs(struct reply *r)
 {
-    write_truncated(r);
     r->output = r->form == REPLY_JSON ? 0 : reply_n_outputs(r); /* the others have them elsewhere */
     r->part = REPLY_OUTPUT;
+}
+
+/* What comes behind tokens and offsets. */
+static void begin_rest(struct reply *r)
+{
+    write_truncated(r);
+    if (!r->request->word_vec && !r->request->word_vec_elmo) {
+        begin_outputs(r);
+        return;
+    }
+    json_write_key(&r->writer, "unknown_word_vecs");
+    json_write_array_begin(&r->writer);
+    r->item = 0;
+    r->part = REPLY_UNKNOWN;
 }
 
 static void begin_offsets(struct reply *r)
@@ -167,7 +182,7 @@ static void step_tokens(struct reply *r)
     if (r->request->offsets != OFFSETS_NONE)
         begin_offsets(r);
     else
-        begin_outputs(r);
+        begin_rest(r);
 }
 
 static void step_offsets(struct reply *r)
@@ -179,6 +194,21 @@ static void step_offsets(struct reply *r)
         json_write_uint(w, r->offsets[r->item][0]);
         json_write_uint(w, r->offsets[r->item][1]);
         json_write_array_end(w);
+    }
+    if (r->item < n_tokens)
+        return;
+    json_write_array_end(w);
+    begin_rest(r);
+}
+
+/* The tokens whose words have no vector. */
+static void step_unknown(struct reply *r)
+{
+    struct json_writer *w = &r->writer;
+    size_t n_tokens = r->request->inputs[r->input].n_tokens, n_before = w->out->n_bytes;
+    for (; r->item < n_tokens && reply_has_room(w->out, n_before); r->item++) {
+        if (!reply_word_vector(r, r->item))
+            json_write_uint(w, r->item);
     }
     if (r->item < n_tokens)
         return;
@@ -272,6 +302,7 @@ void reply_step_json(struct reply *r, struct buffer *out)
     case REPLY_LABELS: step_labels(r); break;
     case REPLY_TOKENS: step_tokens(r); break;
     case REPLY_OFFSETS: step_offsets(r); break;
+    case REPLY_UNKNOWN: step_unknown(r); break;
     case REPLY_OUTPUT: step_output(r); break;
     case REPLY_VALUES: step_values(r); break;
     case REPLY_TAIL: step_tail(r); break;

@@ -1,11 +1,13 @@
 #include "reply_internal.h"
 
+#include <string.h>
+
 #include "little_endian.h"
 
 #define STEP_VALUES (REPLY_STEP_MAX / sizeof(float))
 
 /* Behind the layers, of which there are 1 + L. */
-enum { ELMO = 1, DEFAULT, N_OTHERS = DEFAULT };
+enum { ELMO = 1, DEFAULT, WORD_VEC, WORD_VEC_ELMO, N_OTHERS = WORD_VEC_ELMO };
 
 size_t reply_n_outputs(const struct reply *r)
 {
@@ -16,12 +18,18 @@ size_t reply_n_outputs(const struct reply *r)
 
 static bool is_asked(const struct reply *r)
 {
+    const struct request *request = r->request;
     size_t n_layers = elmo_model_info(r->model)->n_layers;
-    if (r->request->kind == REQUEST_SENTIMENT)
+    if (request->kind == REQUEST_SENTIMENT)
         return true;
     if (r->output <= n_layers)
-        return r->request->layers[r->output];
-    return r->output == n_layers + ELMO ? r->request->elmo : r->request->pooled;
+        return request->layers[r->output];
+    switch (r->output - n_layers) {
+    case ELMO: return request->elmo;
+    case DEFAULT: return request->pooled;
+    case WORD_VEC: return request->word_vec;
+    default: return request->word_vec_elmo;
+    }
 }
 
 bool reply_is_vector(const struct reply *r)
@@ -30,33 +38,110 @@ bool reply_is_vector(const struct reply *r)
            r->output == elmo_model_info(r->model)->n_layers + DEFAULT;
 }
 
+static struct reply_output vector_output(const float *values, size_t n_values)
+{
+    return (struct reply_output){
+        .asked = true, .values = values, .n_rows = 1, .n_cols = n_values, .is_vector = true};
+}
+
 struct reply_output reply_output(const struct reply *r)
 {
     const struct elmo_model_info *info = elmo_model_info(r->model);
     const struct elmo_sentence *s = &r->sentences[r->input];
+    struct reply_output o = {.asked = true, .n_rows = s->n_tokens, .n_cols = info->layer_dim};
     if (!is_asked(r))
         return (struct reply_output){0};
-    struct reply_output o = {.asked = true, .n_rows = s->n_tokens, .n_cols = info->layer_dim};
-    if (r->request->kind == REQUEST_SENTIMENT) {
-        o = (struct reply_output){true, s->probabilities, 1, info->n_labels, true};
-    } else if (r->output <= info->n_layers) {
+    if (r->request->kind == REQUEST_SENTIMENT)
+        return vector_output(s->probabilities, info->n_labels);
+    if (r->output <= info->n_layers) {
         o.values = s->layers[r->output];
         o.n_cols = r->output == 0 ? info->token_dim : info->layer_dim;
-    } else if (r->output == info->n_layers + ELMO) {
+        return o;
+    }
+    switch (r->output - info->n_layers) {
+    case ELMO: o.values = s->elmo; break;
+    case DEFAULT: return vector_output(s->pooled, elmo_pooled_dim(r->model, s->pooling));
+    case WORD_VEC:
+        o.n_word_cols = o.n_cols = word_vectors_info(r->request->word_vectors)->dim;
+        break;
+    case WORD_VEC_ELMO:
         o.values = s->elmo;
-    } else {
-        o = (struct reply_output){true, s->pooled, 1, elmo_pooled_dim(r->model, s->pooling), true};
+        o.n_word_cols = word_vectors_info(r->request->word_vectors)->dim;
+        o.n_cols += o.n_word_cols;
+        break;
     }
     return o;
 }
 
 const char *reply_output_name(const struct reply *r, char layer[static LAYER_NAME_MAX])
 {
+    static const char *const names[] = {[ELMO] = "elmo",
+                                        [DEFAULT] = "default",
+                                        [WORD_VEC] = "word_vec",
+                                        [WORD_VEC_ELMO] = "word_vec_elmo"};
     size_t n_layers = elmo_model_info(r->model)->n_layers;
     if (r->output > n_layers)
-        return r->output == n_layers + ELMO ? "elmo" : "default";
+        return names[r->output - n_layers];
     request_layer_name(r->output, layer);
     return layer;
+}
+
+/* ---- Values ---- */
+
+const float *reply_word_vector(const struct reply *r, size_t t)
+{
+    const struct elmo_token *token = &r->request->inputs[r->input].tokens[t];
+    return word_vectors_find(r->request->word_vectors, token->bytes, token->n_bytes);
+}
+
+struct reply_words reply_count_words(const struct request *request)
+{
+    struct reply_words words = {0};
+    struct reply r = {.request = request};
+    if (!request->word_vec && !request->word_vec_elmo)
+        return words;
+    for (; r.input < request->n_inputs; r.input++) {
+        for (size_t t = 0; t < request->inputs[r.input].n_tokens; t++) {
+            bool known = reply_word_vector(&r, t) != NULL;
+            words.n_known += known;
+            words.n_unknown += !known;
+        }
+    }
+    return words;
+}
+
+/* The values from `item` on that lie together, and how many they are. */
+static const float *find_piece(const struct reply *r, const struct reply_output *o, size_t item,
+                               size_t *ret_n)
+{
+    static const float zeros[WORD_VECTORS_MAX_DIM];
+    size_t row = item / o->n_cols, col = item % o->n_cols;
+    if (o->n_word_cols == 0) {
+        *ret_n = o->n_rows * o->n_cols - item;
+        return o->values + item;
+    }
+    if (col < o->n_word_cols) {
+        const float *vector = reply_word_vector(r, row);
+        *ret_n = o->n_word_cols - col;
+        return (vector ? vector : zeros) + col;
+    }
+    *ret_n = o->n_cols - col;
+    return o->values + row * (o->n_cols - o->n_word_cols) + (col - o->n_word_cols);
+}
+
+const float *reply_values(const struct reply *r, const struct reply_output *output, size_t item,
+                          size_t n, float *room)
+{
+    size_t n_piece;
+    const float *piece = find_piece(r, output, item, &n_piece);
+    if (n_piece >= n)
+        return piece;
+    for (size_t done = 0; done < n; done += n_piece) {
+        piece = find_piece(r, output, item + done, &n_piece);
+        n_piece = n_piece < n - done ? n_piece : n - done;
+        memcpy(room + done, piece, n_piece * sizeof *room);
+    }
+    return room;
 }
 
 bool reply_find_output(struct reply *r)
@@ -79,13 +164,16 @@ size_t reply_only_output(const struct elmo_model *model, const struct request *r
 bool reply_step_values(struct reply *r, struct buffer *out)
 {
     const struct reply_output output = reply_output(r);
-    size_t n_values = output.n_rows * output.n_cols, n = n_values - r->item;
+    size_t n_values = output.n_rows * output.n_cols, n = n_values - r->item, n_piece;
     n = n < STEP_VALUES ? n : STEP_VALUES;
     char *dst = buffer_reserve(out, n * sizeof(float));
     if (!dst)
         return false;
-    if (n > 0)
-        little_endian_store(dst, output.values + r->item, n);
+    for (size_t done = 0; done < n; done += n_piece) {
+        const float *piece = find_piece(r, &output, r->item + done, &n_piece);
+        n_piece = n_piece < n - done ? n_piece : n - done;
+        little_endian_store(dst + done * sizeof(float), piece, n_piece);
+    }
     buffer_commit(out, n * sizeof(float));
     r->item += n;
     if (r->item < n_values)

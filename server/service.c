@@ -116,6 +116,7 @@ static void unload(struct service *service)
     workers_stop(service->workers);
     queue_free(service->queue);
     elmo_model_free(service->model);
+    word_vectors_free(service->word_vectors);
 }
 
 static struct http *listen_and_serve(struct service *service)
@@ -217,6 +218,42 @@ static bool fill_word_cache(const struct service *service)
     return true;
 }
 
+/* Opens them, if a file is named; false after a line of log. A signal to stop ends it early. */
+static bool open_word_vectors(struct service *service)
+{
+    static const char *const origins[] = {[WORD_VECTORS_FROM_CACHE] = "cache",
+                                          [WORD_VECTORS_CACHED] = "text, to the cache",
+                                          [WORD_VECTORS_IN_MEMORY] = "text, to memory"};
+    const struct config *config = service->config;
+    const struct word_vectors_options options = {
+        .path = config->word_vectors,
+        .cache_path = config->word_vectors_cache,
+        .lowercase = config->word_vectors_case == CONFIG_CASE_LOWER,
+        .stop = &stop_signal,
+    };
+    struct elmo_error err = {0};
+    uint64_t begun_ns = clock_now_ns();
+    if (!options.path[0])
+        return true;
+    if (word_vectors_open(&service->word_vectors, &options, &err)) {
+        if (atomic_load(&stop_signal))
+            return true; /* it ends well, and without them */
+        log_failure("word_vectors_failed", err.message);
+        return false;
+    }
+    const struct word_vectors_info *info = word_vectors_info(service->word_vectors);
+    if (info->note[0])
+        log_event(LOG_WARN, "word_vectors_not_cached", LOG_FIELDS(LOG_TEXT("reason", info->note)));
+    log_event(LOG_INFO, "word_vectors",
+              LOG_FIELDS(LOG_TEXT("name", info->name), LOG_TEXT("from", origins[info->origin]),
+                         LOG_UINT("words", info->n_words), LOG_UINT("dim", info->dim),
+                         LOG_UINT("repeated", info->n_repeated),
+                         LOG_UINT("left_out", info->n_left_out),
+                         LOG_UINT("first_left_out_line", info->first_left_out),
+                         LOG_MS("ms", clock_now_ns() - begun_ns)));
+    return true;
+}
+
 static bool load_model(struct service *service)
 {
     struct elmo_error err = {0};
@@ -234,7 +271,7 @@ static bool load(struct service *service)
     if (!load_model(service))
         return false;
     plan_threads(service);
-    if (!fill_word_cache(service))
+    if (!fill_word_cache(service) || !open_word_vectors(service))
         return false;
     if (start_workers(service, &err)) {
         log_failure("model_failed", err.message);

@@ -7,6 +7,7 @@
 #include "elmo.h"
 #include "metrics.h"
 #include "queue.h"
+#include "word_vectors.h"
 #include "worker.h"
 
 enum service_state {
@@ -20,8 +21,10 @@ struct service {
     struct metrics *metrics;     /* owned */
     _Atomic enum service_state state;
     _Atomic uint64_t answer_bytes; /* of jobs that were submitted and whose exchange is not over */
+    _Atomic uint64_t n_words_known, n_words_unknown; /* words whose vectors were asked for */
     /* Set before the state leaves SERVICE_LOADING, const from then on. */
     struct elmo_model *model;
+    struct word_vectors *word_vectors; /* or NULL */
     struct queue *queue;
     struct workers *workers;
     struct thread_plan plan;

@@ -5,12 +5,32 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+const struct word_vectors *reply_fixture_vectors(void)
+{
+    static struct word_vectors *vectors; /* for as long as the program runs */
+    static const char text[] = "a 1 2 3\nbc 4 5 6\nd 7 8 9\n";
+    char path[] = "/tmp/elmod-test-XXXXXX";
+    struct elmo_error err = {0};
+    if (vectors)
+        return vectors;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+    const struct word_vectors_options options = {.path = path, .cache_path = "/nowhere/cache"};
+    if (word_vectors_open(&vectors, &options, &err))
+        fail_msg("%s", err.message);
+    unlink(path);
+    return vectors;
+}
+
 void reply_fixture_set_up(struct reply_fixture *f, enum request_kind kind, const char *body)
 {
-    const struct request_limits limits = {4, 100, 100};
+    const struct request_limits limits = {4, 100, 100, reply_fixture_vectors()};
     struct problem problem = {0};
     *f = (struct reply_fixture){.model = fake_elmo_model(&(struct fake_elmo){0})};
     if (!request_parse(&f->request, kind, body, strlen(body), f->model, &limits, &problem))
@@ -23,8 +43,8 @@ void reply_fixture_set_up(struct reply_fixture *f, enum request_kind kind, const
         .sentences = f->sentences,
         .n_sentences = f->request->n_inputs,
         .n_tokens = f->request->n_tokens,
-        .wants = {f->request->layers, f->request->elmo, f->request->pooled,
-                  kind == REQUEST_SENTIMENT},
+        .wants = {f->request->layers, f->request->elmo || f->request->word_vec_elmo,
+                  f->request->pooled, kind == REQUEST_SENTIMENT},
     };
     assert_true(job_place_outputs(&f->job, f->model));
 }

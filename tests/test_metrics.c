@@ -92,6 +92,8 @@ static void every_series_is_there_before_anything_happened(void **state)
         "elmod_tokens_total",
         "elmod_word_cache_hits_total",
         "elmod_word_cache_misses_total",
+        "elmod_word_vectors_total{outcome=\"known\"}",
+        "elmod_word_vectors_total{outcome=\"unknown\"}",
         "elmod_rejected_total{reason=\"queue_full\"}",
         "elmod_inflight_requests",
     };
@@ -182,9 +184,11 @@ static void batches_count_requests_and_tokens(void **state)
     assert_value(m, "elmod_batch_tokens_bucket{le=\"16\"}", 1);
     assert_value(m, "elmod_batch_tokens_bucket{le=\"+Inf\"}", 2);
     assert_value(m, "elmod_tokens_total", 1000005);
-    words = (struct metrics_words){.n_hits = 7, .n_misses = 2};
+    words = (struct metrics_words){.n_hits = 7, .n_misses = 2, .n_known = 5, .n_unknown = 3};
     assert_value(m, "elmod_word_cache_hits_total", 7);
     assert_value(m, "elmod_word_cache_misses_total", 2);
+    assert_value(m, "elmod_word_vectors_total{outcome=\"known\"}", 5);
+    assert_value(m, "elmod_word_vectors_total{outcome=\"unknown\"}", 3);
     words = (struct metrics_words){0};
 }
 
@@ -262,7 +266,7 @@ static void each_family_has_help_and_type_and_then_its_samples(void **state)
             assert_true(isdigit((unsigned char)line[strlen(line) - 1]));
         }
     }
-    assert_int_equal(n_families, 19);
+    assert_int_equal(n_families, 20);
 }
 
 static void promtool_finds_nothing_to_say(void **state)

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base64.h"
 #include "fail_alloc.h"
 #include "reply_fixture.h"
 
@@ -91,6 +92,76 @@ static void json_numbers_read_back_to_the_same_floats(void **state)
         }
         reply_fixture_tear_down(&f);
     }
+}
+
+static void assert_numbers(const json_t *row, const float *expected, size_t n)
+{
+    assert_int_equal(json_array_size(row), n);
+    for (size_t i = 0; i < n; i++)
+        assert_float_equal((float)json_number_value(json_array_get(row, i)), expected[i], 0);
+}
+
+static void word_vectors_come_alone_and_before_the_mix(void **state)
+{
+    (void)state;
+    struct reply_fixture f;
+    reply_fixture_set_up(&f, REQUEST_EMBED,
+                         "{\"inputs\":[\"a x bc\",\"\",\"A\"],\"outputs\":[\"word_vec_elmo\","
+                         "\"word_vec\"]}");
+    reply_fixture_run(&f);
+    reply_fixture_write(&f, REPLY_JSON);
+    reply_fixture_parse(&f);
+    static const float rows[3][7] = {
+        {1, 2, 3, 9, 0, 1, 0}, {0, 0, 0, 9, 1, 1, 0}, {4, 5, 6, 9, 2, 2, 0}};
+    for (size_t t = 0; t < 3; t++) {
+        const json_t *alone = json_object_get(item(&f, 0), "word_vec");
+        const json_t *both = json_object_get(item(&f, 0), "word_vec_elmo");
+        assert_numbers(json_array_get(alone, t), rows[t], 3);
+        assert_numbers(json_array_get(both, t), rows[t], 7);
+    }
+    assert_numbers(json_object_get(item(&f, 0), "unknown_word_vecs"), (const float[]){1}, 1);
+    assert_numbers(json_object_get(item(&f, 1), "unknown_word_vecs"), NULL, 0);
+    assert_numbers(json_object_get(item(&f, 2), "unknown_word_vecs"), (const float[]){0}, 1);
+    assert_int_equal(json_object_size(item(&f, 0)), 6); /* no elmo: it was not asked for */
+    const struct reply_words words = reply_count_words(f.request);
+    assert_int_equal(words.n_known, 2);
+    assert_int_equal(words.n_unknown, 2);
+    reply_fixture_tear_down(&f);
+}
+
+static void without_word_vectors_nothing_is_said_of_them(void **state)
+{
+    (void)state;
+    struct reply_fixture f;
+    reply_fixture_set_up(&f, REQUEST_EMBED, "{\"inputs\":\"x\"}");
+    reply_fixture_run(&f);
+    reply_fixture_write(&f, REPLY_JSON);
+    reply_fixture_parse(&f);
+    assert_null(json_object_get(item(&f, 0), "unknown_word_vecs"));
+    const struct reply_words words = reply_count_words(f.request);
+    assert_int_equal(words.n_known + words.n_unknown, 0);
+    reply_fixture_tear_down(&f);
+}
+
+/* Rows of 3 and 4 values: groups of three bytes and of three values end anywhere in them. */
+static void word_vectors_in_base64_are_the_same_rows(void **state)
+{
+    (void)state;
+    struct reply_fixture f;
+    reply_fixture_set_up(&f, REQUEST_EMBED,
+                         "{\"inputs\":\"a x\",\"outputs\":[\"word_vec_elmo\"],"
+                         "\"encoding_format\":\"base64\"}");
+    const float mix[8] = {1, 1, 1, 1, 2, 2, 2, 2};
+    memcpy(f.sentences[0].elmo, mix, sizeof mix);
+    reply_fixture_write(&f, REPLY_JSON);
+    reply_fixture_parse(&f);
+    const float rows[14] = {1, 2, 3, 1, 1, 1, 1, 0, 0, 0, 2, 2, 2, 2};
+    AUTO(buffer_done) struct buffer expected = {0};
+    base64_append(&expected, rows, sizeof rows);
+    const json_t *both = json_object_get(item(&f, 0), "word_vec_elmo");
+    assert_int_equal(json_string_length(both), expected.n_bytes);
+    assert_memory_equal(json_string_value(both), expected.bytes, expected.n_bytes);
+    reply_fixture_tear_down(&f);
 }
 
 static void base64_is_little_endian_rows(void **state)
@@ -250,8 +321,29 @@ static void info_tells_model_limits_and_build(void **state)
                                          "queue_tokens",   "request_timeout_ms"};
     for (size_t i = 0; i < ARRAY_LEN(limits); i++)
         assert_int_equal(json_integer_value(member(f.json, "limits", limits[i])), 4 + i);
+    assert_true(json_is_null(json_object_get(f.json, "word_vectors")));
     assert_string_equal(json_string_value(member(f.json, "build", "version")), "1.2.3");
     assert_string_equal(json_string_value(member(f.json, "build", "commit")), "abc");
+    json_decref(f.json);
+    buffer_done(&f.out);
+}
+
+static void info_tells_of_the_word_vectors(void **state)
+{
+    (void)state;
+    struct reply_fixture f = {.model = fake_elmo_model(&(struct fake_elmo){0})};
+    const struct reply_info info = {
+        .word_vectors = reply_fixture_vectors(), .version = "1", .commit = "a"};
+    reply_info(&f.out, f.model, &info);
+    reply_fixture_parse(&f);
+    assert_int_equal(json_integer_value(member(f.json, "word_vectors", "dim")), 3);
+    assert_int_equal(json_integer_value(member(f.json, "word_vectors", "words")), 3);
+    const char *name = json_string_value(member(f.json, "word_vectors", "name"));
+    assert_int_equal(strncmp(name, "elmod-test-", 11), 0); /* no folder */
+    const json_t *outputs = member(f.json, "model", "outputs");
+    assert_int_equal(json_array_size(outputs), 7);
+    assert_string_equal(text_at(outputs, 5), "word_vec");
+    assert_string_equal(text_at(outputs, 6), "word_vec_elmo");
     json_decref(f.json);
     buffer_done(&f.out);
 }
@@ -276,6 +368,9 @@ static const char *const piecewise_bodies[] = {
     "\"lstm_outputs2\",\"elmo\",\"default\"],\"pooling\":\"mean_max\",\"offsets\":\"utf16\"}",
     "e{\"inputs\":[\"a b c d e f g h i j k l m n o p q r s\",\"b\"],\"outputs\":[\"word_emb\","
     "\"elmo\",\"default\"],\"encoding_format\":\"base64\"}",
+    "e{\"inputs\":[\"a bc @ d\",\"\"],\"outputs\":[\"word_vec\",\"word_vec_elmo\"]}",
+    "e{\"inputs\":\"a b a b a b a b a b a b a b a b a b a b\",\"outputs\":[\"word_vec_elmo\"],"
+    "\"encoding_format\":\"base64\"}",
     "e{\"inputs\":\"\",\"outputs\":[\"elmo\"]}",
     "e{\"inputs\":\"\",\"outputs\":[\"elmo\"],\"encoding_format\":\"base64\"}",
     "s{\"inputs\":[\"a\",\"\",\"b c\"]}",
@@ -396,12 +491,16 @@ int main(void)
         cmocka_unit_test(embed_has_exactly_the_outputs_asked_for),
         cmocka_unit_test(mean_max_is_twice_as_wide),
         cmocka_unit_test(json_numbers_read_back_to_the_same_floats),
+        cmocka_unit_test(word_vectors_come_alone_and_before_the_mix),
+        cmocka_unit_test(without_word_vectors_nothing_is_said_of_them),
+        cmocka_unit_test(word_vectors_in_base64_are_the_same_rows),
         cmocka_unit_test(base64_is_little_endian_rows),
         cmocka_unit_test(offsets_are_there_only_when_asked_for),
         cmocka_unit_test(tokens_come_back_as_they_came),
         cmocka_unit_test(truncation_is_told),
         cmocka_unit_test(sentiment_names_the_most_probable_label),
         cmocka_unit_test(info_tells_model_limits_and_build),
+        cmocka_unit_test(info_tells_of_the_word_vectors),
         cmocka_unit_test(a_model_without_head_has_no_labels),
         cmocka_unit_test(any_pieces_make_the_same_text),
         cmocka_unit_test(of_a_large_text_no_more_than_64_kib_and_a_step_are_kept),

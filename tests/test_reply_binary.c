@@ -97,6 +97,34 @@ static void metadata_has_the_json_without_its_vectors(void **state)
     reply_fixture_tear_down(&f);
 }
 
+static void word_vectors_are_tensors_and_arrays_too(void **state)
+{
+    (void)state;
+    struct reply_fixture f;
+    reply_fixture_set_up(&f, REQUEST_EMBED,
+                         "{\"inputs\":\"x bc\",\"outputs\":[\"word_vec\",\"word_vec_elmo\"]}");
+    reply_fixture_run(&f);
+    reply_fixture_write(&f, REPLY_SAFETENSORS);
+    struct safetensors *file = read_tensors(&f);
+    static const float alone[6] = {0, 0, 0, 4, 5, 6};
+    static const float both[14] = {0, 0, 0, 9, 0, 1, 0, 4, 5, 6, 9, 1, 2, 0};
+    assert_int_equal(safetensors_n_tensors(file), 2);
+    assert_tensor(file, "0.word_vec", 2, 3, alone);
+    assert_tensor(file, "0.word_vec_elmo", 2, 7, both);
+    const json_t *answer = json_array_get(json_object_get(f.json, "data"), 0);
+    const json_t *unknown = json_object_get(answer, "unknown_word_vecs");
+    assert_int_equal(json_array_size(unknown), 1);
+    assert_int_equal(json_integer_value(json_array_get(unknown, 0)), 0);
+    safetensors_free(file);
+    buffer_done(&f.out);
+    f.request->word_vec = false; /* as if one output had been named */
+    assert_true(reply_holds(REPLY_NPY, f.model, f.request));
+    reply_fixture_write(&f, REPLY_NPY);
+    assert_int_equal(f.out.n_bytes, 128 + sizeof both);
+    assert_memory_equal(f.out.bytes + 128, both, sizeof both);
+    reply_fixture_tear_down(&f);
+}
+
 /* Of several sizes of header, so that each number of spaces is seen. */
 static void data_begin_at_a_multiple_of_8(void **state)
 {
@@ -200,6 +228,9 @@ static const struct {
      "\"lstm_outputs2\",\"elmo\",\"default\"],\"offsets\":\"utf16\",\"encoding_format\":\"base64\"}"},
     {REPLY_SAFETENSORS, "e{\"inputs\":\"\",\"outputs\":[\"elmo\"]}"},
     {REPLY_SAFETENSORS, "e{\"inputs\":[[\"\\\"\\\"\\\"\\\\\\u0001\",\"@\"]]}"},
+    {REPLY_SAFETENSORS, "e{\"inputs\":[\"a bc @\",\"d e a\"],\"outputs\":[\"word_vec\",\"elmo\","
+                        "\"word_vec_elmo\"]}"},
+    {REPLY_NPY, "e{\"inputs\":\"a b c d bc a b c d bc\",\"outputs\":[\"word_vec_elmo\"]}"},
     {REPLY_NPY, "e{\"inputs\":[\"a @ b\",\"\",\"c\"],\"outputs\":[\"default\"]}"},
     {REPLY_NPY, "e{\"inputs\":\"\",\"outputs\":[\"word_emb\"]}"},
     {REPLY_NPY, "s{\"inputs\":[\"a\",\"b c\"]}"},
@@ -296,6 +327,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_output_of_every_input_is_a_tensor),
         cmocka_unit_test(metadata_has_the_json_without_its_vectors),
+        cmocka_unit_test(word_vectors_are_tensors_and_arrays_too),
         cmocka_unit_test(data_begin_at_a_multiple_of_8),
         cmocka_unit_test(one_output_that_stacks_is_an_array),
         cmocka_unit_test(each_form_holds_what_it_can),
