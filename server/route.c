@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "handlers.h"
+#include "web.h"
 
 static const char *const json[] = {"application/json", NULL};
 static const char *const vectors[] = {"application/json", "application/vnd.safetensors",
@@ -24,6 +25,9 @@ static const char *const sentiments[] = {"application/json", "application/x-npy"
     X("/health", "GET, HEAD", NULL, handle_ready)         \
     X("/metrics", "GET, HEAD", NULL, handle_metrics)      \
     X("/openapi.yaml", "GET, HEAD", NULL, handle_openapi) \
+    X("/", "GET, HEAD", NULL, handle_web)                 \
+    X("/docs", "GET, HEAD", NULL, handle_web)             \
+    X("/web/{file}", "GET, HEAD", NULL, handle_web)       \
     X("other", NULL, NULL, NULL)
 
 static const struct route routes[] = {
@@ -38,11 +42,20 @@ static const char *const paths[] = {
 #undef X
 };
 
+/* What is in braces at the end of a route stands for any text but the empty one. */
+static bool matches(const char *route, const char *path)
+{
+    size_t n_fixed = strcspn(route, "{");
+    if (route[n_fixed] == '\0')
+        return strcmp(route, path) == 0;
+    return strncmp(route, path, n_fixed) == 0 && path[n_fixed] != '\0';
+}
+
 const struct route *route_find(const char *path)
 {
     size_t last = ARRAY_LEN(routes) - 1;
     for (size_t i = 0; i < last; i++) {
-        if (strcmp(routes[i].path, path) == 0)
+        if (matches(routes[i].path, path))
             return &routes[i];
     }
     return &routes[last];

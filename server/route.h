@@ -3,8 +3,8 @@
 #include "exchange.h"
 
 struct route {
-    const char *path;            /* exact; also its label in metrics and logs */
-    const char *allow;           /* the Allow header: "POST" or "GET, HEAD" */
+    const char *path;  /* exact, or with a {name} at its end; also its label in metrics and logs */
+    const char *allow; /* the Allow header: "POST" or "GET, HEAD" */
     const char *const *produces; /* media types of which Accept must allow one, NULL-terminated;
                                     NULL: Accept is ignored */
     /* Answers the exchange, or leaves its status 0 and a job to submit. NULL for the last route:
