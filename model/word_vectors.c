@@ -38,7 +38,6 @@ void word_vectors_free(struct word_vectors *v)
     free(v->name);
     free(v);
 }
-DEFINE_AUTO(word_vectors_free, struct word_vectors *);
 
 const struct word_vectors_info *word_vectors_info(const struct word_vectors *v)
 {

@@ -301,7 +301,8 @@ static uint64_t answer_bytes_of(const struct exchange *x)
     uint64_t text_max = 2 * (REPLY_WHOLE_MAX + REPLY_STEP_MAX); /* a buffer grows by doubling */
     if (n_floats > UINT64_MAX / 64)
         return UINT64_MAX / 2;
-    uint64_t text = n_floats * each < text_max ? n_floats * each : text_max;
+    bool has_more = x->request->word_vec || x->request->word_vec_elmo; /* not among the outputs */
+    uint64_t text = !has_more && n_floats * each < text_max ? n_floats * each : text_max;
     return n_floats * sizeof(float) + text + coding_memory_bytes(x->accepts);
 }
 
