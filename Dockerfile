@@ -23,6 +23,9 @@ RUN /deploy/collect /usr/local/bin/elmod /image
 
 FROM scratch
 COPY --from=collect /image /
+LABEL org.opencontainers.image.title="elmod" \
+    org.opencontainers.image.description="ELMo vectors and sentiment over HTTP" \
+    org.opencontainers.image.licenses="MIT"
 USER 65532:65532
 ENV ELMOD_LISTEN=0.0.0.0:8080
 EXPOSE 8080

@@ -14,6 +14,14 @@
 struct route;
 struct service;
 
+struct route_param {   /* {NULL, 0}: the route has no such place */
+    const char *bytes; /* borrowed, of the path */
+    size_t n_bytes;
+};
+struct route_params {
+    struct route_param model, version;
+};
+
 enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_OTHER };
 
 struct header {
@@ -24,7 +32,8 @@ struct exchange {            /* all zero is a valid start */
     struct service *service; /* borrowed */
 
     /* The request. */
-    const struct route *route; /* never NULL: the last route is for unknown paths */
+    const struct route *route; /* never NULL: unknown paths have routes too */
+    struct route_params params;
     enum method method;
     const char *path; /* borrowed until the end; what a client sent, so only for the answer */
     struct head head; /* values borrowed until the end */

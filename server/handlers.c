@@ -30,9 +30,14 @@ static void check_media(struct exchange *x)
     x->accepts = media_coding(&head->accept_encoding);
     x->is_gzip = coding && media_is_gzip(coding);
     bool is_json = head->content_type.count == 1 && media_is_json(head->content_type.value);
-    if (!negotiate_path(x))
+    if (head->binary_json_bytes.count > 0 && route_takes_post(x->route) &&
+        route_dialect(x->route) == DIALECT_OIP)
+        exchange_answer_code(x, PROBLEM_BAD_HEADER,
+                             "Binary tensor data is not offered: send all of it as JSON, without "
+                             "Inference-Header-Content-Length.");
+    else if (!negotiate_path(x))
         return;
-    if (route_takes_post(x->route) && !is_json)
+    else if (route_takes_post(x->route) && !is_json)
         exchange_answer_code(x, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
                              "Content-Type must be application/json, in UTF-8.");
     else if (route_takes_post(x->route) && coding && !x->is_gzip &&
@@ -102,9 +107,38 @@ static enum service_state state_of(const struct exchange *x)
     return atomic_load_explicit(&x->service->state, memory_order_acquire);
 }
 
-static void answer_loading(struct exchange *x)
+bool exchange_has_model(struct exchange *x)
 {
+    if (state_of(x) != SERVICE_LOADING)
+        return true;
     exchange_answer_code(x, PROBLEM_LOADING, "The model is being loaded; try again soon.");
+    return false;
+}
+
+bool exchange_is_ready(struct exchange *x)
+{
+    if (!exchange_has_model(x))
+        return false;
+    if (state_of(x) == SERVICE_READY)
+        return true;
+    exchange_answer_code(x, PROBLEM_DRAINING, "The server is shutting down.");
+    return false;
+}
+
+static bool is_text(const struct route_param *param, const char *text)
+{
+    return strlen(text) == param->n_bytes && memcmp(text, param->bytes, param->n_bytes) == 0;
+}
+
+bool exchange_names_model(struct exchange *x)
+{
+    const struct elmo_model_info *info = elmo_model_info(x->service->model);
+    const struct route_param *version = &x->params.version;
+    if (!is_text(&x->params.model, info->name))
+        exchange_answer_code(x, PROBLEM_MODEL_NOT_FOUND, "There is no model of this name here.");
+    else if (version->bytes && !is_text(version, info->sha256))
+        exchange_answer_code(x, PROBLEM_MODEL_NOT_FOUND, "The model has no such version.");
+    return x->status == 0;
 }
 
 /* Parses the body into x->request; false: answered. */
@@ -233,14 +267,13 @@ void exchange_finish(struct exchange *x)
 
 static struct job_wants wants_of(const struct request *r)
 {
-    if (r->kind == REQUEST_SENTIMENT)
-        return (struct job_wants){.probabilities = true};
-    return (struct job_wants){
-        .layers = r->layers, .elmo = r->elmo || r->word_vec_elmo, .pooled = r->pooled};
+    return (struct job_wants){.layers = r->layers,
+                              .elmo = r->elmo || r->word_vec_elmo,
+                              .pooled = r->pooled,
+                              .probabilities = r->probabilities};
 }
 
-/* Makes the job of a request for the model, or answers with what is wrong. */
-static void prepare_job(struct exchange *x, enum request_kind kind)
+void exchange_prepare_job(struct exchange *x, enum request_kind kind)
 {
     struct problem problem;
     problem_init(&problem);
@@ -267,27 +300,23 @@ static void prepare_job(struct exchange *x, enum request_kind kind)
 
 void handle_embed(struct exchange *x)
 {
-    if (state_of(x) == SERVICE_LOADING)
-        answer_loading(x);
-    else
-        prepare_job(x, REQUEST_EMBED);
+    if (exchange_has_model(x))
+        exchange_prepare_job(x, REQUEST_EMBED);
 }
 
 void handle_sentiment(struct exchange *x)
 {
-    if (state_of(x) == SERVICE_LOADING)
-        answer_loading(x);
-    else if (elmo_model_info(x->service->model)->n_labels == 0)
+    if (!exchange_has_model(x))
+        return;
+    if (elmo_model_info(x->service->model)->n_labels == 0)
         exchange_answer_code(x, PROBLEM_NOT_IN_MODEL, "The model file has no sentiment head.");
     else
-        prepare_job(x, REQUEST_SENTIMENT);
+        exchange_prepare_job(x, REQUEST_SENTIMENT);
 }
 
 void handle_tokenize(struct exchange *x)
 {
-    if (state_of(x) == SERVICE_LOADING)
-        answer_loading(x);
-    else if (parse_request(x, REQUEST_TOKENIZE))
+    if (exchange_has_model(x) && parse_request(x, REQUEST_TOKENIZE))
         begin_reply(x);
 }
 
@@ -347,10 +376,8 @@ void handle_info(struct exchange *x)
 {
     const struct service *service = x->service;
     const struct config *config = service->config;
-    if (state_of(x) == SERVICE_LOADING) {
-        answer_loading(x);
+    if (!exchange_has_model(x))
         return;
-    }
     const struct reply_info info = {
         .plan = service->plan,
         .max_body_bytes = config->max_body_bytes,
@@ -373,16 +400,10 @@ void handle_live(struct exchange *x)
 
 void handle_ready(struct exchange *x)
 {
-    switch (state_of(x)) {
-    case SERVICE_LOADING: answer_loading(x); break;
-    case SERVICE_DRAINING:
-        exchange_answer_code(x, PROBLEM_DRAINING, "The server is shutting down.");
-        break;
-    case SERVICE_READY:
-        buffer_append_text(&x->out, "{\"status\":\"ready\"}");
-        exchange_answer_ok(x, JSON);
-        break;
-    }
+    if (!exchange_is_ready(x))
+        return;
+    buffer_append_text(&x->out, "{\"status\":\"ready\"}");
+    exchange_answer_ok(x, JSON);
 }
 
 void handle_metrics(struct exchange *x)

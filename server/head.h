@@ -22,7 +22,8 @@
     X(if_none_match, "If-None-Match")          \
     X(request_id, "X-Request-Id")              \
     X(request_timeout, "X-Request-Timeout-Ms") \
-    X(traceparent, "traceparent")
+    X(traceparent, "traceparent")              \
+    X(binary_json_bytes, "Inference-Header-Content-Length")
 
 #define HEAD_ACCEPT_MAX       8   /* fields of this name; more are refused */
 #define HEAD_REQUEST_ID_MAX   128 /* characters */

@@ -57,7 +57,7 @@ bool negotiate_form(struct exchange *x)
     unsigned best = 0;
     if (!negotiate_varies(x))
         return true;
-    for (enum reply_form form = 0; form < REPLY_N_FORMS; form++) {
+    for (enum reply_form form = 0; form < REPLY_N_CHOICES; form++) {
         const char *type = reply_content_type(form);
         if (!path_gives(x, type) || !reply_holds(form, x->service->model, x->request))
             continue;

@@ -12,6 +12,8 @@ static const struct {
     [REPLY_SAFETENSORS] = {"application/vnd.safetensors", reply_begin_safetensors,
                            reply_step_safetensors},
     [REPLY_NPY] = {"application/x-npy", reply_begin_npy, reply_step_npy},
+    [REPLY_OPENAI] = {"application/json", NULL, reply_step_openai},
+    [REPLY_OIP] = {"application/json", NULL, reply_step_oip},
 };
 _Static_assert(ARRAY_LEN(forms) == REPLY_N_FORMS, "");
 

@@ -27,14 +27,23 @@
  * of the model and of its labels come on top of it. */
 #define REPLY_STEP_MAX 4096
 
-/* In the order in which the server prefers them where Accept does not. */
-enum reply_form { REPLY_JSON, REPLY_SAFETENSORS, REPLY_NPY, REPLY_N_FORMS };
+enum reply_form {
+    /* Of these Accept chooses; in the order in which the server prefers them where it does not. */
+    REPLY_JSON,
+    REPLY_SAFETENSORS,
+    REPLY_NPY,
+    REPLY_N_CHOICES,
+    REPLY_OPENAI = REPLY_N_CHOICES,
+    REPLY_OIP,
+    REPLY_N_FORMS
+};
 
 #define REPLY_LENGTH_UNKNOWN UINT64_MAX
 
 /* What a writer writes next; each form has its own of these. */
 enum reply_part {
     REPLY_HEAD,
+    REPLY_ID, /* of the Open Inference Protocol alone */
     REPLY_ITEM,
     REPLY_LABELS,
     REPLY_TOKENS,

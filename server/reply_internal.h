@@ -8,6 +8,8 @@
 #include "reply.h"
 
 void reply_step_json(struct reply *r, struct buffer *out);
+void reply_step_openai(struct reply *r, struct buffer *out);
+void reply_step_oip(struct reply *r, struct buffer *out);
 bool reply_begin_safetensors(struct reply *r);
 void reply_step_safetensors(struct reply *r, struct buffer *out);
 bool reply_begin_npy(struct reply *r);
@@ -55,3 +57,12 @@ bool reply_find_output(struct reply *r);
 /* The next values of the current output, little-endian; true: those were the last, and r->item is 0
  * again. */
 bool reply_step_values(struct reply *r, struct buffer *out);
+
+/* ---- Parts of JSON that take several steps; true: this was the last ---- */
+
+/* A string; r->byte is 0 at first and in the end. */
+bool reply_json_string(struct reply *r, const char *bytes, size_t n_bytes);
+/* An output, as numbers or base64; r->item is 0 at first. */
+bool reply_json_values(struct reply *r, const struct reply_output *output);
+/* Some of n numbers, from r->item on, as elements of the array that is open. */
+bool reply_json_floats(struct reply *r, const float *values, size_t n_values);

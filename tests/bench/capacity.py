@@ -116,8 +116,8 @@ def measure(build, name, model, case, folder):
         elmod.stop()
     what = f"{path} {output} {encoding}".replace(" float", " JSON").strip()
     print(
-        f"| {name} | {dtype} | {what} | {tokens / cpu_s:,.0f} | {p50:.1f} ms | {p99:.1f} ms "
-        f"| {rss:.0f} MiB | {n_bytes:,.0f} |",
+        f"| {name} | {dtype} | {what} | {tokens / cpu_s:,.0f} | {rss:.0f} MiB | {n_bytes:,.0f} "
+        f"| {p50:.1f} ms | {p99:.1f} ms |",
         flush=True,
     )
 
