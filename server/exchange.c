@@ -14,7 +14,8 @@ void exchange_done(struct exchange *x)
     encoder_free(STEAL(x->encoder));
     inflate_free(STEAL(x->inflate));
     reply_done(&x->reply);
-    atomic_fetch_sub_explicit(&x->service->answer_bytes, x->answer_bytes, memory_order_relaxed);
+    budget_give(&x->service->answer_bytes, x->answer_bytes);
+    live_model_release(STEAL(x->live));
 }
 
 /* Too much memory is gone for a body of the usual form. */

@@ -11,6 +11,7 @@
 #include "problem.h"
 #include "reply.h"
 
+struct live_model;
 struct route;
 struct service;
 
@@ -30,6 +31,7 @@ struct header {
 
 struct exchange {            /* all zero is a valid start */
     struct service *service; /* borrowed */
+    struct live_model *live; /* used from exchange_dispatch to the end; NULL: none is loaded */
 
     /* The request. */
     const struct route *route; /* never NULL: unknown paths have routes too */
@@ -65,7 +67,7 @@ struct exchange {            /* all zero is a valid start */
     struct request *request;         /* owned */
     struct elmo_sentence *sentences; /* [request->n_inputs], owned */
     struct job job;
-    uint64_t answer_bytes; /* its part of service->answer_bytes */
+    uint64_t answer_bytes; /* its part of the service's */
     uint64_t parse_ns, queue_ns, compute_ns;
     uint64_t write_ns; /* making the text, so far */
     /* A submitted job is over; called by a worker, and the last touch. */

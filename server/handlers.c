@@ -94,8 +94,10 @@ void exchange_inflated_too_large(struct exchange *x)
     exchange_answer_problem(x, &problem);
 }
 
+/* From here on the request has one and the same model, whatever is loaded meanwhile. */
 void exchange_dispatch(struct exchange *x)
 {
+    x->live = live_models_use(x->service->models);
     if (exchange_body_is_whole(x))
         x->route->handle(x);
 }
@@ -107,22 +109,26 @@ static enum service_state state_of(const struct exchange *x)
     return atomic_load_explicit(&x->service->state, memory_order_acquire);
 }
 
+static void answer_loading(struct exchange *x)
+{
+    exchange_answer_code(x, PROBLEM_LOADING, "The model is being loaded; try again soon.");
+}
+
 bool exchange_has_model(struct exchange *x)
 {
-    if (state_of(x) != SERVICE_LOADING)
-        return true;
-    exchange_answer_code(x, PROBLEM_LOADING, "The model is being loaded; try again soon.");
-    return false;
+    if (!x->live)
+        answer_loading(x);
+    return x->live != NULL;
 }
 
 bool exchange_is_ready(struct exchange *x)
 {
-    if (!exchange_has_model(x))
-        return false;
-    if (state_of(x) == SERVICE_READY)
-        return true;
-    exchange_answer_code(x, PROBLEM_DRAINING, "The server is shutting down.");
-    return false;
+    enum service_state state = state_of(x);
+    if (state == SERVICE_LOADING)
+        answer_loading(x);
+    else if (state == SERVICE_DRAINING)
+        exchange_answer_code(x, PROBLEM_DRAINING, "The server is shutting down.");
+    return state == SERVICE_READY;
 }
 
 static bool is_text(const struct route_param *param, const char *text)
@@ -132,7 +138,7 @@ static bool is_text(const struct route_param *param, const char *text)
 
 bool exchange_names_model(struct exchange *x)
 {
-    const struct elmo_model_info *info = elmo_model_info(x->service->model);
+    const struct elmo_model_info *info = elmo_model_info(x->live->model);
     const struct route_param *version = &x->params.version;
     if (!is_text(&x->params.model, info->name))
         exchange_answer_code(x, PROBLEM_MODEL_NOT_FOUND, "There is no model of this name here.");
@@ -154,7 +160,7 @@ static bool parse_request(struct exchange *x, enum request_kind kind)
     struct problem problem;
     problem_init(&problem);
     uint64_t begun_ns = clock_now_ns();
-    bool ok = request_parse(&x->request, kind, x->body.bytes, x->body.n_bytes, x->service->model,
+    bool ok = request_parse(&x->request, kind, x->body.bytes, x->body.n_bytes, x->live->model,
                             &limits, &problem);
     x->parse_ns = clock_now_ns() - begun_ns;
     metrics_stage(x->service->metrics, STAGE_PARSE, (double)x->parse_ns / NS_PER_SEC);
@@ -194,7 +200,7 @@ static void begin_reply(struct exchange *x)
     count_words(x);
     struct reply *reply = &x->reply;
     uint64_t begun_ns = clock_now_ns();
-    bool begun = reply_begin(reply, x->form, x->service->model, x->request, x->sentences);
+    bool begun = reply_begin(reply, x->form, x->live->model, x->request, x->sentences);
     bool ended = !begun || reply_write_ahead(reply, REPLY_WHOLE_MAX);
     x->write_ns = clock_now_ns() - begun_ns;
     x->streamed = !ended;
@@ -270,7 +276,9 @@ static struct job_wants wants_of(const struct request *r)
     return (struct job_wants){.layers = r->layers,
                               .elmo = r->elmo || r->word_vec_elmo,
                               .pooled = r->pooled,
-                              .probabilities = r->probabilities};
+                              .probabilities = r->probabilities,
+                              .attributions = r->attributions,
+                              .log_probs = r->log_probs};
 }
 
 void exchange_prepare_job(struct exchange *x, enum request_kind kind)
@@ -293,6 +301,7 @@ void exchange_prepare_job(struct exchange *x, enum request_kind kind)
         .n_sentences = x->request->n_inputs,
         .n_tokens = x->request->n_tokens,
         .wants = wants_of(x->request),
+        .extra_cost = x->request->log_probs ? elmo_model_info(x->live->model)->score_cost : 0,
         .deadline_ns = clock_now_ns() + timeout_ms * NS_PER_MS,
         .done = wake,
     };
@@ -308,10 +317,21 @@ void handle_sentiment(struct exchange *x)
 {
     if (!exchange_has_model(x))
         return;
-    if (elmo_model_info(x->service->model)->n_labels == 0)
+    if (elmo_model_info(x->live->model)->n_labels == 0)
         exchange_answer_code(x, PROBLEM_NOT_IN_MODEL, "The model file has no sentiment head.");
     else
         exchange_prepare_job(x, REQUEST_SENTIMENT);
+}
+
+void handle_score(struct exchange *x)
+{
+    if (!exchange_has_model(x))
+        return;
+    if (elmo_model_info(x->live->model)->n_words == 0)
+        exchange_answer_code(x, PROBLEM_NOT_IN_MODEL,
+                             "The server was started without the softmax of a language model.");
+    else
+        exchange_prepare_job(x, REQUEST_SCORE);
 }
 
 void handle_tokenize(struct exchange *x)
@@ -325,7 +345,7 @@ void handle_tokenize(struct exchange *x)
  * itself, and no more than 64 KiB of them are written ahead. */
 static uint64_t answer_bytes_of(const struct exchange *x)
 {
-    uint64_t n_floats = job_output_floats(&x->job, x->service->model);
+    uint64_t n_floats = job_output_floats(&x->job, x->live->model);
     uint64_t each = x->request->base64 ? 6 : 16;                /* 16: and a comma */
     uint64_t text_max = 2 * (REPLY_WHOLE_MAX + REPLY_STEP_MAX); /* a buffer grows by doubling */
     if (n_floats > UINT64_MAX / 64)
@@ -335,18 +355,12 @@ static uint64_t answer_bytes_of(const struct exchange *x)
     return n_floats * sizeof(float) + text + coding_memory_bytes(x->accepts);
 }
 
-/* Takes a part of the memory for answers, until exchange_done. Like the queue, it takes a job of
- * any size when there is no other. */
+/* Takes a part of the memory for answers, until exchange_done. */
 static bool reserve_answer(struct exchange *x)
 {
-    _Atomic uint64_t *used = &x->service->answer_bytes;
-    uint64_t max = x->service->config->answer_bytes, n_bytes = answer_bytes_of(x);
-    uint64_t others = atomic_load_explicit(used, memory_order_relaxed);
-    do {
-        if (others > 0 && (others > max || n_bytes > max - others))
-            return false;
-    } while (!atomic_compare_exchange_weak_explicit(used, &others, others + n_bytes,
-                                                    memory_order_relaxed, memory_order_relaxed));
+    uint64_t n_bytes = answer_bytes_of(x);
+    if (!budget_take(&x->service->answer_bytes, n_bytes))
+        return false;
     x->answer_bytes = n_bytes;
     return true;
 }
@@ -358,7 +372,7 @@ bool exchange_submit(struct exchange *x)
                              "Too many answers are not sent yet; try again soon.");
         return false;
     }
-    switch (queue_submit(x->service->queue, &x->job)) {
+    switch (queue_submit(x->live->queue, &x->job)) {
     case QUEUE_ACCEPTED: return true;
     case QUEUE_FULL:
         exchange_answer_code(x, PROBLEM_QUEUE_FULL, "The queue is full; try again soon.");
@@ -374,21 +388,20 @@ bool exchange_submit(struct exchange *x)
 
 void handle_info(struct exchange *x)
 {
-    const struct service *service = x->service;
-    const struct config *config = service->config;
+    const struct config *config = x->service->config;
     if (!exchange_has_model(x))
         return;
     const struct reply_info info = {
-        .plan = service->plan,
+        .plan = x->live->plan,
         .max_body_bytes = config->max_body_bytes,
         .limits = {config->max_inputs, config->max_tokens, config->max_request_tokens},
         .queue_tokens = config->queue_tokens,
         .request_timeout_ms = config->request_timeout_ms,
-        .word_vectors = service->word_vectors,
+        .word_vectors = x->service->word_vectors,
         .version = elmod_version,
         .commit = elmod_commit,
     };
-    reply_info(&x->out, service->model, &info);
+    reply_info(&x->out, x->live->model, &info);
     exchange_answer_ok(x, JSON);
 }
 
@@ -408,17 +421,21 @@ void handle_ready(struct exchange *x)
 
 void handle_metrics(struct exchange *x)
 {
-    struct metrics_words words = {0};
-    if (state_of(x) != SERVICE_LOADING) {
-        const struct elmo_cache_stats stats = elmo_model_cache_stats(x->service->model);
-        words = (struct metrics_words){
-            .n_hits = stats.n_hits,
-            .n_misses = stats.n_misses,
-            .n_known = atomic_load_explicit(&x->service->n_words_known, memory_order_relaxed),
-            .n_unknown = atomic_load_explicit(&x->service->n_words_unknown, memory_order_relaxed),
-        };
+    const struct elmo_cache_stats words = live_models_cache_stats(x->service->models);
+    struct metrics_now now = {
+        .n_word_hits = words.n_hits,
+        .n_word_misses = words.n_misses,
+        .n_vectors_known = atomic_load_explicit(&x->service->n_words_known, memory_order_relaxed),
+        .n_vectors_unknown =
+            atomic_load_explicit(&x->service->n_words_unknown, memory_order_relaxed),
+    };
+    struct metrics_model model;
+    if (x->live) {
+        const struct elmo_model_info *info = elmo_model_info(x->live->model);
+        model = (struct metrics_model){info->name, info->sha256, info->dtype};
+        now.model = &model;
     }
-    metrics_write(x->service->metrics, &words, &x->out);
+    metrics_write(x->service->metrics, &now, &x->out);
     exchange_answer_ok(x, "text/plain; version=0.0.4; charset=utf-8");
 }
 

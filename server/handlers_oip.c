@@ -39,10 +39,10 @@ void handle_oip_ready(struct exchange *x)
 void handle_oip_model_ready(struct exchange *x)
 {
     struct json_writer w = {.out = &x->out};
-    if (!exchange_is_ready(x) || !exchange_names_model(x))
+    if (!exchange_is_ready(x) || !exchange_has_model(x) || !exchange_names_model(x))
         return;
     json_write_object_begin(&w);
-    json_write_text_member(&w, "name", elmo_model_info(x->service->model)->name);
+    json_write_text_member(&w, "name", elmo_model_info(x->live->model)->name);
     json_write_key(&w, "ready");
     json_write_bool(&w, true);
     json_write_object_end(&w);
@@ -101,7 +101,7 @@ void handle_oip_model(struct exchange *x)
     struct json_writer w = {.out = &x->out};
     if (!exchange_has_model(x) || !exchange_names_model(x))
         return;
-    const struct elmo_model_info *info = elmo_model_info(x->service->model);
+    const struct elmo_model_info *info = elmo_model_info(x->live->model);
     json_write_object_begin(&w);
     json_write_text_member(&w, "name", info->name);
     json_write_key(&w, "versions");

@@ -34,7 +34,7 @@ void handle_openai_models(struct exchange *x)
     json_write_text_member(&w, "object", "list");
     json_write_key(&w, "data");
     json_write_array_begin(&w);
-    write_model(&w, elmo_model_info(x->service->model)->name);
+    write_model(&w, elmo_model_info(x->live->model)->name);
     json_write_array_end(&w);
     json_write_object_end(&w);
     exchange_answer_ok(x, JSON);
@@ -45,6 +45,6 @@ void handle_openai_model(struct exchange *x)
     struct json_writer w = {.out = &x->out};
     if (!exchange_has_model(x) || !exchange_names_model(x))
         return;
-    write_model(&w, elmo_model_info(x->service->model)->name);
+    write_model(&w, elmo_model_info(x->live->model)->name);
     exchange_answer_ok(x, JSON);
 }

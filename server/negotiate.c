@@ -59,7 +59,7 @@ bool negotiate_form(struct exchange *x)
         return true;
     for (enum reply_form form = 0; form < REPLY_N_CHOICES; form++) {
         const char *type = reply_content_type(form);
-        if (!path_gives(x, type) || !reply_holds(form, x->service->model, x->request))
+        if (!path_gives(x, type) || !reply_holds(form, x->live->model, x->request))
             continue;
         unsigned found = rank(x, type);
         if (found > best) {
@@ -70,8 +70,8 @@ bool negotiate_form(struct exchange *x)
     }
     if (best == 0)
         refuse(x,
-               "application/x-npy holds one output that stacks: default, or one of a single input. "
-               "This request can have",
+               "application/x-npy holds one array alone: default, an output of a single input, or "
+               "probabilities. This request can have",
                &list);
     return best > 0;
 }

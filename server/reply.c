@@ -27,7 +27,7 @@ bool reply_holds(enum reply_form form, const struct elmo_model *model,
 {
     switch (form) {
     case REPLY_SAFETENSORS: return request->kind == REQUEST_EMBED;
-    case REPLY_NPY: return request->kind != REQUEST_TOKENIZE && reply_npy_holds(model, request);
+    case REPLY_NPY: return reply_npy_holds(model, request);
     default: return true;
     }
 }

@@ -48,9 +48,12 @@ enum reply_part {
     REPLY_LABELS,
     REPLY_TOKENS,
     REPLY_OFFSETS,
-    REPLY_UNKNOWN,
+    REPLY_UNKNOWN_VECS,
     REPLY_OUTPUT,
     REPLY_VALUES,
+    REPLY_ATTRIBUTIONS,
+    REPLY_UNKNOWN,
+    REPLY_SCORES,
     REPLY_TAIL,
     REPLY_END,
 };
@@ -76,7 +79,7 @@ struct reply { /* {0} is one that reply_done takes */
     size_t input;
     size_t item;   /* token, label or value of the part */
     size_t byte;   /* of the token */
-    size_t output; /* as reply_outputs.c counts them */
+    size_t output; /* as reply_outputs.c counts them; of scores: the direction */
 
     /* Of safetensors. */
     enum reply_section section;

@@ -16,11 +16,24 @@ bool reply_begin_npy(struct reply *r);
 bool reply_npy_holds(const struct elmo_model *model, const struct request *request);
 void reply_step_npy(struct reply *r, struct buffer *out);
 
-/* Small things are written one after the other up to so many bytes. */
-#define REPLY_STEP_ENOUGH 512
-static inline bool reply_has_room(const struct buffer *out, size_t n_before)
+/* Parts of that form: the attributions of /sentiment; the unknown words and then the scores of
+ * /score. The part before calls reply_begin_; the item ends with them. */
+void reply_begin_attributions(struct reply *r);
+void reply_step_attributions(struct reply *r);
+void reply_begin_unknown(struct reply *r);
+void reply_step_unknown(struct reply *r);
+void reply_step_scores(struct reply *r);
+/* The most probable one; of equals, the first. */
+size_t reply_best_label(const struct elmo_model_info *info, const float *probabilities);
+/* "truncated", and the end of an item. */
+void reply_write_truncated(struct reply *r);
+void reply_end_item(struct reply *r);
+
+#define REPLY_STEP_ENOUGH 512 /* small things are written one after the other up to here */
+
+static inline bool reply_has_room(const struct json_writer *w, size_t n_before)
 {
-    return out->n_bytes - n_before < REPLY_STEP_ENOUGH && !out->failed;
+    return w->out->n_bytes - n_before < REPLY_STEP_ENOUGH && !w->out->failed;
 }
 
 /* ---- Outputs (reply_outputs.c) ---- */

@@ -1,5 +1,5 @@
-/* The JSON of /embed, /sentiment and /tokenize, step by step; without vectors it is also a part of
- * safetensors. */
+/* The JSON of /embed, /sentiment, /score and /tokenize, step by step; reply_json_scores.c has what
+ * /score and explanations add. Without vectors it is also a part of safetensors. */
 #include "reply_internal.h"
 
 #include <string.h>
@@ -113,15 +113,26 @@ bool reply_json_values(struct reply *r, const struct reply_output *output)
     return true;
 }
 
+void reply_write_truncated(struct reply *r)
+{
+    json_write_key(&r->writer, "truncated");
+    json_write_bool(&r->writer, r->request->inputs[r->input].truncated);
+}
+
+void reply_end_item(struct reply *r)
+{
+    json_write_object_end(&r->writer);
+    r->input++;
+    r->part = REPLY_ITEM;
+}
+
 /* ---- Outputs of /embed ---- */
 
 static void step_output(struct reply *r)
 {
     char layer[LAYER_NAME_MAX];
     if (!reply_find_output(r)) {
-        json_write_object_end(&r->writer);
-        r->input++;
-        r->part = REPLY_ITEM;
+        reply_end_item(r);
         return;
     }
     json_write_key(&r->writer, reply_output_name(r, layer));
@@ -140,30 +151,34 @@ static void step_values(struct reply *r)
 
 /* ---- Items ---- */
 
-static void write_truncated(struct reply *r)
-{
-    json_write_key(&r->writer, "truncated");
-    json_write_bool(&r->writer, r->request->inputs[r->input].truncated);
-}
-
 static void begin_outputs(struct reply *r)
 {
     r->output = r->form == REPLY_JSON ? 0 : reply_n_outputs(r); /* the others have them elsewhere */
     r->part = REPLY_OUTPUT;
 }
 
-/* What comes behind tokens and offsets. */
-static void begin_rest(struct reply *r)
+static void begin_unknown_vecs(struct reply *r)
 {
-    write_truncated(r);
-    if (!r->request->word_vec && !r->request->word_vec_elmo) {
-        begin_outputs(r);
-        return;
-    }
     json_write_key(&r->writer, "unknown_word_vecs");
     json_write_array_begin(&r->writer);
     r->item = 0;
-    r->part = REPLY_UNKNOWN;
+    r->part = REPLY_UNKNOWN_VECS;
+}
+
+/* After the tokens, and their offsets. */
+static void begin_rest(struct reply *r)
+{
+    if (r->request->attributions) {
+        reply_begin_attributions(r);
+    } else if (r->request->log_probs) {
+        reply_begin_unknown(r);
+    } else {
+        reply_write_truncated(r);
+        if (r->request->word_vec || r->request->word_vec_elmo)
+            begin_unknown_vecs(r);
+        else
+            begin_outputs(r);
+    }
 }
 
 static void begin_offsets(struct reply *r)
@@ -186,7 +201,7 @@ static void step_tokens(struct reply *r)
 {
     const struct request_input *input = &r->request->inputs[r->input];
     size_t n_before = r->writer.out->n_bytes;
-    while (r->item < input->n_tokens && reply_has_room(r->writer.out, n_before))
+    while (r->item < input->n_tokens && reply_has_room(&r->writer, n_before))
         r->item +=
             reply_json_string(r, input->tokens[r->item].bytes, input->tokens[r->item].n_bytes);
     if (r->item < input->n_tokens)
@@ -202,7 +217,7 @@ static void step_offsets(struct reply *r)
 {
     struct json_writer *w = &r->writer;
     size_t n_tokens = r->request->inputs[r->input].n_tokens, n_before = w->out->n_bytes;
-    for (; r->item < n_tokens && reply_has_room(w->out, n_before); r->item++) {
+    for (; r->item < n_tokens && reply_has_room(w, n_before); r->item++) {
         json_write_array_begin(w);
         json_write_uint(w, r->offsets[r->item][0]);
         json_write_uint(w, r->offsets[r->item][1]);
@@ -215,11 +230,11 @@ static void step_offsets(struct reply *r)
 }
 
 /* The tokens whose words have no vector. */
-static void step_unknown(struct reply *r)
+static void step_unknown_vecs(struct reply *r)
 {
     struct json_writer *w = &r->writer;
     size_t n_tokens = r->request->inputs[r->input].n_tokens, n_before = w->out->n_bytes;
-    for (; r->item < n_tokens && reply_has_room(w->out, n_before); r->item++) {
+    for (; r->item < n_tokens && reply_has_room(w, n_before); r->item++) {
         if (!reply_word_vector(r, r->item))
             json_write_uint(w, r->item);
     }
@@ -229,12 +244,26 @@ static void step_unknown(struct reply *r)
     begin_outputs(r);
 }
 
-static void write_best_label(struct json_writer *w, const struct elmo_model_info *info,
-                             const float *probabilities)
+static void begin_tokens(struct reply *r)
+{
+    json_write_key(&r->writer, "tokens");
+    json_write_array_begin(&r->writer);
+    r->item = 0;
+    r->part = REPLY_TOKENS;
+}
+
+size_t reply_best_label(const struct elmo_model_info *info, const float *probabilities)
 {
     size_t best = 0;
     for (size_t k = 1; k < info->n_labels; k++)
         best = probabilities[k] > probabilities[best] ? k : best;
+    return best;
+}
+
+static void write_best_label(struct json_writer *w, const struct elmo_model_info *info,
+                             const float *probabilities)
+{
+    size_t best = reply_best_label(info, probabilities);
     json_write_key(w, "label");
     json_write_text(w, info->labels[best]);
     json_write_key(w, "score");
@@ -246,17 +275,18 @@ static void step_labels(struct reply *r)
     const struct elmo_model_info *info = elmo_model_info(r->model);
     struct json_writer *w = &r->writer;
     size_t n_before = w->out->n_bytes;
-    for (; r->item < info->n_labels && reply_has_room(w->out, n_before); r->item++) {
+    for (; r->item < info->n_labels && reply_has_room(w, n_before); r->item++) {
         json_write_key(w, info->labels[r->item]);
         json_write_float(w, r->sentences[r->input].probabilities[r->item]);
     }
     if (r->item < info->n_labels)
         return;
     json_write_object_end(w);
-    write_truncated(r);
-    json_write_object_end(w);
-    r->input++;
-    r->part = REPLY_ITEM;
+    reply_write_truncated(r);
+    if (r->request->attributions)
+        begin_tokens(r);
+    else
+        reply_end_item(r);
 }
 
 static void step_item(struct reply *r)
@@ -277,9 +307,7 @@ static void step_item(struct reply *r)
         json_write_object_begin(w);
         r->part = REPLY_LABELS;
     } else {
-        json_write_key(w, "tokens");
-        json_write_array_begin(w);
-        r->part = REPLY_TOKENS;
+        begin_tokens(r);
     }
 }
 
@@ -315,9 +343,12 @@ void reply_step_json(struct reply *r, struct buffer *out)
     case REPLY_LABELS: step_labels(r); break;
     case REPLY_TOKENS: step_tokens(r); break;
     case REPLY_OFFSETS: step_offsets(r); break;
-    case REPLY_UNKNOWN: step_unknown(r); break;
+    case REPLY_UNKNOWN_VECS: step_unknown_vecs(r); break;
     case REPLY_OUTPUT: step_output(r); break;
     case REPLY_VALUES: step_values(r); break;
+    case REPLY_ATTRIBUTIONS: reply_step_attributions(r); break;
+    case REPLY_UNKNOWN: reply_step_unknown(r); break;
+    case REPLY_SCORES: reply_step_scores(r); break;
     case REPLY_TAIL: step_tail(r); break;
     case REPLY_ID:
     case REPLY_END: break;

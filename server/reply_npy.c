@@ -12,9 +12,13 @@
 #define PREFIX_BYTES 10
 #define HEADER_MAX   192 /* with the prefix */
 
-/* Vectors stack over the inputs; the rows of an input do not, since inputs differ in length. */
+/* Explanations have no place in it. Vectors stack over the inputs; the rows of an input do not,
+ * since inputs differ in length. */
 bool reply_npy_holds(const struct elmo_model *model, const struct request *request)
 {
+    if ((request->kind != REQUEST_EMBED && request->kind != REQUEST_SENTIMENT) ||
+        request->attributions)
+        return false;
     const struct reply r = {
         .model = model, .request = request, .output = reply_only_output(model, request)};
     return r.output != SIZE_MAX && (request->n_inputs == 1 || reply_is_vector(&r));

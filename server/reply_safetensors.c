@@ -93,9 +93,10 @@ static void write_tensor(struct reply *r, struct buffer *out)
 static void step_tensors(struct reply *r, struct buffer *out)
 {
     static const char spaces[DATA_ALIGNMENT] = {' ', ' ', ' ', ' ', ' ', ' ', ' ', ' '};
+    const struct json_writer w = {.out = out};
     size_t n_before = out->n_bytes;
     bool found;
-    while ((found = find_tensor(r)) && reply_has_room(out, n_before))
+    while ((found = find_tensor(r)) && reply_has_room(&w, n_before))
         write_tensor(r, out);
     if (found)
         return;

@@ -18,6 +18,7 @@ static const char *const sentiments[] = {"application/json", "application/x-npy"
 #define ROUTES(X)                                                                               \
     X("/embed", "POST", VECTORS, handle_embed)                                                  \
     X("/sentiment", "POST", SENTIMENTS, handle_sentiment)                                       \
+    X("/score", "POST", JSON, handle_score)                                                     \
     X("/tokenize", "POST", JSON, handle_tokenize)                                               \
     X("/info", "GET, HEAD", JSON, handle_info)                                                  \
     X("/health/live", "GET, HEAD", NULL, handle_live)                                           \

@@ -44,7 +44,8 @@ void reply_fixture_set_up(struct reply_fixture *f, enum request_kind kind, const
         .n_sentences = f->request->n_inputs,
         .n_tokens = f->request->n_tokens,
         .wants = {f->request->layers, f->request->elmo || f->request->word_vec_elmo,
-                  f->request->pooled, kind == REQUEST_SENTIMENT},
+                  f->request->pooled, kind == REQUEST_SENTIMENT, f->request->attributions,
+                  kind == REQUEST_SCORE},
     };
     assert_true(job_place_outputs(&f->job, f->model));
 }
@@ -115,6 +116,7 @@ void reply_fixture_set_up_long(struct reply_fixture *f, const char *body)
     uint64_t random = 5;
     enum request_kind kind = *body == 'e'   ? REQUEST_EMBED
                              : *body == 's' ? REQUEST_SENTIMENT
+                             : *body == 'c' ? REQUEST_SCORE
                                             : REQUEST_TOKENIZE;
     for (const char *c = body + 1; *c; c++) {
         if (*c == '@')

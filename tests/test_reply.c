@@ -302,6 +302,7 @@ static void info_tells_model_limits_and_build(void **state)
     reply_fixture_parse(&f);
     assert_int_equal(json_integer_value(member(f.json, "model", "layer_dim")), 4);
     assert_int_equal(json_array_size(member(f.json, "model", "labels")), 2);
+    assert_true(json_is_true(member(f.json, "model", "language_model")));
     const json_t *outputs = member(f.json, "model", "outputs");
     assert_int_equal(json_array_size(outputs), 5);
     assert_string_equal(text_at(outputs, 0), "word_emb");
@@ -351,11 +352,13 @@ static void info_tells_of_the_word_vectors(void **state)
 static void a_model_without_head_has_no_labels(void **state)
 {
     (void)state;
-    struct reply_fixture f = {.model = fake_elmo_model(&(struct fake_elmo){.without_head = true})};
+    const struct fake_elmo without = {.without_head = true, .without_lm = true};
+    struct reply_fixture f = {.model = fake_elmo_model(&without)};
     const struct reply_info info = {.version = "1", .commit = "a"};
     reply_info(&f.out, f.model, &info);
     reply_fixture_parse(&f);
     assert_int_equal(json_array_size(member(f.json, "model", "labels")), 0);
+    assert_true(json_is_false(member(f.json, "model", "language_model")));
     json_decref(f.json);
     buffer_done(&f.out);
 }
@@ -374,6 +377,9 @@ static const char *const piecewise_bodies[] = {
     "e{\"inputs\":\"\",\"outputs\":[\"elmo\"]}",
     "e{\"inputs\":\"\",\"outputs\":[\"elmo\"],\"encoding_format\":\"base64\"}",
     "s{\"inputs\":[\"a\",\"\",\"b c\"]}",
+    "s{\"inputs\":[\"a @\",\"\",\"b c\"],\"explain\":true}",
+    "c{\"inputs\":[\"a x @ d\",\"\",\"xx @\"],\"offsets\":\"utf16\"}",
+    "c{\"inputs\":[[\"a\",\"x y\"],[]]}",
     "t{\"inputs\":[\"a b\",\"@\",\"\"],\"offsets\":\"bytes\"}",
     "t{\"inputs\":[[\"\",\"@\",\"a\"],[]]}",
 };

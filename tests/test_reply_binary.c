@@ -205,6 +205,8 @@ static void each_form_holds_what_it_can(void **state)
         {"e{\"inputs\":[\"a\",\"b\"],\"outputs\":[\"default\"]}", true, true},
         {"e{\"inputs\":[\"a\"],\"outputs\":[\"elmo\"]}", true, true},
         {"s{\"inputs\":\"a\"}", false, true},
+        {"s{\"inputs\":\"a\",\"explain\":true}", false, false},
+        {"c{\"inputs\":\"a\"}", false, false},
         {"t{\"inputs\":\"a\"}", false, false},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
