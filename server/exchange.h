@@ -12,7 +12,7 @@
 struct route;
 struct service;
 
-enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_OTHER };
+enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_OPTIONS, METHOD_OTHER };
 
 struct exchange {            /* all zero is a valid start */
     struct service *service; /* borrowed */

@@ -10,7 +10,7 @@
  * Every step before the last may set the answer; then the later ones are left out. */
 #include "exchange.h"
 
-/* Path, method, Accept, Content-Type, size of the body. */
+/* API key, path, method, Accept, Content-Type, size of the body. */
 void exchange_check(struct exchange *exchange);
 void exchange_dispatch(struct exchange *exchange);
 /* False: refused, and the answer is there. True: do not touch the exchange until wake(). */

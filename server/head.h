@@ -20,7 +20,11 @@
     X(content_encoding, "Content-Encoding")    \
     X(request_id, "X-Request-Id")              \
     X(request_timeout, "X-Request-Timeout-Ms") \
-    X(traceparent, "traceparent")
+    X(traceparent, "traceparent")              \
+    X(authorization, "Authorization")          \
+    X(api_key, "X-API-Key")                    \
+    X(origin, "Origin")                        \
+    X(requested_method, "Access-Control-Request-Method")
 
 #define HEAD_ACCEPT_MAX       8   /* fields of this name; more are refused */
 #define HEAD_REQUEST_ID_MAX   128 /* characters */

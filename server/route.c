@@ -6,27 +6,31 @@
 
 #define JSON "application/json"
 
-/* X(path, allow, produces, handler) */
-#define ROUTES(X)                                         \
-    X("/embed", "POST", JSON, handle_embed)               \
-    X("/sentiment", "POST", JSON, handle_sentiment)       \
-    X("/tokenize", "POST", JSON, handle_tokenize)         \
-    X("/info", "GET, HEAD", JSON, handle_info)            \
-    X("/health/live", "GET, HEAD", NULL, handle_live)     \
-    X("/health/ready", "GET, HEAD", NULL, handle_ready)   \
-    X("/health", "GET, HEAD", NULL, handle_ready)         \
-    X("/metrics", "GET, HEAD", NULL, handle_metrics)      \
-    X("/openapi.yaml", "GET, HEAD", NULL, handle_openapi) \
-    X("other", NULL, NULL, NULL)
+/* Who is let in where there are API keys (access.h). */
+#define KEY  false
+#define OPEN true
+
+/* X(path, allow, access, produces, handler) */
+#define ROUTES(X)                                               \
+    X("/embed", "POST", KEY, JSON, handle_embed)                \
+    X("/sentiment", "POST", KEY, JSON, handle_sentiment)        \
+    X("/tokenize", "POST", KEY, JSON, handle_tokenize)          \
+    X("/info", "GET, HEAD", KEY, JSON, handle_info)             \
+    X("/health/live", "GET, HEAD", OPEN, NULL, handle_live)     \
+    X("/health/ready", "GET, HEAD", OPEN, NULL, handle_ready)   \
+    X("/health", "GET, HEAD", OPEN, NULL, handle_ready)         \
+    X("/metrics", "GET, HEAD", OPEN, NULL, handle_metrics)      \
+    X("/openapi.yaml", "GET, HEAD", OPEN, NULL, handle_openapi) \
+    X("other", NULL, KEY, NULL, NULL)
 
 static const struct route routes[] = {
-#define X(path, allow, produces, handler) {path, allow, produces, handler},
+#define X(path, allow, access, produces, handler) {path, allow, access, produces, handler},
     ROUTES(X)
 #undef X
 };
 
 static const char *const paths[] = {
-#define X(path, allow, produces, handler) path,
+#define X(path, ...) path,
     ROUTES(X)
 #undef X
 };

@@ -10,12 +10,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "api_keys.h"
 #include "clock.h"
 #include "cpus.h"
 #include "http.h"
 #include "listener.h"
 #include "log.h"
 #include "route.h"
+#include "tls.h"
 #include "version.h"
 #include "warm.h"
 
@@ -108,6 +110,44 @@ static bool service_init(struct service *service, const struct config *config)
     return service->metrics != NULL;
 }
 
+static bool load_api_keys(struct service *service)
+{
+    struct elmo_error err = {0};
+    const char *path = service->config->api_keys;
+    if (!path[0])
+        return true;
+    service->api_keys = api_keys_load(path, &err);
+    if (!service->api_keys) {
+        log_failure("api_keys_failed", err.message);
+        return false;
+    }
+    log_event(LOG_INFO, "api_keys",
+              LOG_FIELDS(LOG_UINT("keys", api_keys_count(service->api_keys))));
+    return true;
+}
+
+static void log_certificate(const struct tls *tls)
+{
+    time_t left_s = tls_expiry(tls) - time(NULL);
+    log_event(left_s > 0 ? LOG_INFO : LOG_WARN, left_s > 0 ? "certificate" : "certificate_expired",
+              LOG_FIELDS(LOG_UINT("days_left", left_s > 0 ? (uint64_t)left_s / 86400 : 0)));
+}
+
+static bool load_certificate(struct service *service)
+{
+    struct elmo_error err = {0};
+    const struct config *config = service->config;
+    if (!config->tls_cert[0])
+        return true;
+    service->tls = tls_load(config->tls_cert, config->tls_key, &err);
+    if (!service->tls) {
+        log_failure("tls_failed", err.message);
+        return false;
+    }
+    log_certificate(service->tls);
+    return true;
+}
+
 /* Ends the workers, which finish what is in the queue, and gives the model back. */
 static void unload(struct service *service)
 {
@@ -143,7 +183,8 @@ static struct http *listen_and_serve(struct service *service)
         http_stop(http);
         return NULL;
     }
-    log_event(LOG_INFO, "listening", LOG_FIELDS(LOG_TEXT("address", text)));
+    log_event(LOG_INFO, "listening",
+              LOG_FIELDS(LOG_TEXT("address", text), LOG_BOOL("tls", service->tls != NULL)));
     return http;
 }
 
@@ -292,7 +333,8 @@ int service_run(const struct config *config)
     allow_open_files(config->max_connections);
     if (!service_init(&service, config))
         return EXIT_FAILURE;
-    struct http *http = listen_and_serve(&service);
+    bool may_serve = load_api_keys(&service) && load_certificate(&service);
+    struct http *http = may_serve ? listen_and_serve(&service) : NULL;
     bool loaded = http && load(&service);
     if (loaded)
         serve_until_signal(&service, http);
@@ -301,6 +343,8 @@ int service_run(const struct config *config)
     unload(&service);
     http_stop(http);
     metrics_free(service.metrics);
+    tls_free(service.tls);
+    api_keys_free(service.api_keys);
     if (loaded)
         log_event(LOG_INFO, "stopped", NULL);
     return loaded ? EXIT_SUCCESS : EXIT_FAILURE;

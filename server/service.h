@@ -18,6 +18,8 @@ enum service_state {
 struct service {
     const struct config *config; /* borrowed */
     struct metrics *metrics;     /* owned */
+    struct api_keys *api_keys;   /* owned; NULL: none are needed */
+    struct tls *tls;             /* owned; NULL: plain HTTP */
     _Atomic enum service_state state;
     _Atomic uint64_t answer_bytes; /* of jobs that were submitted and whose exchange is not over */
     /* Set before the state leaves SERVICE_LOADING, const from then on. */

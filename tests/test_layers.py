@@ -31,7 +31,8 @@ LIBRARY_USERS = {
     "microhttpd.h": r"server/http[a-z0-9_]*\.c",
     "hdf5.h": r"model/convert/.*",
     "cblas.h": r"model/[^/]*\.c|model/kernels/.*|model/train/real\.h",
-    "nettle/.*": r"model/sha256\.h",
+    "nettle/.*": r"model/sha256\.h|server/api_keys\.c",
+    "gnutls/.*": r"server/tls(_client)?\.[ch]",
     "uni(?!std).*\\.h": r"model/[^/]*\.c|model/train/(labelled|senses|vocab)\.c|server/[^/]*\.c",
     "zlib.h|lzma.h": r"model/train/text_source\.c",
 }
