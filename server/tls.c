@@ -71,8 +71,9 @@ static bool read_chain(struct identity *identity, const char *path, struct elmo_
         return false;
     const gnutls_datum_t bytes = datum_of(&file);
     unsigned n_chain = TLS_CHAIN_MAX;
-    int r = gnutls_pcert_list_import_x509_raw(identity->chain, &n_chain, &bytes,
-                                              GNUTLS_X509_FMT_PEM, GNUTLS_X509_CRT_LIST_SORT);
+    int r =
+        gnutls_pcert_list_import_x509_raw(identity->chain, &n_chain, &bytes, GNUTLS_X509_FMT_PEM,
+                                          GNUTLS_X509_CRT_LIST_IMPORT_FAIL_IF_EXCEED);
     if (r == GNUTLS_E_SHORT_MEMORY_BUFFER)
         return fail(err, path, "the chain has more than 16 certificates");
     if (!ok(r, path, err))
