@@ -42,7 +42,7 @@ class Spec:
         found = {
             (path, int(status)) for path, _, op in self.operations() for status in op["responses"]
         }
-        return found | {(None, 404)}
+        return found | {(None, int(status)) for status in self.doc["x-unknown-path"]}
 
     def status_of(self, code):
         """The one status whose problems may have this code."""
@@ -69,11 +69,11 @@ class Spec:
         ]
 
     def response(self, path, status):
-        """The documented response, or None. A path that is not documented may answer 404 alone."""
-        if path not in self.doc["paths"]:
-            return self.resolve(self.doc["x-unknown-path"]) if status == 404 else None
-        _, operation = self.operation(path)
-        response = operation["responses"].get(str(status))
+        """The documented response, or None."""
+        responses = self.doc["x-unknown-path"]
+        if path in self.doc["paths"]:
+            responses = self.operation(path)[1]["responses"]
+        response = responses.get(str(status))
         return response and self.resolve(response)
 
     def answer_faults(self, path, answer):

@@ -59,6 +59,9 @@ class TheDocument(unittest.TestCase):
             if isinstance(node.get("$ref"), str):
                 SPEC.resolver.resolve(node["$ref"])  # raises when it leads nowhere
                 used.add(node["$ref"])
+        for _, node in nodes(SPEC.doc):  # these are referred to by name
+            for need in node.get("security", []):
+                used |= {f"#/components/securitySchemes/{name}" for name in need}
         defined = {
             f"#/components/{kind}/{name}"
             for kind, entries in SPEC.doc["components"].items()
@@ -140,6 +143,12 @@ class TheOperations(unittest.TestCase):
             with self.subTest(path=path, status=status):
                 header = SPEC.resolve(SPEC.response(path, status)["headers"]["X-Request-Id"])
                 self.assertTrue(header["required"])
+
+    def test_need_a_key_where_they_may_miss_one(self):
+        for path, _, operation in SPEC.operations():
+            with self.subTest(path):
+                is_open = operation.get("security") == []
+                self.assertNotEqual(is_open, "401" in operation["responses"])
 
     def test_answer_every_fault_with_a_problem_of_that_status(self):
         for path, status in SPEC.pairs():
