@@ -50,6 +50,8 @@
     UINT(queue_tokens, 65536, 1, 268435456, "tokens that may wait; above it, 429")                \
     UINT(answer_bytes, 2147483648, 1, 1099511627776,                                              \
          "memory of answers until they are sent; above it, 429")                                  \
+    UINT(compress_min_bytes, 65536, 0, 1099511627776,                                             \
+         "of an answer that is sent in gzip or zstd to who accepts it; 0: none")                  \
     UINT(batch_tokens, 1024, 1, 16777216, "tokens that one worker takes at once")                 \
     UINT(max_connections, 1024, 1, 1048576, "open connections")                                   \
     UINT(max_connections_per_ip, 0, 0, 1048576, "open connections of one address; 0: no limit")   \

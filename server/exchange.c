@@ -10,6 +10,8 @@ void exchange_done(struct exchange *x)
     request_free(STEAL(x->request));
     buffer_done(&x->body);
     buffer_done(&x->out);
+    encoder_free(STEAL(x->encoder));
+    inflate_free(STEAL(x->inflate));
     reply_done(&x->reply);
     atomic_fetch_sub_explicit(&x->service->answer_bytes, x->answer_bytes, memory_order_relaxed);
 }

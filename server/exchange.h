@@ -4,7 +4,9 @@
 #include <stdint.h>
 
 #include "buffer.h"
+#include "encoder.h"
 #include "head.h"
+#include "inflate.h"
 #include "job.h"
 #include "problem.h"
 #include "reply.h"
@@ -25,14 +27,21 @@ struct exchange {            /* all zero is a valid start */
     char request_id[HEAD_REQUEST_ID_MAX + 1];
     char traceparent[HEAD_TRACEPARENT_SIZE];
     struct buffer body;
-    uint64_t started_ns; /* the request line came */
+    bool is_gzip;            /* the body, as it comes */
+    struct inflate *inflate; /* owned; NULL until its first byte */
+    uint64_t started_ns;     /* the request line came */
 
     /* The answer. */
     unsigned status; /* 0: not decided yet */
     const char *content_type;
     const char *allow; /* of a 405, or NULL */
     struct buffer out;
-    bool streamed; /* the body is not in `out` but made while it is sent: exchange_read */
+    enum reply_form form;    /* of the answer of the model's work */
+    enum coding accepts;     /* the best that the client takes */
+    enum coding coding;      /* of the answer */
+    bool may_be_coded;       /* another client might get this answer in another coding */
+    struct encoder *encoder; /* owned; of a streamed answer that has a coding */
+    bool streamed;           /* the body is not in `out` but made while it is sent: exchange_read */
     struct reply reply;
     uint64_t retry_after_ms; /* 0: none */
     bool must_close;         /* what follows on the connection cannot be trusted or waited for */

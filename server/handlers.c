@@ -28,6 +28,8 @@ static void check_media(struct exchange *x)
 {
     const struct head *head = &x->head;
     const char *coding = head->content_encoding.value;
+    x->accepts = media_coding(&head->accept_encoding);
+    x->is_gzip = coding && media_is_gzip(coding);
     bool is_json = head->content_type.count == 1 && media_is_json(head->content_type.value);
     if (x->route->produces && !media_accepts(head->accept, head->n_accept, x->route->produces))
         exchange_answer_code(x, PROBLEM_NOT_ACCEPTABLE,
@@ -35,8 +37,10 @@ static void check_media(struct exchange *x)
     else if (route_takes_post(x->route) && !is_json)
         exchange_answer_code(x, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
                              "Content-Type must be application/json, in UTF-8.");
-    else if (route_takes_post(x->route) && coding && strcasecmp(coding, "identity") != 0)
-        exchange_answer_code(x, PROBLEM_UNSUPPORTED_MEDIA_TYPE, "A Content-Encoding is not taken.");
+    else if (route_takes_post(x->route) && coding && !x->is_gzip &&
+             strcasecmp(coding, "identity") != 0)
+        exchange_answer_code(x, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
+                             "Of content codings, gzip alone is taken.");
 }
 
 static bool is_too_large(const struct exchange *x, uint64_t n_bytes)
@@ -79,9 +83,20 @@ void exchange_body_too_large(struct exchange *x, uint64_t n_bytes)
     exchange_answer_problem(x, &problem);
 }
 
+void exchange_inflated_too_large(struct exchange *x)
+{
+    struct problem problem = {0};
+    uint64_t max = x->service->config->max_body_bytes;
+    problem_set_limit(&problem, PROBLEM_BODY_TOO_LARGE, max, 0,
+                      "The body is larger than %llu bytes when it is inflated.",
+                      (unsigned long long)max);
+    exchange_answer_problem(x, &problem);
+}
+
 void exchange_dispatch(struct exchange *x)
 {
-    x->route->handle(x);
+    if (exchange_body_is_whole(x))
+        x->route->handle(x);
 }
 
 /* ---- Requests for the model ---- */
@@ -140,7 +155,7 @@ static void begin_reply(struct exchange *x)
 {
     struct reply *reply = &x->reply;
     uint64_t begun_ns = clock_now_ns();
-    bool begun = reply_begin(reply, x->service->model, x->request, x->sentences);
+    bool begun = reply_begin(reply, x->form, x->service->model, x->request, x->sentences);
     bool ended = !begun || reply_write_ahead(reply, REPLY_WHOLE_MAX);
     x->write_ns = clock_now_ns() - begun_ns;
     x->streamed = !ended;
@@ -149,7 +164,7 @@ static void begin_reply(struct exchange *x)
         reply->ahead = (struct buffer){0};
     }
     x->out.failed |= !begun;
-    exchange_answer_ok(x, JSON);
+    exchange_answer_ok(x, reply_content_type(x->form));
     if (ended) {
         reply_done(reply);
         job_release_outputs(&x->job);
@@ -159,7 +174,8 @@ static void begin_reply(struct exchange *x)
 ssize_t exchange_read(struct exchange *x, char *dst, size_t n_max)
 {
     uint64_t begun_ns = clock_now_ns();
-    ssize_t n = reply_read(&x->reply, dst, n_max);
+    ssize_t n =
+        x->encoder ? encoder_read(x->encoder, dst, n_max) : reply_read(&x->reply, dst, n_max);
     x->write_ns += clock_now_ns() - begun_ns;
     return n;
 }
@@ -280,7 +296,7 @@ static uint64_t answer_bytes_of(const struct exchange *x)
     if (n_floats > UINT64_MAX / 64)
         return UINT64_MAX / 2;
     uint64_t text = n_floats * each < text_max ? n_floats * each : text_max;
-    return n_floats * sizeof(float) + text;
+    return n_floats * sizeof(float) + text + coding_memory_bytes(x->accepts);
 }
 
 /* Takes a part of the memory for answers, until exchange_done. Like the queue, it takes a job of

@@ -2,9 +2,11 @@
 /* What the service does with a request, step by step as http calls it:
  *
  *     exchange_check      the headers are here: may it go on at all?
+ *     exchange_body       a piece of the body is here
  *     exchange_dispatch   the body is here: answered, or a job is ready (status still 0)
  *     exchange_submit     the connection is suspended: the job goes to the queue
  *     exchange_finish     it is woken: the job is over, and answered
+ *     exchange_encode     the answer is about to be sent: in a coding that the client takes?
  *     exchange_read       of an answer that is streamed: the next bytes are wanted
  *
  * Every step before the last may set the answer; then the later ones are left out. */
@@ -12,15 +14,22 @@
 
 /* API key, path, method, Accept, Content-Type, size of the body. */
 void exchange_check(struct exchange *exchange);
+void exchange_body(struct exchange *exchange, const char *bytes, size_t n_bytes);
 void exchange_dispatch(struct exchange *exchange);
 /* False: refused, and the answer is there. True: do not touch the exchange until wake(). */
 bool exchange_submit(struct exchange *exchange);
 void exchange_finish(struct exchange *exchange);
+void exchange_encode(struct exchange *exchange);
 /* See reply_read. */
 ssize_t exchange_read(struct exchange *exchange, char *dst, size_t n_max);
 /* The body did not arrive in time, or grew over the limit. */
 void exchange_body_late(struct exchange *exchange);
 void exchange_body_too_large(struct exchange *exchange, uint64_t n_bytes);
+
+/* coding.c: the body is more than the limit, once it is inflated; false: it ends too early, which
+ * is answered. */
+void exchange_inflated_too_large(struct exchange *exchange);
+bool exchange_body_is_whole(struct exchange *exchange);
 
 /* Of the route table. */
 void handle_embed(struct exchange *exchange);

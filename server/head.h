@@ -18,6 +18,7 @@
     X(expect, "Expect")                        \
     X(content_type, "Content-Type")            \
     X(content_encoding, "Content-Encoding")    \
+    X(accept_encoding, "Accept-Encoding")      \
     X(request_id, "X-Request-Id")              \
     X(request_timeout, "X-Request-Timeout-Ms") \
     X(traceparent, "traceparent")              \

@@ -119,6 +119,8 @@ static bool for_each_header(const struct exchange *x,
         snprintf(retry_after, sizeof retry_after, "%" PRIu64, (x->retry_after_ms + 999) / 1000);
     return add(to, "X-Request-Id", x->request_id) && add(to, "Server-Timing", timing) &&
            (!x->content_type || add(to, "Content-Type", x->content_type)) &&
+           (!x->may_be_coded || add(to, "Vary", "Accept-Encoding")) &&
+           (x->coding == CODING_IDENTITY || add(to, "Content-Encoding", coding_name(x->coding))) &&
            (!x->allow || x->status != 405 || add(to, "Allow", x->allow)) &&
            (!x->retry_after_ms || add(to, "Retry-After", retry_after)) &&
            (x->status != 401 || add(to, "WWW-Authenticate", "Bearer realm=\"elmod\"")) &&
@@ -173,6 +175,7 @@ static bool answer(struct http_request *r)
     struct exchange *x = &r->exchange;
     if (!conn_enter(r->conns, r->conn, CONN_ANSWER, NULL))
         return false;
+    exchange_encode(x);
     struct MHD_Response *response = x->streamed ? streamed_response(r) : whole_response(r);
     if (!response)
         return false;
@@ -323,9 +326,7 @@ bool http_request_body(struct http_request *r, const char *bytes, size_t n_bytes
     }
     if (x->status) /* answered already; the body is read for the next request's sake */
         return true;
-    buffer_append(&x->body, bytes, n_bytes);
-    if (x->body.failed)
-        exchange_answer_code(x, PROBLEM_INTERNAL, "Out of memory.");
+    exchange_body(x, bytes, n_bytes);
     return true;
 }
 

@@ -117,3 +117,53 @@ bool media_is_json(const char *content_type)
     }
     return true;
 }
+
+/* A qvalue in thousandths; malformed ones are taken as 1. */
+static unsigned thousandths(struct slice q)
+{
+    unsigned value = 0, place = 100;
+    if (q.n_bytes == 0 || q.bytes[0] != '0')
+        return 1000;
+    for (size_t i = 2; i < q.n_bytes && i < 5 && q.bytes[i] >= '0' && q.bytes[i] <= '9'; i++) {
+        value += (unsigned)(q.bytes[i] - '0') * place;
+        place /= 10;
+    }
+    return value;
+}
+
+static bool is_gzip(struct slice coding)
+{
+    return slice_is(coding, "gzip") || slice_is(coding, "x-gzip"); /* RFC 9110, section 8.4.1.3 */
+}
+
+bool media_is_gzip(const char *content_encoding)
+{
+    return is_gzip(trim((struct slice){content_encoding, strlen(content_encoding)}));
+}
+
+enum coding media_coding(const struct head_field *accept_encoding)
+{
+    enum { LISTED_GZIP, LISTED_ZSTD, LISTED_IDENTITY, LISTED_ANY, N_LISTED };
+    int q[N_LISTED] = {-1, -1, -1, -1}; /* -1: not listed */
+    if (accept_encoding->count != 1)
+        return CODING_IDENTITY;
+    struct slice rest = {accept_encoding->value, strlen(accept_encoding->value)};
+    while (rest.n_bytes > 0) {
+        struct slice item = cut(&rest, ','), name = cut(&item, ';');
+        struct slice value = parameter_value(cut(&item, ';'), "q");
+        int at = is_gzip(name)                ? LISTED_GZIP
+                 : slice_is(name, "zstd")     ? LISTED_ZSTD
+                 : slice_is(name, "identity") ? LISTED_IDENTITY
+                 : slice_is(name, "*")        ? LISTED_ANY
+                                              : N_LISTED;
+        if (at < N_LISTED)
+            q[at] = value.bytes ? (int)thousandths(value) : 1000;
+    }
+    int gzip = q[LISTED_GZIP] >= 0 ? q[LISTED_GZIP] : q[LISTED_ANY];
+    int zstd = q[LISTED_ZSTD] >= 0 ? q[LISTED_ZSTD] : q[LISTED_ANY];
+    if (gzip <= 0 && zstd <= 0)
+        return CODING_IDENTITY;
+    if (q[LISTED_IDENTITY] > gzip && q[LISTED_IDENTITY] > zstd)
+        return CODING_IDENTITY;
+    return gzip > zstd ? CODING_GZIP : CODING_ZSTD;
+}

@@ -1,333 +1,64 @@
-#include "reply.h"
+#include "reply_internal.h"
 
 #include <limits.h>
 #include <string.h>
 
-/* What one step writes, of each kind; together with what surrounds it below REPLY_STEP_MAX. */
-#define STEP_FLOATS      128
-#define STEP_BASE64      384 /* a multiple of 3, so that only the last step pads */
-#define STEP_TOKEN_BYTES 512 /* a control character of these becomes 6 */
-#define STEP_ENOUGH      512 /* small things are written one after the other up to here */
+/* ---- Outputs ---- */
 
-_Static_assert(STEP_ENOUGH + 6 * STEP_TOKEN_BYTES + 64 <= REPLY_STEP_MAX, "");
-_Static_assert(STEP_BASE64 % 3 == 0 && STEP_BASE64 * 16 / 3 + 64 <= REPLY_STEP_MAX, "");
-
-/* ---- Small things ---- */
-
-static bool has_room(const struct json_writer *w, size_t n_before)
-{
-    return w->out->n_bytes - n_before < STEP_ENOUGH && !w->out->failed;
-}
-
-/* The length of a piece of a text, cut between characters: at most `max` of n bytes. */
-static size_t piece_length(const char *bytes, size_t n, size_t max)
-{
-    if (n <= max)
-        return n;
-    for (size_t k = max; k > max - 4; k--) {
-        if (((unsigned char)bytes[k] & 0xc0) != 0x80)
-            return k;
-    }
-    return max; /* no character has so many continuation bytes */
-}
-
-void reply_write_labels(struct json_writer *w, const struct elmo_model_info *info)
-{
-    json_write_key(w, "labels");
-    json_write_array_begin(w);
-    for (size_t k = 0; k < info->n_labels; k++)
-        json_write_text(w, info->labels[k]);
-    json_write_array_end(w);
-}
-
-static void write_usage(struct json_writer *w, const struct request *request)
-{
-    json_write_key(w, "usage");
-    json_write_object_begin(w);
-    json_write_key(w, "inputs");
-    json_write_uint(w, request->n_inputs);
-    json_write_key(w, "tokens");
-    json_write_uint(w, request->n_tokens);
-    json_write_object_end(w);
-}
-
-/* ---- Outputs of /embed ---- */
-
-struct output {
-    const float *values; /* NULL: not asked for */
-    size_t n_rows, n_cols;
-    bool is_vector; /* one row, which is no array in an array */
-};
-
-static size_t n_outputs(const struct reply *r)
+size_t reply_n_outputs(const struct reply *r)
 {
     return r->sentences ? elmo_model_info(r->model)->n_layers + 3 : 0;
 }
 
-static struct output output_of(const struct reply *r)
+struct reply_output reply_output(const struct reply *r)
 {
     const struct elmo_model_info *info = elmo_model_info(r->model);
     const struct elmo_sentence *s = &r->sentences[r->input];
-    struct output output = {.n_rows = s->n_tokens, .n_cols = info->layer_dim};
+    struct reply_output output = {.n_rows = s->n_tokens, .n_cols = info->layer_dim};
     if (r->output <= info->n_layers) {
         output.values = s->layers ? s->layers[r->output] : NULL;
         output.n_cols = r->output == 0 ? info->token_dim : info->layer_dim;
     } else if (r->output == info->n_layers + 1) {
         output.values = s->elmo;
     } else {
-        output = (struct output){s->pooled, 1, elmo_pooled_dim(r->model, s->pooling), true};
+        output = (struct reply_output){s->pooled, 1, elmo_pooled_dim(r->model, s->pooling), true};
     }
     return output;
 }
 
-static void write_output_name(struct reply *r)
+const char *reply_output_name(const struct reply *r, char layer[static LAYER_NAME_MAX])
 {
     size_t n_layers = elmo_model_info(r->model)->n_layers;
-    char layer[LAYER_NAME_MAX];
-    const char *name = r->output == n_layers + 1 ? "elmo" : "default";
-    if (r->output <= n_layers) {
-        request_layer_name(r->output, layer);
-        name = layer;
-    }
-    json_write_key(&r->writer, name);
+    if (r->output > n_layers)
+        return r->output == n_layers + 1 ? "elmo" : "default";
+    request_layer_name(r->output, layer);
+    return layer;
 }
 
-static void step_output(struct reply *r)
+/* ---- The whole, whatever its form ---- */
+
+static const struct {
+    const char *content_type;
+    void (*step)(struct reply *r, struct buffer *out);
+} forms[] = {
+    [REPLY_JSON] = {"application/json", reply_step_json},
+};
+
+const char *reply_content_type(enum reply_form form)
 {
-    while (r->output < n_outputs(r) && !output_of(r).values)
-        r->output++;
-    if (r->output == n_outputs(r)) {
-        json_write_object_end(&r->writer);
-        r->input++;
-        r->part = REPLY_ITEM;
-        return;
-    }
-    write_output_name(r);
-    if (r->request->base64)
-        json_write_string_begin(&r->writer);
-    else
-        json_write_array_begin(&r->writer);
-    r->item = 0;
-    r->part = REPLY_VALUES;
+    return forms[form].content_type;
 }
 
-/* Some values of the row that r->item is in. */
-static void write_row_part(struct reply *r, const struct output *output)
-{
-    struct json_writer *w = &r->writer;
-    size_t col = r->item % output->n_cols, n = output->n_cols - col;
-    n = n < STEP_FLOATS ? n : STEP_FLOATS;
-    if (col == 0 && !output->is_vector)
-        json_write_array_begin(w);
-    json_write_floats(w, output->values + r->item, n);
-    r->item += n;
-    if (col + n == output->n_cols && !output->is_vector)
-        json_write_array_end(w);
-}
-
-static void write_base64_part(struct reply *r, const struct output *output, size_t n_values)
-{
-    size_t n = n_values - r->item;
-    n = n < STEP_BASE64 ? n : STEP_BASE64;
-    json_write_base64_part(&r->writer, output->values + r->item, n);
-    r->item += n;
-}
-
-static void step_values(struct reply *r)
-{
-    const struct output output = output_of(r);
-    size_t n_values = output.n_rows * output.n_cols;
-    if (r->item < n_values && r->request->base64)
-        write_base64_part(r, &output, n_values);
-    else if (r->item < n_values)
-        write_row_part(r, &output);
-    if (r->item < n_values)
-        return;
-    if (r->request->base64)
-        json_write_string_end(&r->writer);
-    else
-        json_write_array_end(&r->writer);
-    r->output++;
-    r->part = REPLY_OUTPUT;
-}
-
-/* ---- Items ---- */
-
-static void write_truncated(struct reply *r)
-{
-    json_write_key(&r->writer, "truncated");
-    json_write_bool(&r->writer, r->request->inputs[r->input].truncated);
-}
-
-static void begin_outputs(struct reply *r)
-{
-    write_truncated(r);
-    r->output = 0;
-    r->part = REPLY_OUTPUT;
-}
-
-static void begin_offsets(struct reply *r)
-{
-    static const enum elmo_offset_unit units[] = {
-        [OFFSETS_BYTES] = ELMO_OFFSET_BYTES,
-        [OFFSETS_CODEPOINTS] = ELMO_OFFSET_CODEPOINTS,
-        [OFFSETS_UTF16] = ELMO_OFFSET_UTF16,
-    };
-    const struct request_input *input = &r->request->inputs[r->input];
-    elmo_token_offsets(input->text, input->tokens, input->n_tokens, units[r->request->offsets],
-                       r->offsets);
-    json_write_key(&r->writer, "offsets");
-    json_write_array_begin(&r->writer);
-    r->item = 0;
-    r->part = REPLY_OFFSETS;
-}
-
-/* A token, or the next part of a long one. */
-static void write_token_part(struct reply *r, const struct elmo_token *token)
-{
-    size_t n = piece_length(token->bytes + r->byte, token->n_bytes - r->byte, STEP_TOKEN_BYTES);
-    if (r->byte == 0)
-        json_write_string_begin(&r->writer);
-    if (n > 0)
-        json_write_string_part(&r->writer, token->bytes + r->byte, n);
-    r->byte += n;
-    if (r->byte < token->n_bytes)
-        return;
-    json_write_string_end(&r->writer);
-    r->byte = 0;
-    r->item++;
-}
-
-static void step_tokens(struct reply *r)
-{
-    const struct request_input *input = &r->request->inputs[r->input];
-    size_t n_before = r->writer.out->n_bytes;
-    while (r->item < input->n_tokens && has_room(&r->writer, n_before))
-        write_token_part(r, &input->tokens[r->item]);
-    if (r->item < input->n_tokens)
-        return;
-    json_write_array_end(&r->writer);
-    if (r->request->offsets != OFFSETS_NONE)
-        begin_offsets(r);
-    else
-        begin_outputs(r);
-}
-
-static void step_offsets(struct reply *r)
-{
-    struct json_writer *w = &r->writer;
-    size_t n_tokens = r->request->inputs[r->input].n_tokens, n_before = w->out->n_bytes;
-    for (; r->item < n_tokens && has_room(w, n_before); r->item++) {
-        json_write_array_begin(w);
-        json_write_uint(w, r->offsets[r->item][0]);
-        json_write_uint(w, r->offsets[r->item][1]);
-        json_write_array_end(w);
-    }
-    if (r->item < n_tokens)
-        return;
-    json_write_array_end(w);
-    begin_outputs(r);
-}
-
-static void write_best_label(struct json_writer *w, const struct elmo_model_info *info,
-                             const float *probabilities)
-{
-    size_t best = 0;
-    for (size_t k = 1; k < info->n_labels; k++)
-        best = probabilities[k] > probabilities[best] ? k : best;
-    json_write_key(w, "label");
-    json_write_text(w, info->labels[best]);
-    json_write_key(w, "score");
-    json_write_float(w, probabilities[best]);
-}
-
-static void step_labels(struct reply *r)
-{
-    const struct elmo_model_info *info = elmo_model_info(r->model);
-    struct json_writer *w = &r->writer;
-    size_t n_before = w->out->n_bytes;
-    for (; r->item < info->n_labels && has_room(w, n_before); r->item++) {
-        json_write_key(w, info->labels[r->item]);
-        json_write_float(w, r->sentences[r->input].probabilities[r->item]);
-    }
-    if (r->item < info->n_labels)
-        return;
-    json_write_object_end(w);
-    write_truncated(r);
-    json_write_object_end(w);
-    r->input++;
-    r->part = REPLY_ITEM;
-}
-
-static void step_item(struct reply *r)
-{
-    struct json_writer *w = &r->writer;
-    if (r->input == r->request->n_inputs) {
-        json_write_array_end(w);
-        r->part = REPLY_TAIL;
-        return;
-    }
-    json_write_object_begin(w);
-    json_write_key(w, "index");
-    json_write_uint(w, r->input);
-    r->item = 0;
-    if (r->request->kind == REQUEST_SENTIMENT) {
-        write_best_label(w, elmo_model_info(r->model), r->sentences[r->input].probabilities);
-        json_write_key(w, "probabilities");
-        json_write_object_begin(w);
-        r->part = REPLY_LABELS;
-    } else {
-        json_write_key(w, "tokens");
-        json_write_array_begin(w);
-        r->part = REPLY_TOKENS;
-    }
-}
-
-/* ---- The whole ---- */
-
-static void step_head(struct reply *r)
-{
-    struct json_writer *w = &r->writer;
-    const struct elmo_model_info *info = elmo_model_info(r->model);
-    json_write_object_begin(w);
-    json_write_key(w, "model");
-    json_write_text(w, info->name);
-    if (r->request->kind == REQUEST_SENTIMENT)
-        reply_write_labels(w, info);
-    json_write_key(w, "data");
-    json_write_array_begin(w);
-    r->part = REPLY_ITEM;
-}
-
-static void step_tail(struct reply *r)
-{
-    write_usage(&r->writer, r->request);
-    json_write_object_end(&r->writer);
-    r->part = REPLY_END;
-}
-
-/* Appends the next few bytes of the text. */
 static void step(struct reply *r, struct buffer *out)
 {
-    r->writer.out = out;
-    switch (r->part) {
-    case REPLY_HEAD: step_head(r); break;
-    case REPLY_ITEM: step_item(r); break;
-    case REPLY_LABELS: step_labels(r); break;
-    case REPLY_TOKENS: step_tokens(r); break;
-    case REPLY_OFFSETS: step_offsets(r); break;
-    case REPLY_OUTPUT: step_output(r); break;
-    case REPLY_VALUES: step_values(r); break;
-    case REPLY_TAIL: step_tail(r); break;
-    case REPLY_END: break;
-    }
+    forms[r->form].step(r, out);
 }
 
-bool reply_begin(struct reply *r, const struct elmo_model *model, const struct request *request,
-                 const struct elmo_sentence *sentences)
+bool reply_begin(struct reply *r, enum reply_form form, const struct elmo_model *model,
+                 const struct request *request, const struct elmo_sentence *sentences)
 {
     size_t n_max = 1; /* not 0: then NULL would not mean a failure */
-    *r = (struct reply){.model = model, .request = request, .sentences = sentences};
+    *r = (struct reply){.form = form, .model = model, .request = request, .sentences = sentences};
     if (request->offsets == OFFSETS_NONE)
         return true;
     for (size_t i = 0; i < request->n_inputs; i++)

@@ -1,12 +1,12 @@
 #pragma once
-/* The JSON bodies of successful answers.
+/* The bodies of successful answers, in the form that was asked for.
  *
  * An answer of /embed may be thousands of times as large as its request, so the writer stops and
  * goes on anywhere: the text is made step by step while it is sent, straight from the computed
  * floats, and never exists as a whole unless it is short.
  *
  *     struct reply reply = {0};
- *     reply_begin(&reply, model, request, sentences);
+ *     reply_begin(&reply, REPLY_JSON, model, request, sentences);
  *     if (reply_write_ahead(&reply, REPLY_WHOLE_MAX))
  *         send(reply.ahead);                               // all of it
  *     else
@@ -27,6 +27,9 @@
  * of the model and of its labels come on top of it. */
 #define REPLY_STEP_MAX 4096
 
+enum reply_form { REPLY_JSON };
+
+/* What a writer writes next; each form has its own of these. */
 enum reply_part {
     REPLY_HEAD,
     REPLY_ITEM,
@@ -40,6 +43,7 @@ enum reply_part {
 };
 
 struct reply { /* {0} is one that reply_done takes */
+    enum reply_form form;
     /* Borrowed until the last byte is read. */
     const struct elmo_model *model;
     const struct request *request;
@@ -59,9 +63,10 @@ struct reply { /* {0} is one that reply_done takes */
 };
 
 /* sentences[i] holds the computed outputs of request->inputs[i]. False: out of memory. */
-ELMO_MUST_USE bool reply_begin(struct reply *reply, const struct elmo_model *model,
-                               const struct request *request,
+ELMO_MUST_USE bool reply_begin(struct reply *reply, enum reply_form form,
+                               const struct elmo_model *model, const struct request *request,
                                const struct elmo_sentence *sentences);
+const char *reply_content_type(enum reply_form form);
 /* Frees what it owns and makes it {0}. */
 void reply_done(struct reply *reply);
 

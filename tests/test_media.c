@@ -96,6 +96,45 @@ static void content_type_is_json_in_utf8_alone(void **state)
     }
 }
 
+static void the_best_coding_is_chosen(void **state)
+{
+    static const struct {
+        const char *accept_encoding;
+        enum coding coding;
+    } cases[] = {
+        {"gzip", CODING_GZIP},
+        {"x-gzip", CODING_GZIP},
+        {"GZIP", CODING_GZIP},
+        {"zstd", CODING_ZSTD},
+        {"gzip, deflate, br, zstd", CODING_ZSTD},
+        {"gzip, deflate", CODING_GZIP},
+        {"zstd;q=0.5, gzip;q=0.501", CODING_GZIP},
+        {"zstd;q=0.5, gzip;q=0.5", CODING_ZSTD},
+        {"zstd;q=0, gzip", CODING_GZIP},
+        {"gzip;q=0", CODING_IDENTITY},
+        {"gzip;q=0.000", CODING_IDENTITY},
+        {"*", CODING_ZSTD},
+        {"*;q=0.1, zstd;q=0", CODING_GZIP},
+        {"*;q=0", CODING_IDENTITY},
+        {"identity", CODING_IDENTITY},
+        {"identity, gzip;q=0.9", CODING_IDENTITY},
+        {"identity;q=0.1, gzip;q=0.9", CODING_GZIP},
+        {"identity;q=0, gzip;q=0.001", CODING_GZIP},
+        {"deflate, br", CODING_IDENTITY},
+        {"", CODING_IDENTITY},
+        {",, gzip ;q=1.000,", CODING_GZIP},
+        {"gzipped", CODING_IDENTITY},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct head_field field = {cases[i].accept_encoding, 1};
+        if (media_coding(&field) != cases[i].coding)
+            fail_msg("%s", cases[i].accept_encoding);
+    }
+    assert_int_equal(media_coding(&(struct head_field){0}), CODING_IDENTITY);
+    assert_int_equal(media_coding(&(struct head_field){"gzip", 2}), CODING_IDENTITY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -103,6 +142,7 @@ int main(void)
         cmocka_unit_test(several_accept_fields_are_one_list),
         cmocka_unit_test(no_accept_takes_anything),
         cmocka_unit_test(content_type_is_json_in_utf8_alone),
+        cmocka_unit_test(the_best_coding_is_chosen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,7 +54,7 @@ static const struct elmo_sentence *outputs_of(const struct fixture *f)
 static void write_all(struct fixture *f)
 {
     struct reply reply = {0};
-    assert_true(reply_begin(&reply, f->model, f->request, outputs_of(f)));
+    assert_true(reply_begin(&reply, REPLY_JSON, f->model, f->request, outputs_of(f)));
     assert_true(reply_write_ahead(&reply, SIZE_MAX));
     f->out = reply.ahead;
     reply.ahead = (struct buffer){0};
@@ -440,7 +440,7 @@ static void any_pieces_make_the_same_text(void **state)
         parse_out(&f);
         for (size_t k = 0; k < ARRAY_LEN(sizes) * ARRAY_LEN(written_ahead); k++) {
             struct reply reply = {0};
-            assert_true(reply_begin(&reply, f.model, f.request, outputs_of(&f)));
+            assert_true(reply_begin(&reply, REPLY_JSON, f.model, f.request, outputs_of(&f)));
             reply_write_ahead(&reply, written_ahead[k % ARRAY_LEN(written_ahead)]);
             assert_reads(&reply, sizes[k / ARRAY_LEN(written_ahead)], &f.out, 0);
             reply_done(&reply);
@@ -462,7 +462,7 @@ static struct reply begin_large(struct fixture *f, struct buffer *body, bool off
     *f = (struct fixture){.model = fake_elmo_model(&(struct fake_elmo){0})};
     assert_true(request_parse(&f->request, REQUEST_TOKENIZE, body->bytes, body->n_bytes, f->model,
                               &limits, &problem));
-    assert_true(reply_begin(&reply, f->model, f->request, NULL));
+    assert_true(reply_begin(&reply, REPLY_JSON, f->model, f->request, NULL));
     return reply;
 }
 
@@ -520,7 +520,7 @@ static void memory_that_runs_out_before_it_shows_at_once(void **state)
         struct reply reply = {0};
         set_up(&f, REQUEST_TOKENIZE, "{\"inputs\":\"a b\",\"offsets\":\"bytes\"}");
         fail_alloc_after(n_good);
-        bool begun = reply_begin(&reply, f.model, f.request, NULL);
+        bool begun = reply_begin(&reply, REPLY_JSON, f.model, f.request, NULL);
         if (begun)
             assert_true(reply_write_ahead(&reply, REPLY_WHOLE_MAX));
         size_t n_failed = fail_alloc_stop();

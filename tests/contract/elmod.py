@@ -1,5 +1,6 @@
 """A running elmod for tests: started on any free port, asked over real sockets, stopped cleanly."""
 import dataclasses
+import gzip
 import http.client
 import json
 import os
@@ -9,6 +10,8 @@ import socket
 import subprocess
 import tempfile
 import time
+
+import zstandard
 
 PATIENCE_S = 120  # for events that surely come; reached only when something is broken
 
@@ -22,7 +25,16 @@ class Answer:
     body: bytes
 
     def json(self):
-        return json.loads(self.body)
+        return json.loads(self.decoded())
+
+    def decoded(self):
+        """The body without its content coding."""
+        coding = self.headers.get("Content-Encoding")
+        if coding == "gzip":
+            return gzip.decompress(self.body)
+        if coding == "zstd":
+            return zstandard.ZstdDecompressor().stream_reader(self.body).read()
+        return self.body
 
 
 def wait_until(event, what):

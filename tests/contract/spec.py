@@ -105,7 +105,7 @@ class Spec:
         if answer.method == "HEAD":
             return ["a body after HEAD"] if answer.body else []
         try:
-            text = answer.body.decode("utf-8")
+            text = answer.decoded().decode("utf-8")
             value = json.loads(text) if media_type.endswith("json") else text
         except ValueError as error:
             return [f"body: {error}"]

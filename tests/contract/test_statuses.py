@@ -6,6 +6,7 @@ documented: status, content type, headers, body, problem code and the place that
 """
 import base64
 import concurrent.futures
+import gzip
 import json
 import math
 import os
@@ -96,14 +97,19 @@ BAD_HEADERS = [
     ("Content-Type", "text/plain", 415),
     ("Content-Type", "application/jsonp", 415),
     ("Content-Type", "application/json; charset=latin1", 415),
-    ("Content-Encoding", "gzip", 415),
+    ("Content-Encoding", "br", 415),
+    ("Content-Encoding", "gzip, gzip", 415),
     ("Accept", "text/html", 406),
     ("Accept", "application/vnd.safetensors", 406),
     ("Accept", "application/json;q=0, text/html", 406),
 ]
+GZIP_JSON = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+IDENTITY = {"Content-Encoding": "identity"}
 GOOD_HEADERS = [
     ("Content-Type", 'Application/JSON; Charset="UTF-8"'),
     ("Content-Encoding", "identity"),
+    ("Accept-Encoding", "gzip, deflate, br, zstd"),
+    ("Accept-Encoding", "identity;q=0"),
     ("Accept", "*/*"),
     ("Accept", "application/*"),
     ("Accept", "text/html, application/json;q=0.1"),
@@ -140,6 +146,24 @@ class ContractTest(unittest.TestCase):
 
 class OneServerTest(ContractTest):
     """Tests that share one elmod, started with `flags`."""
+
+    def expect_codings(self, body, streamed):
+        """The answer to the body of /embed goes in the coding that is liked best."""
+        plain = self.expect(self.elmod.ask("POST", "/embed", body), 200)
+        self.assertNotIn("Content-Encoding", plain.headers)
+        self.assertEqual(streamed, "Content-Length" not in plain.headers)
+        for accepted, coding in (
+            ("gzip", "gzip"),
+            ("zstd;q=0.1, gzip", "gzip"),
+            ("br, zstd, gzip", "zstd"),
+        ):
+            with self.subTest(accepted=accepted):
+                headers = {"Accept-Encoding": accepted}
+                answer = self.expect(self.elmod.ask("POST", "/embed", body, headers), 200)
+                self.assertEqual(coding, answer.headers["Content-Encoding"])
+                self.assertIn("Accept-Encoding", answer.headers["Vary"])
+                self.assertLess(len(answer.body), len(plain.body) * 0.55)
+                self.assertEqual(plain.body, answer.decoded())
 
     flags = {}
 
@@ -239,6 +263,35 @@ class WithDefaults(OneServerTest):
                     body = json.dumps(TEXT).encode()
                     self.expect(self.elmod.ask("POST", path, body, headers), status)
         self.expect(self.elmod.ask("GET", "/info", headers={"Accept": "text/html"}), 406)
+
+    def test_a_body_may_come_in_gzip(self):
+        for path in POSTS:
+            body = json.dumps(TEXT).encode()
+            plain = self.expect(self.elmod.ask("POST", path, body, GZIP_JSON | IDENTITY), 200)
+            for name, coded in (
+                ("one member", gzip.compress(body)),
+                ("two members", gzip.compress(body[:7]) + gzip.compress(body[7:])),
+            ):
+                with self.subTest(path=path, body=name):
+                    answer = self.elmod.ask("POST", path, coded, GZIP_JSON)
+                    self.assertEqual(plain.body, self.expect(answer, 200).body)
+            for name, coded in (
+                ("nothing", b""),
+                ("not gzip", body),
+                ("cut off", gzip.compress(body)[:-1]),
+                ("more behind it", gzip.compress(body) + b"{}"),
+                ("a wrong checksum", gzip.compress(body)[:-8] + bytes(8)),
+            ):
+                with self.subTest(path=path, body=name):
+                    answer = self.elmod.ask("POST", path, coded, GZIP_JSON)
+                    self.expect(answer, 400, "bad_encoding")
+
+    def test_a_large_answer_goes_in_the_coding_that_is_liked_best(self):
+        self.expect_codings({"inputs": ["one two three four"] * 40, "outputs": ["elmo"]}, True)
+
+    def test_a_small_answer_has_no_coding(self):
+        answer = self.elmod.ask("POST", "/embed", TEXT, {"Accept-Encoding": "gzip, zstd"})
+        self.assertNotIn("Content-Encoding", self.expect(answer, 200).headers)
 
     def test_a_bad_deadline_is_refused(self):
         for path in QUEUED:
@@ -358,7 +411,20 @@ class WithSmallLimits(OneServerTest):
         "--max-tokens": 8,
         "--max-request-tokens": 20,
         "--body-timeout-ms": 300,
+        "--compress-min-bytes": 1000,
     }
+
+    def test_an_answer_over_the_size_goes_in_a_coding(self):
+        self.expect_codings({"inputs": "one two three", "outputs": ["elmo"]}, False)
+
+    def test_a_body_over_the_limit_when_it_is_inflated_is_refused(self):
+        for path in POSTS:
+            body = gzip.compress(json.dumps({"inputs": " " * 2000}).encode())
+            self.assertLess(len(body), 1000)
+            answer = self.expect(
+                self.elmod.ask("POST", path, body, GZIP_JSON), 413, "body_too_large"
+            ).json()
+            self.assertEqual(1000, answer["limit"])
 
     def test_bad_bodies_are_refused(self):
         for path in POSTS:

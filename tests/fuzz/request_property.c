@@ -54,7 +54,7 @@ static void check_request(const struct request *r, const struct elmo_model *mode
     struct request as_tokenize = *r;
     struct reply reply = {0};
     as_tokenize.kind = REQUEST_TOKENIZE;
-    REQUIRE(reply_begin(&reply, model, &as_tokenize, NULL));
+    REQUIRE(reply_begin(&reply, REPLY_JSON, model, &as_tokenize, NULL));
     REQUIRE(reply_write_ahead(&reply, SIZE_MAX));
     require_json_object(&reply.ahead);
     reply_done(&reply);

@@ -1,0 +1,21 @@
+#pragma once
+/* What reply.c (an answer that stops and goes on) and the writers of its forms share: a writer
+ * appends the next few bytes (at most REPLY_STEP_MAX, and names) whenever it is called, and sets
+ * `part` to REPLY_END with the last. */
+#include "reply.h"
+
+void reply_step_json(struct reply *r, struct buffer *out);
+
+/* One output of one input, [n_rows, n_cols]. */
+struct reply_output {
+    const float *values; /* NULL: not asked for */
+    size_t n_rows, n_cols;
+    bool is_vector; /* one row, which is no array in an array */
+};
+
+/* Outputs that an input may have, counted as reply->output counts them. */
+size_t reply_n_outputs(const struct reply *r);
+/* The current one. */
+struct reply_output reply_output(const struct reply *r);
+/* As /embed names it; `layer` is where the name of a layer is made. */
+const char *reply_output_name(const struct reply *r, char layer[static LAYER_NAME_MAX]);
