@@ -16,6 +16,10 @@ struct service;
 
 enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_OPTIONS, METHOD_OTHER };
 
+struct header {
+    const char *name, *value; /* borrowed */
+};
+
 struct exchange {            /* all zero is a valid start */
     struct service *service; /* borrowed */
 
@@ -34,7 +38,9 @@ struct exchange {            /* all zero is a valid start */
     /* The answer. */
     unsigned status; /* 0: not decided yet */
     const char *content_type;
-    const char *allow; /* of a 405, or NULL */
+    const char *allow;            /* of a 405, or NULL */
+    const char *etag;             /* or NULL */
+    const struct header *headers; /* more of them, up to a NULL name; or NULL */
     struct buffer out;
     enum reply_form form;    /* of the answer of the model's work */
     enum coding accepts;     /* the best that the client takes */

@@ -19,6 +19,7 @@
     X(content_type, "Content-Type")            \
     X(content_encoding, "Content-Encoding")    \
     X(accept_encoding, "Accept-Encoding")      \
+    X(if_none_match, "If-None-Match")          \
     X(request_id, "X-Request-Id")              \
     X(request_timeout, "X-Request-Timeout-Ms") \
     X(traceparent, "traceparent")              \

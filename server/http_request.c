@@ -109,6 +109,15 @@ static bool must_close(const struct exchange *x)
            atomic_load_explicit(&x->service->state, memory_order_acquire) == SERVICE_DRAINING;
 }
 
+static bool add_more_headers(const struct exchange *x,
+                             bool (*add)(void *to, const char *name, const char *value), void *to)
+{
+    bool ok = true;
+    for (const struct header *h = x->headers; ok && h && h->name; h++)
+        ok = add(to, h->name, h->value);
+    return ok;
+}
+
 /* Calls add(to, name, value) for every header of the answer. */
 static bool for_each_header(const struct exchange *x,
                             bool (*add)(void *to, const char *name, const char *value), void *to)
@@ -123,6 +132,7 @@ static bool for_each_header(const struct exchange *x,
            (x->coding == CODING_IDENTITY || add(to, "Content-Encoding", coding_name(x->coding))) &&
            (!x->allow || x->status != 405 || add(to, "Allow", x->allow)) &&
            (!x->retry_after_ms || add(to, "Retry-After", retry_after)) &&
+           (!x->etag || add(to, "ETag", x->etag)) && add_more_headers(x, add, to) &&
            (x->status != 401 || add(to, "WWW-Authenticate", "Bearer realm=\"elmod\"")) &&
            cors_add_headers(x, add, to) && (!must_close(x) || add(to, "Connection", "close"));
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "handlers.h"
+#include "web.h"
 
 #define JSON "application/json"
 
@@ -21,6 +22,9 @@
     X("/health", "GET, HEAD", OPEN, NULL, handle_ready)         \
     X("/metrics", "GET, HEAD", OPEN, NULL, handle_metrics)      \
     X("/openapi.yaml", "GET, HEAD", OPEN, NULL, handle_openapi) \
+    X("/", "GET, HEAD", OPEN, NULL, handle_web)                 \
+    X("/docs", "GET, HEAD", OPEN, NULL, handle_web)             \
+    X("/web/{file}", "GET, HEAD", OPEN, NULL, handle_web)       \
     X("other", NULL, KEY, NULL, NULL)
 
 static const struct route routes[] = {
@@ -35,11 +39,20 @@ static const char *const paths[] = {
 #undef X
 };
 
+/* What is in braces at the end of a route stands for any text but the empty one. */
+static bool matches(const char *route, const char *path)
+{
+    size_t n_fixed = strcspn(route, "{");
+    if (route[n_fixed] == '\0')
+        return strcmp(route, path) == 0;
+    return strncmp(route, path, n_fixed) == 0 && path[n_fixed] != '\0';
+}
+
 const struct route *route_find(const char *path)
 {
     size_t last = ARRAY_LEN(routes) - 1;
     for (size_t i = 0; i < last; i++) {
-        if (strcmp(routes[i].path, path) == 0)
+        if (matches(routes[i].path, path))
             return &routes[i];
     }
     return &routes[last];

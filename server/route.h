@@ -3,9 +3,9 @@
 #include "exchange.h"
 
 struct route {
-    const char *path;     /* exact; also its label in metrics and logs */
-    const char *allow;    /* the Allow header: "POST" or "GET, HEAD" */
-    bool is_open;         /* to all: takes requests without an API key */
+    const char *path;  /* exact, or with a {name} at its end; also its label in metrics and logs */
+    const char *allow; /* the Allow header: "POST" or "GET, HEAD" */
+    bool is_open;      /* to all: takes requests without an API key */
     const char *produces; /* media type that Accept must allow, NULL: Accept is ignored */
     /* Answers the exchange, or leaves its status 0 and a job to submit. NULL for the last route:
      * exchange_check has answered. */

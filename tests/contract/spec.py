@@ -1,5 +1,6 @@
 """openapi.yaml as something to ask: what may this path answer, and is this answer of that kind?"""
 import json
+import re
 import sys
 
 try:
@@ -32,6 +33,22 @@ class Spec:
                 if method in item:
                     yield path, method, item[method]
 
+    def documented(self, path):
+        """The path of the document that a request's path is one of, or None."""
+        for documented in self.doc["paths"]:
+            if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(documented)), path):
+                return documented
+        return None
+
+    def example_paths(self, method):
+        """A path to request for each that is documented with this method."""
+        for path, own, operation in self.operations():
+            if own == method:
+                for parameter in map(self.resolve, operation["parameters"]):
+                    if parameter["in"] == "path":
+                        path = path.replace(f"{{{parameter['name']}}}", parameter["example"])
+                yield path
+
     def operation(self, path):
         """The one operation that every path here has: (method, operation)."""
         (found,) = [(method, op) for where, method, op in self.operations() if where == path]
@@ -48,7 +65,7 @@ class Spec:
         """The one status whose problems may have this code."""
         found = set()
         for path, status in self.pairs():
-            for media in self.response(path, status)["content"].values():
+            for media in self.response(path, status).get("content", {}).values():
                 for part in media["schema"].get("allOf", []):
                     allowed = part.get("properties", {}).get("code", {})
                     if code in allowed.get("enum", [allowed.get("const")]):
@@ -98,10 +115,12 @@ class Spec:
         return faults
 
     def body_faults(self, response, answer):
-        ((media_type, media),) = response["content"].items()
-        content_type = answer.headers.get("Content-Type", "")
-        if content_type.partition(";")[0].strip() != media_type:
-            return [f"Content-Type is {content_type!r}, not {media_type}"]
+        content = response.get("content", {})
+        media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
+        if not content:
+            return ["a body where there is none"] if answer.body or media_type else []
+        if media_type not in content:
+            return [f"Content-Type is {media_type!r}, not one of {list(content)}"]
         if answer.method == "HEAD":
             return ["a body after HEAD"] if answer.body else []
         try:
@@ -109,7 +128,7 @@ class Spec:
             value = json.loads(text) if media_type.endswith("json") else text
         except ValueError as error:
             return [f"body: {error}"]
-        faults = self.schema_faults(media["schema"], value)
+        faults = self.schema_faults(content[media_type]["schema"], value)
         if media_type == "application/problem+json":
             faults += problem_faults(value, answer)
         return faults

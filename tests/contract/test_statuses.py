@@ -23,14 +23,14 @@ from zero_model import write_zero_model
 BINARY = os.environ["ELMOD_BINARY"]
 OPENAPI = os.environ["ELMOD_OPENAPI"]
 SPEC = Spec(OPENAPI)
-PATHS = list(SPEC.doc["paths"])
-POSTS = [path for path in PATHS if SPEC.operation(path)[0] == "post"]
-GETS = [path for path in PATHS if SPEC.operation(path)[0] == "get"]
+POSTS = list(SPEC.example_paths("post"))
+GETS = list(SPEC.example_paths("get"))
+PATHS = POSTS + GETS
 QUEUED = ["/embed", "/sentiment"]
 TEXT = {"inputs": "A gripping film."}
 
 # Documented, but not to be had from outside.
-NOT_PROVOKED = {(path, 500): "only a fault of ours or no memory answers it" for path in PATHS}
+NOT_PROVOKED = {(path, 500): "only a fault of ours or no memory answers it" for path in SPEC.doc["paths"]}
 
 # Under the limits of WithSmallLimits: (what, body, code, pointer of the first error)
 BAD_BODIES = [
@@ -133,7 +133,7 @@ def tearDownModule():
 class ContractTest(unittest.TestCase):
     def expect(self, answer, status, code=None, pointer=None):
         """Checks the answer against the document and remembers what was seen."""
-        path = answer.path if answer.path in PATHS else None
+        path = SPEC.documented(answer.path)
         self.assertEqual(status, answer.status, answer.body[:500])
         self.assertEqual([], SPEC.answer_faults(path, answer))
         if code and answer.body:
@@ -328,12 +328,30 @@ class WithDefaults(OneServerTest):
         answer = self.expect(self.elmod.ask("GET", "/openapi.yaml"), 200)
         self.assertEqual(pathlib.Path(OPENAPI).read_bytes(), answer.body)
 
+    def test_a_page_that_a_browser_has_is_not_sent_again(self):
+        for path in ("/", "/docs", "/web/style.css", "/web/main.js", "/web/icon.svg"):
+            with self.subTest(path=path):
+                etag = self.expect(self.elmod.ask("GET", path), 200).headers["ETag"]
+                for listed in (etag, etag.removeprefix("W/"), f'"x", {etag}', "*"):
+                    for method in ("GET", "HEAD"):
+                        headers = {"If-None-Match": listed}
+                        answer = self.expect(self.elmod.ask(method, path, headers=headers), 304)
+                        self.assertEqual(etag, answer.headers["ETag"])
+                for other in ('"x"', etag + "x", etag[:-1], ""):
+                    self.expect(self.elmod.ask("GET", path, headers={"If-None-Match": other}), 200)
+
+    def test_a_file_that_the_pages_do_not_have_is_not_found(self):
+        for path in ("/web/nothing", "/web/main.js/", "/web/../main.js", "/web/page.html"):
+            for method in ("GET", "HEAD"):
+                with self.subTest(method=method, path=path):
+                    self.expect(self.elmod.ask(method, path), 404, "not_found")
+
     def test_the_build_has_the_version_of_the_document(self):
         answer = self.expect(self.elmod.ask("GET", "/info"), 200)
         self.assertEqual(SPEC.doc["info"]["version"], answer.json()["build"]["version"])
 
     def test_other_paths_are_not_found(self):
-        for path in ("/", "/nothing", "/embed/", "/Embed", "/health/", "/v1/embeddings"):
+        for path in ("/nothing", "/embed/", "/Embed", "/health/", "/v1/embeddings", "/web", "/web/"):
             for method, body in (("GET", None), ("HEAD", None), ("POST", TEXT), ("PUT", TEXT)):
                 with self.subTest(method=method, path=path):
                     self.expect(self.elmod.ask(method, path, body), 404, "not_found")
@@ -507,8 +525,8 @@ class WithApiKeys(OneServerTest):
 
     def test_paths_are_as_open_as_they_are_documented(self):
         for path in PATHS + ["/nothing"]:
-            known = path in PATHS
-            is_open = known and SPEC.operation(path)[1].get("security") == []
+            known = SPEC.documented(path)
+            is_open = known and SPEC.operation(known)[1].get("security") == []
             for headers in ({}, {"Authorization": "Bearer no-key-0123456789"}):
                 with self.subTest(path=path, headers=headers):
                     answer = self.ask(path, headers)

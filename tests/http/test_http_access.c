@@ -153,10 +153,9 @@ static void a_key_is_asked_for_before_anything_else(void **state)
 {
     (void)state;
     static const char *const lines[] = {
-        "POST /embed",         "GET /info",     "HEAD /info",
-        "GET /embed",          "PUT /tokenize", "GET /",
-        "GET /no/such/path",   "POST /nothing", "OPTIONS /embed",
-        "GET /health/nothing",
+        "POST /embed",   "GET /info",      "HEAD /info",
+        "GET /embed",    "PUT /tokenize",  "GET /no/such/path",
+        "POST /nothing", "OPTIONS /embed", "GET /health/nothing",
     };
     for (size_t i = 0; i < N(lines); i++) {
         struct response r = ask(lines[i], "Accept: text/nothing\r\n", NULL);
@@ -171,11 +170,11 @@ static void a_key_is_asked_for_before_anything_else(void **state)
     }
 }
 
-static void what_machines_look_at_needs_no_key(void **state)
+static void what_machines_and_browsers_look_at_needs_no_key(void **state)
 {
     (void)state;
-    static const char *const paths[] = {"/health", "/health/live", "/health/ready", "/metrics",
-                                        "/openapi.yaml"};
+    static const char *const paths[] = {
+        "/health", "/health/live", "/health/ready", "/metrics", "/openapi.yaml", "/", "/docs"};
     for (size_t i = 0; i < N(paths); i++) {
         struct response r = get(server, paths[i]);
         assert_int_equal(r.status, 200);
@@ -457,7 +456,7 @@ int main(void)
         cmocka_unit_test(a_key_lets_in),
         cmocka_unit_test(nothing_else_lets_in),
         cmocka_unit_test(a_key_is_asked_for_before_anything_else),
-        cmocka_unit_test(what_machines_look_at_needs_no_key),
+        cmocka_unit_test(what_machines_and_browsers_look_at_needs_no_key),
         cmocka_unit_test(refusals_are_counted),
         cmocka_unit_test(the_connection_lives_on_after_a_short_body),
         cmocka_unit_test(a_long_body_is_not_waited_for),

@@ -264,19 +264,23 @@ static void headers_decide_as_the_contract_says(void **state)
         {"POST http://test/tokenize", TYPE, GOOD, 200, NULL},
         {"GET /health", "Accept: text/html\r\n", NULL, 200, NULL},
         {"GET /metrics", "Accept: application/openmetrics-text\r\n", NULL, 200, NULL},
-        {"GET /", "", NULL, 404, "not_found"},
+        {"GET /", "", NULL, 200, NULL},
+        {"GET http://test", "", NULL, 200, NULL},
+        {"GET /web/style.css?v=1", "Accept: application/json\r\n", NULL, 200, NULL},
+        {"GET /web/", "", NULL, 404, "not_found"},
+        {"GET /web/style.css/", "", NULL, 404, "not_found"},
         {"GET /nothing", "", NULL, 404, "not_found"},
         {"GET /info/", "", NULL, 404, "not_found"},
         {"GET /INFO", "", NULL, 404, "not_found"},
         {"GET //info", "", NULL, 404, "not_found"},
         {"GET /info%00", "", NULL, 404, "not_found"},
-        {"GET http://test", "", NULL, 404, "not_found"},
         {"POST /nothing", TYPE, GOOD, 404, "not_found"},
         {"GET /embed", "", NULL, 405, "method_not_allowed"},
         {"PUT /embed", TYPE, GOOD, 405, "method_not_allowed"},
         {"OPTIONS /embed", "", NULL, 405, "method_not_allowed"},
         {"post /embed", TYPE, GOOD, 405, "method_not_allowed"},
         {"POST /info", TYPE, GOOD, 405, "method_not_allowed"},
+        {"POST /", TYPE, GOOD, 405, "method_not_allowed"},
         {"DELETE /health/live", "", NULL, 405, "method_not_allowed"},
         {"POST /embed", TYPE "Accept: application/x-npy\r\n", GOOD, 406, "not_acceptable"},
         {"POST /embed", TYPE "Accept: application/vnd.safetensors\r\n", GOOD, 406,
@@ -318,8 +322,8 @@ static void a_405_names_the_methods_that_are_allowed(void **state)
 static void head_answers_like_get_without_the_body(void **state)
 {
     (void)state;
-    static const char *const paths[] = {"/info", "/health", "/health/live", "/openapi.yaml",
-                                        "/nothing"};
+    static const char *const paths[] = {"/info", "/health",      "/health/live", "/openapi.yaml",
+                                        "/",     "/web/main.js", "/nothing"};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         char head[200];
         struct response of_head, of_get = get(server, paths[i]);

@@ -1,0 +1,138 @@
+#!/usr/bin/python3
+"""What a core gives through HTTP: the table of deploy/capacity.md. Each elmod runs on one core alone,
+with one thread, and the load comes from another core. Tokens per second of CPU (all of elmod's work:
+HTTP, computing, text) are counted while 32 clients ask again at once; then requests come at random
+times at 70 % of that rate. Needs two quiet cores and half a minute a line.
+
+    tests/bench/capacity.py BUILD NAME=MODEL...      as: build/release elmo-small= original=big.safetensors
+
+Holds the file $LOCK (flock), where there is one, for each line.
+"""
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+CASES = [  # dtype, path, output, encoding; the first three for every model
+    ("f32", "/embed", "default", "float"),
+    ("bf16", "/embed", "default", "float"),
+    ("int8", "/embed", "default", "float"),
+    ("int8", "/embed", "default", "base64"),
+    ("int8", "/embed", "elmo", "float"),
+    ("int8", "/embed", "elmo", "base64"),
+    ("int8", "/sentiment", "", ""),
+]
+N_CLIENTS, SECONDS, PART = 32, 6, 0.7
+SENTENCES = pathlib.Path(__file__).resolve().parent / "sentences.txt"
+
+
+class Elmod:
+    def __init__(self, build, model, dtype, folder):
+        port_file = folder / "port"
+        port_file.unlink(missing_ok=True)
+        flags = ["--listen", "127.0.0.1:0", "--port-file", port_file, "--log-level", "error"]
+        flags += ["--threads", "1", "--dtype", dtype]
+        flags += ["--model", model] if model else []
+        self.process = subprocess.Popen(["taskset", "-c", "0", build / "server/elmod", *flags])
+        while not port_file.exists() or not port_file.read_text(encoding="ascii").endswith("\n"):
+            time.sleep(0.01)
+        self.address = port_file.read_text(encoding="ascii").strip()
+        while self.get("/health/ready") is None:
+            time.sleep(0.05)
+
+    def get(self, path, body=None):
+        request = urllib.request.Request(f"http://{self.address}{path}", data=body)
+        request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return answer.read()
+        except urllib.error.HTTPError:
+            return None
+
+    def metric(self, name):
+        return float(re.search(rf"^{name} (.+)$", self.get("/metrics").decode(), re.M)[1])
+
+    def bytes_per_token(self, path, output, encoding):
+        """Of the answers to every tenth sentence."""
+        n_bytes = n_tokens = 0
+        for text in SENTENCES.read_text(encoding="utf-8").splitlines()[::10]:
+            body = {"inputs": text}
+            if output:
+                body |= {"outputs": [output], "encoding_format": encoding}
+            answer = self.get(path, json.dumps(body).encode())
+            n_bytes += len(answer)
+            n_tokens += json.loads(answer)["usage"]["tokens"]
+        return n_bytes / n_tokens
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def load(build, elmod, path, output, encoding, *how):
+    """answered a second, tokens a second, p50 and p99 in ms"""
+    options = ["--path", path, "--seconds", str(SECONDS), *map(str, how)]
+    options += ["--output", output, "--format", encoding] if output else []
+    line = subprocess.run(
+        ["taskset", "-c", "1", build / "tests/bench/bench_load", "--address", elmod.address, *options],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return [float(cell) for cell in line.strip().strip("|").split("|")[1:5]]
+
+
+@contextlib.contextmanager
+def lock():
+    if "LOCK" not in os.environ:
+        yield
+        return
+    with open(os.environ["LOCK"], "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def measure(build, name, model, case, folder):
+    dtype, path, output, encoding = case
+    elmod = Elmod(build, model, dtype, folder)
+    try:
+        n_bytes = elmod.bytes_per_token(path, output, encoding)
+        tokens, cpu_s = (elmod.metric(m) for m in ("elmod_tokens_total", "process_cpu_seconds_total"))
+        answered, per_s, _, _ = load(build, elmod, path, output, encoding, "--clients", N_CLIENTS)
+        tokens = elmod.metric("elmod_tokens_total") - tokens
+        cpu_s = elmod.metric("process_cpu_seconds_total") - cpu_s
+        rate = PART * tokens / cpu_s / (per_s / answered)
+        _, _, p50, p99 = load(build, elmod, path, output, encoding, "--rates", max(1, round(rate)))
+        rss = elmod.metric("process_resident_memory_bytes") / (1 << 20)
+    finally:
+        elmod.stop()
+    what = f"{path} {output} {encoding}".replace(" float", " JSON").strip()
+    print(
+        f"| {name} | {dtype} | {what} | {tokens / cpu_s:,.0f} | {p50:.1f} ms | {p99:.1f} ms "
+        f"| {rss:.0f} MiB | {n_bytes:,.0f} |",
+        flush=True,
+    )
+
+
+def main():
+    if len(sys.argv) < 3 or os.cpu_count() < 2:
+        sys.exit(__doc__)
+    build = pathlib.Path(sys.argv[1])
+    with tempfile.TemporaryDirectory() as folder:
+        for i, argument in enumerate(sys.argv[2:]):
+            name, _, model = argument.partition("=")
+            for case in CASES if i == 0 else CASES[:3]:
+                with lock():
+                    measure(build, name, model, case, pathlib.Path(folder))
+
+
+if __name__ == "__main__":
+    main()

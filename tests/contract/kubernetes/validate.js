@@ -1,0 +1,44 @@
+'use strict';
+// Holds manifests to the schemas of the Kubernetes API (1.27) that the package kubernetes-models has,
+// strictly: a field that the API does not know is an error, as for `kubectl apply --validate=strict`.
+// Reads manifests from standard input as a JSON array; prints an array with the errors of each.
+const fs = require('fs');
+const api = require('@kubernetes-models/validate');
+
+// The API's schemas list what an object may have, but allow anything else. Maps (labels, limits) say so
+// themselves.
+function close(schema) {
+  if (Array.isArray(schema)) return schema.map(close);
+  if (schema === null || typeof schema !== 'object') return schema;
+  const entries = Object.entries(schema).map(([key, value]) => [key, close(value)]);
+  const closed = Object.fromEntries(entries);
+  if (schema.type === 'object' && schema.properties && !('additionalProperties' in schema))
+    closed.additionalProperties = false;
+  return closed;
+}
+
+const register = api.register;
+api.register = (id, schema) => register(id, close(schema));
+
+function modelOf(manifest) {
+  try {
+    return require(`kubernetes-models/${manifest.apiVersion}`)[manifest.kind];
+  } catch (error) {
+    if (error.code !== 'ERR_PACKAGE_PATH_NOT_EXPORTED') throw error;
+    return undefined;
+  }
+}
+
+function errorsOf(manifest) {
+  const Model = modelOf(manifest);
+  if (!Model) return [`the API has no ${manifest.apiVersion} ${manifest.kind}`];
+  try {
+    new Model(manifest).validate();
+    return [];
+  } catch (error) {
+    if (!error.errors) throw error;
+    return error.errors.map((one) => `${one.instancePath} ${one.message} ${JSON.stringify(one.params)}`);
+  }
+}
+
+process.stdout.write(JSON.stringify(JSON.parse(fs.readFileSync(0, 'utf8')).map(errorsOf)) + '\n');

@@ -1,0 +1,54 @@
+// Pictures of the playground for README.md, of a real elmod and its own model.
+import {mkdir} from "node:fs/promises";
+import {join} from "node:path";
+
+import {openPage, openPlayground, settled, startBrowser, startElmod} from "./harness.mjs";
+
+const MARGIN = 12; // of paper around a panel
+
+async function shoot(page, selector, file) {
+  const box = await page.locator(selector).boundingBox();
+  await page.screenshot({
+    path: file,
+    fullPage: true,
+    clip: {
+      x: Math.max(0, box.x - MARGIN),
+      y: box.y - MARGIN,
+      width: box.width + 2 * MARGIN,
+      height: box.height + 2 * MARGIN,
+    },
+  });
+  console.log(file);
+}
+
+const out = process.argv[2];
+await mkdir(out, {recursive: true});
+const elmod = await startElmod();
+const browser = await startBrowser();
+const pages = {
+  light: {viewport: {width: 1200, height: 900}, colorScheme: "light"},
+  dark: {viewport: {width: 1200, height: 900}, colorScheme: "dark"},
+  phone: {viewport: {width: 360, height: 740}, colorScheme: "light"},
+};
+for (const [name, options] of Object.entries(pages)) {
+  const {page, faults, close} = await openPage(browser, elmod.origin, options);
+  await openPlayground(page, elmod.origin);
+  await settled(page);
+  // The bar at the top stays in sight while a page scrolls, and would lie over a panel.
+  await page.locator(".top").evaluate((top) => {
+    top.style.position = "static";
+  });
+  if (name === "dark") await page.getByRole("radio", {name: "mix"}).check();
+  if (name === "phone") {
+    await page.screenshot({path: join(out, "phone.png")});
+    console.log(join(out, "phone.png"));
+  } else {
+    for (const panel of ["meanings", "sentiment", "surprise"])
+      if (name === "light" || panel === "meanings")
+        await shoot(page, `#${panel}`, join(out, `${panel}${name === "dark" ? "-dark" : ""}.png`));
+  }
+  if (faults.length) throw new Error(faults.join("\n"));
+  await close();
+}
+await browser.close();
+await elmod.stop();
