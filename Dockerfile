@@ -9,6 +9,9 @@ WORKDIR /src
 COPY deploy/install deploy/packages.txt deploy/
 RUN deploy/install build
 COPY . .
+# What .dockerignore leaves out is not missing: the commit that elmod names would be "-dirty" for it.
+RUN git ls-files -z --deleted -- 'model/weights/*.softmax.safetensors' | \
+        git update-index -z --assume-unchanged --stdin || true
 RUN meson setup --buildtype=release build/image && ninja -C build/image server/elmod && \
     strip build/image/server/elmod
 
@@ -23,6 +26,9 @@ RUN /deploy/collect /usr/local/bin/elmod /image
 
 FROM scratch
 COPY --from=collect /image /
+LABEL org.opencontainers.image.title="elmod" \
+    org.opencontainers.image.description="ELMo vectors and sentiment over HTTP" \
+    org.opencontainers.image.licenses="MIT"
 USER 65532:65532
 ENV ELMOD_LISTEN=0.0.0.0:8080
 EXPOSE 8080

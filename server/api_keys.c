@@ -2,6 +2,7 @@
 
 #include <nettle/memops.h>
 #include <nettle/sha2.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,10 +15,27 @@ struct digest {
     uint8_t bytes[SHA256_DIGEST_SIZE];
 };
 
-struct api_keys {
+/* Immutable once it is shared. */
+struct key_set {
+    struct key_set *older; /* owned; a request may still be at it */
     size_t n_keys;
     struct digest digests[API_KEYS_MAX];
 };
+
+struct api_keys {
+    const char *path;                  /* borrowed */
+    _Atomic(struct key_set *) current; /* owned; one that was replaced lives until api_keys_free */
+};
+
+static void key_set_free(struct key_set *set)
+{
+    while (set) {
+        struct key_set *older = set->older;
+        free(set);
+        set = older;
+    }
+}
+DEFINE_AUTO(key_set_free, struct key_set *);
 
 static struct digest digest_of(const char *key, size_t n_bytes)
 {
@@ -41,7 +59,7 @@ static const char *fault_of(const char *key, size_t n_bytes)
 }
 
 /* Takes the line (without its end), if it has a key; returns what is wrong, or NULL. */
-static const char *add_line(struct api_keys *keys, const char *line, size_t n_bytes)
+static const char *add_line(struct key_set *keys, const char *line, size_t n_bytes)
 {
     while (n_bytes > 0 && strchr(BLANKS, line[n_bytes - 1]) && line[n_bytes - 1])
         n_bytes--;
@@ -69,7 +87,7 @@ static bool fail(struct elmo_error *err, const char *path, size_t line, const ch
     return false;
 }
 
-static bool add_lines(struct api_keys *keys, const struct secret_file *file, const char *path,
+static bool add_lines(struct key_set *keys, const struct secret_file *file, const char *path,
                       struct elmo_error *err)
 {
     const char *line = file->bytes, *end = file->bytes + file->n_bytes;
@@ -86,36 +104,65 @@ static bool add_lines(struct api_keys *keys, const struct secret_file *file, con
     return keys->n_keys > 0 || fail(err, path, 0, "there is no key in it");
 }
 
-struct api_keys *api_keys_load(const char *path, struct elmo_error *err)
+static struct key_set *key_set_load(const char *path, struct elmo_error *err)
 {
     AUTO(secret_file_done) struct secret_file file = {0};
+    AUTO(key_set_free) struct key_set *set = calloc(1, sizeof *set);
+    if (!set) {
+        fail(err, path, 0, "out of memory");
+        return NULL;
+    }
+    if (!secret_file_read(&file, path, API_KEYS_MAX_BYTES, err) ||
+        !add_lines(set, &file, path, err))
+        return NULL;
+    secret_file_warn(path, file.others_may_read);
+    return STEAL(set);
+}
+
+struct api_keys *api_keys_load(const char *path, struct elmo_error *err)
+{
     AUTO(api_keys_free) struct api_keys *keys = calloc(1, sizeof *keys);
     if (!keys) {
         fail(err, path, 0, "out of memory");
         return NULL;
     }
-    if (!secret_file_read(&file, path, API_KEYS_MAX_BYTES, err) ||
-        !add_lines(keys, &file, path, err))
+    keys->path = path;
+    struct key_set *set = key_set_load(path, err);
+    if (!set)
         return NULL;
-    secret_file_warn(path, file.others_may_read);
+    atomic_init(&keys->current, set);
     return STEAL(keys);
+}
+
+bool api_keys_reload(struct api_keys *keys, struct elmo_error *err)
+{
+    struct key_set *set = key_set_load(keys->path, err);
+    if (!set)
+        return false;
+    set->older = atomic_load(&keys->current);
+    atomic_store(&keys->current, set);
+    return true;
 }
 
 void api_keys_free(struct api_keys *keys)
 {
+    if (!keys)
+        return;
+    key_set_free(atomic_load(&keys->current));
     free(keys);
 }
 
 size_t api_keys_count(const struct api_keys *keys)
 {
-    return keys->n_keys;
+    return atomic_load(&keys->current)->n_keys;
 }
 
 bool api_keys_has(const struct api_keys *keys, const char *key, size_t n_bytes)
 {
     const struct digest digest = digest_of(key, n_bytes);
+    const struct key_set *set = atomic_load(&keys->current);
     int found = 0;
-    for (size_t i = 0; i < keys->n_keys; i++) /* all of them, also behind one that is found */
-        found |= memeql_sec(digest.bytes, keys->digests[i].bytes, sizeof digest.bytes);
+    for (size_t i = 0; i < set->n_keys; i++) /* all of them, also behind one that is found */
+        found |= memeql_sec(digest.bytes, set->digests[i].bytes, sizeof digest.bytes);
     return found != 0;
 }

@@ -5,7 +5,7 @@
  *     kZ0q9cUoUyBvM6Zt8o4Xw2rJ
  *
  * 16 to 256 printable ASCII characters without blanks; blanks around them are not theirs. Only
- * their SHA-256 stays in memory. Immutable once loaded: any number of threads may ask. */
+ * their SHA-256 stays in memory. Any number of threads may ask, also while they are loaded anew. */
 #include "defs.h"
 #include "elmo.h"
 
@@ -16,8 +16,12 @@
 
 struct api_keys;
 
-/* NULL: *err says what is wrong, with path and line, and never shows a key. */
+/* NULL: *err says what is wrong, with path and line, and never shows a key. The path is borrowed
+ * for api_keys_reload. */
 struct api_keys *api_keys_load(const char *path, struct elmo_error *err);
+/* Reads the file again, for requests from now on. False: *err as above, and the old keys stay. One
+ * thread at a time, beside any that ask. */
+bool api_keys_reload(struct api_keys *keys, struct elmo_error *err);
 void api_keys_free(struct api_keys *keys); /* NULL is fine */
 DEFINE_AUTO(api_keys_free, struct api_keys *);
 

@@ -42,6 +42,11 @@ void config_print_help(FILE *out)
           "Serves ELMo vectors and sentiment over HTTP. Each value is taken from its flag, else\n"
           "from its environment variable, else from the JSON file that --config names, an object\n"
           "with keys like \"max_inputs\", else it is the default.\n"
+          "\n"
+          "SIGTERM and SIGINT end it when all that it has accepted is answered. SIGHUP loads the\n"
+          "file of --model anew (and --word-cache-vocab's) beside the model that serves, which\n"
+          "goes on where that fails; the log says what came of it. Both take memory for a while.\n"
+          "Replace the file (mv), never write into it: what elmod has mapped must not change.\n"
           "\n",
           out);
     for (size_t i = 0; i < CONFIG_N_OPTIONS; i++) {

@@ -1,6 +1,7 @@
 #include "exchange.h"
 
 #include "metrics.h"
+#include "route.h"
 #include "service.h"
 
 void exchange_done(struct exchange *x)
@@ -13,7 +14,8 @@ void exchange_done(struct exchange *x)
     encoder_free(STEAL(x->encoder));
     inflate_free(STEAL(x->inflate));
     reply_done(&x->reply);
-    atomic_fetch_sub_explicit(&x->service->answer_bytes, x->answer_bytes, memory_order_relaxed);
+    budget_give(&x->service->answer_bytes, x->answer_bytes);
+    live_model_release(STEAL(x->live));
 }
 
 /* Too much memory is gone for a body of the usual form. */
@@ -27,7 +29,8 @@ static void answer_without_body(struct exchange *x)
 void exchange_answer_problem(struct exchange *x, struct problem *problem)
 {
     struct service *service = x->service;
-    unsigned status = problem_status(problem->code);
+    enum dialect dialect = route_dialect(x->route);
+    unsigned status = dialect_status(dialect, problem->code);
     problem->instance = x->path;
     problem->request_id = x->request_id;
     if (status == 429 || status == 503)
@@ -35,9 +38,9 @@ void exchange_answer_problem(struct exchange *x, struct problem *problem)
     metrics_rejected(service->metrics, problem->code);
     x->retry_after_ms = problem->retry_after_ms;
     x->status = status;
-    x->content_type = "application/problem+json";
+    x->content_type = dialect_content_type(dialect);
     buffer_done(&x->out);
-    problem_write(&x->out, problem);
+    dialect_write_problem(dialect, &x->out, problem);
     if (x->out.failed)
         answer_without_body(x);
 }

@@ -11,8 +11,17 @@
 #include "problem.h"
 #include "reply.h"
 
+struct live_model;
 struct route;
 struct service;
+
+struct route_param {   /* {NULL, 0}: the route has no such place */
+    const char *bytes; /* borrowed, of the path */
+    size_t n_bytes;
+};
+struct route_params {
+    struct route_param model, version;
+};
 
 enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_OPTIONS, METHOD_OTHER };
 
@@ -22,9 +31,11 @@ struct header {
 
 struct exchange {            /* all zero is a valid start */
     struct service *service; /* borrowed */
+    struct live_model *live; /* used from exchange_dispatch to the end; NULL: none is loaded */
 
     /* The request. */
-    const struct route *route; /* never NULL: the last route is for unknown paths */
+    const struct route *route; /* never NULL: unknown paths have routes too */
+    struct route_params params;
     enum method method;
     const char *path; /* borrowed until the end; what a client sent, so only for the answer */
     struct head head; /* values borrowed until the end */
@@ -56,7 +67,7 @@ struct exchange {            /* all zero is a valid start */
     struct request *request;         /* owned */
     struct elmo_sentence *sentences; /* [request->n_inputs], owned */
     struct job job;
-    uint64_t answer_bytes; /* its part of service->answer_bytes */
+    uint64_t answer_bytes; /* its part of the service's */
     uint64_t parse_ns, queue_ns, compute_ns;
     uint64_t write_ns; /* making the text, so far */
     /* A submitted job is over; called by a worker, and the last touch. */

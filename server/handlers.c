@@ -31,7 +31,12 @@ static void check_media(struct exchange *x)
     x->accepts = media_coding(&head->accept_encoding);
     x->is_gzip = coding && media_is_gzip(coding);
     bool is_json = head->content_type.count == 1 && media_is_json(head->content_type.value);
-    if (x->route->produces && !media_accepts(head->accept, head->n_accept, x->route->produces))
+    if (head->binary_json_bytes.count > 0 && route_takes_post(x->route) &&
+        route_dialect(x->route) == DIALECT_OIP)
+        exchange_answer_code(x, PROBLEM_BAD_HEADER,
+                             "Binary tensor data is not offered: send all of it as JSON, without "
+                             "Inference-Header-Content-Length.");
+    else if (x->route->produces && !media_accepts(head->accept, head->n_accept, x->route->produces))
         exchange_answer_code(x, PROBLEM_NOT_ACCEPTABLE,
                              "The answer is application/json, which Accept rules out.");
     else if (route_takes_post(x->route) && !is_json)
@@ -93,8 +98,10 @@ void exchange_inflated_too_large(struct exchange *x)
     exchange_answer_problem(x, &problem);
 }
 
+/* From here on the request has one and the same model, whatever is loaded meanwhile. */
 void exchange_dispatch(struct exchange *x)
 {
+    x->live = live_models_use(x->service->models);
     if (exchange_body_is_whole(x))
         x->route->handle(x);
 }
@@ -111,6 +118,39 @@ static void answer_loading(struct exchange *x)
     exchange_answer_code(x, PROBLEM_LOADING, "The model is being loaded; try again soon.");
 }
 
+bool exchange_has_model(struct exchange *x)
+{
+    if (!x->live)
+        answer_loading(x);
+    return x->live != NULL;
+}
+
+bool exchange_is_ready(struct exchange *x)
+{
+    enum service_state state = state_of(x);
+    if (state == SERVICE_LOADING)
+        answer_loading(x);
+    else if (state == SERVICE_DRAINING)
+        exchange_answer_code(x, PROBLEM_DRAINING, "The server is shutting down.");
+    return state == SERVICE_READY;
+}
+
+static bool is_text(const struct route_param *param, const char *text)
+{
+    return strlen(text) == param->n_bytes && memcmp(text, param->bytes, param->n_bytes) == 0;
+}
+
+bool exchange_names_model(struct exchange *x)
+{
+    const struct elmo_model_info *info = elmo_model_info(x->live->model);
+    const struct route_param *version = &x->params.version;
+    if (!is_text(&x->params.model, info->name))
+        exchange_answer_code(x, PROBLEM_MODEL_NOT_FOUND, "There is no model of this name here.");
+    else if (version->bytes && !is_text(version, info->sha256))
+        exchange_answer_code(x, PROBLEM_MODEL_NOT_FOUND, "The model has no such version.");
+    return x->status == 0;
+}
+
 /* Parses the body into x->request; false: answered. */
 static bool parse_request(struct exchange *x, enum request_kind kind)
 {
@@ -123,7 +163,7 @@ static bool parse_request(struct exchange *x, enum request_kind kind)
     struct problem problem;
     problem_init(&problem);
     uint64_t begun_ns = clock_now_ns();
-    bool ok = request_parse(&x->request, kind, x->body.bytes, x->body.n_bytes, x->service->model,
+    bool ok = request_parse(&x->request, kind, x->body.bytes, x->body.n_bytes, x->live->model,
                             &limits, &problem);
     x->parse_ns = clock_now_ns() - begun_ns;
     metrics_stage(x->service->metrics, STAGE_PARSE, (double)x->parse_ns / NS_PER_SEC);
@@ -155,7 +195,7 @@ static void begin_reply(struct exchange *x)
 {
     struct reply *reply = &x->reply;
     uint64_t begun_ns = clock_now_ns();
-    bool begun = reply_begin(reply, x->form, x->service->model, x->request, x->sentences);
+    bool begun = reply_begin(reply, x->form, x->live->model, x->request, x->sentences);
     bool ended = !begun || reply_write_ahead(reply, REPLY_WHOLE_MAX);
     x->write_ns = clock_now_ns() - begun_ns;
     x->streamed = !ended;
@@ -228,13 +268,13 @@ void exchange_finish(struct exchange *x)
 
 static struct job_wants wants_of(const struct request *r)
 {
-    if (r->kind == REQUEST_SENTIMENT)
-        return (struct job_wants){.probabilities = true};
-    return (struct job_wants){.layers = r->layers, .elmo = r->elmo, .pooled = r->pooled};
+    return (struct job_wants){.layers = r->layers,
+                              .elmo = r->elmo,
+                              .pooled = r->pooled,
+                              .probabilities = r->probabilities};
 }
 
-/* Makes the job of a request for the model, or answers with what is wrong. */
-static void prepare_job(struct exchange *x, enum request_kind kind)
+void exchange_prepare_job(struct exchange *x, enum request_kind kind)
 {
     struct problem problem;
     problem_init(&problem);
@@ -261,27 +301,23 @@ static void prepare_job(struct exchange *x, enum request_kind kind)
 
 void handle_embed(struct exchange *x)
 {
-    if (state_of(x) == SERVICE_LOADING)
-        answer_loading(x);
-    else
-        prepare_job(x, REQUEST_EMBED);
+    if (exchange_has_model(x))
+        exchange_prepare_job(x, REQUEST_EMBED);
 }
 
 void handle_sentiment(struct exchange *x)
 {
-    if (state_of(x) == SERVICE_LOADING)
-        answer_loading(x);
-    else if (elmo_model_info(x->service->model)->n_labels == 0)
+    if (!exchange_has_model(x))
+        return;
+    if (elmo_model_info(x->live->model)->n_labels == 0)
         exchange_answer_code(x, PROBLEM_NOT_IN_MODEL, "The model file has no sentiment head.");
     else
-        prepare_job(x, REQUEST_SENTIMENT);
+        exchange_prepare_job(x, REQUEST_SENTIMENT);
 }
 
 void handle_tokenize(struct exchange *x)
 {
-    if (state_of(x) == SERVICE_LOADING)
-        answer_loading(x);
-    else if (parse_request(x, REQUEST_TOKENIZE))
+    if (exchange_has_model(x) && parse_request(x, REQUEST_TOKENIZE))
         begin_reply(x);
 }
 
@@ -290,7 +326,7 @@ void handle_tokenize(struct exchange *x)
  * itself, and no more than 64 KiB of them are written ahead. */
 static uint64_t answer_bytes_of(const struct exchange *x)
 {
-    uint64_t n_floats = job_output_floats(&x->job, x->service->model);
+    uint64_t n_floats = job_output_floats(&x->job, x->live->model);
     uint64_t each = x->request->base64 ? 6 : 16;                /* 16: and a comma */
     uint64_t text_max = 2 * (REPLY_WHOLE_MAX + REPLY_STEP_MAX); /* a buffer grows by doubling */
     if (n_floats > UINT64_MAX / 64)
@@ -299,18 +335,12 @@ static uint64_t answer_bytes_of(const struct exchange *x)
     return n_floats * sizeof(float) + text + coding_memory_bytes(x->accepts);
 }
 
-/* Takes a part of the memory for answers, until exchange_done. Like the queue, it takes a job of
- * any size when there is no other. */
+/* Takes a part of the memory for answers, until exchange_done. */
 static bool reserve_answer(struct exchange *x)
 {
-    _Atomic uint64_t *used = &x->service->answer_bytes;
-    uint64_t max = x->service->config->answer_bytes, n_bytes = answer_bytes_of(x);
-    uint64_t others = atomic_load_explicit(used, memory_order_relaxed);
-    do {
-        if (others > 0 && (others > max || n_bytes > max - others))
-            return false;
-    } while (!atomic_compare_exchange_weak_explicit(used, &others, others + n_bytes,
-                                                    memory_order_relaxed, memory_order_relaxed));
+    uint64_t n_bytes = answer_bytes_of(x);
+    if (!budget_take(&x->service->answer_bytes, n_bytes))
+        return false;
     x->answer_bytes = n_bytes;
     return true;
 }
@@ -322,7 +352,7 @@ bool exchange_submit(struct exchange *x)
                              "Too many answers are not sent yet; try again soon.");
         return false;
     }
-    switch (queue_submit(x->service->queue, &x->job)) {
+    switch (queue_submit(x->live->queue, &x->job)) {
     case QUEUE_ACCEPTED: return true;
     case QUEUE_FULL:
         exchange_answer_code(x, PROBLEM_QUEUE_FULL, "The queue is full; try again soon.");
@@ -338,14 +368,11 @@ bool exchange_submit(struct exchange *x)
 
 void handle_info(struct exchange *x)
 {
-    const struct service *service = x->service;
-    const struct config *config = service->config;
-    if (state_of(x) == SERVICE_LOADING) {
-        answer_loading(x);
+    const struct config *config = x->service->config;
+    if (!exchange_has_model(x))
         return;
-    }
     const struct reply_info info = {
-        .plan = service->plan,
+        .plan = x->live->plan,
         .max_body_bytes = config->max_body_bytes,
         .limits = {config->max_inputs, config->max_tokens, config->max_request_tokens},
         .queue_tokens = config->queue_tokens,
@@ -353,7 +380,7 @@ void handle_info(struct exchange *x)
         .version = elmod_version,
         .commit = elmod_commit,
     };
-    reply_info(&x->out, service->model, &info);
+    reply_info(&x->out, x->live->model, &info);
     exchange_answer_ok(x, JSON);
 }
 
@@ -365,26 +392,23 @@ void handle_live(struct exchange *x)
 
 void handle_ready(struct exchange *x)
 {
-    switch (state_of(x)) {
-    case SERVICE_LOADING: answer_loading(x); break;
-    case SERVICE_DRAINING:
-        exchange_answer_code(x, PROBLEM_DRAINING, "The server is shutting down.");
-        break;
-    case SERVICE_READY:
-        buffer_append_text(&x->out, "{\"status\":\"ready\"}");
-        exchange_answer_ok(x, JSON);
-        break;
-    }
+    if (!exchange_is_ready(x))
+        return;
+    buffer_append_text(&x->out, "{\"status\":\"ready\"}");
+    exchange_answer_ok(x, JSON);
 }
 
 void handle_metrics(struct exchange *x)
 {
-    struct metrics_words words = {0};
-    if (state_of(x) != SERVICE_LOADING) {
-        const struct elmo_cache_stats stats = elmo_model_cache_stats(x->service->model);
-        words = (struct metrics_words){stats.n_hits, stats.n_misses};
+    const struct elmo_cache_stats words = live_models_cache_stats(x->service->models);
+    struct metrics_now now = {.n_word_hits = words.n_hits, .n_word_misses = words.n_misses};
+    struct metrics_model model;
+    if (x->live) {
+        const struct elmo_model_info *info = elmo_model_info(x->live->model);
+        model = (struct metrics_model){info->name, info->sha256, info->dtype};
+        now.model = &model;
     }
-    metrics_write(x->service->metrics, &words, &x->out);
+    metrics_write(x->service->metrics, &now, &x->out);
     exchange_answer_ok(x, "text/plain; version=0.0.4; charset=utf-8");
 }
 

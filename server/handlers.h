@@ -31,6 +31,16 @@ void exchange_body_too_large(struct exchange *exchange, uint64_t n_bytes);
 void exchange_inflated_too_large(struct exchange *exchange);
 bool exchange_body_is_whole(struct exchange *exchange);
 
+/* ---- For handlers ---- */
+
+/* Whether the model is loaded; and whether the service takes requests for it. False: answered. */
+bool exchange_has_model(struct exchange *exchange);
+bool exchange_is_ready(struct exchange *exchange);
+/* Whether the path names the loaded model, and its version where it names one. False: answered. */
+bool exchange_names_model(struct exchange *exchange);
+/* Makes the job of a request for the model, or answers with what is wrong. The model is loaded. */
+void exchange_prepare_job(struct exchange *exchange, enum request_kind kind);
+
 /* Of the route table. */
 void handle_embed(struct exchange *exchange);
 void handle_sentiment(struct exchange *exchange);
@@ -40,3 +50,14 @@ void handle_live(struct exchange *exchange);
 void handle_ready(struct exchange *exchange);
 void handle_metrics(struct exchange *exchange);
 void handle_openapi(struct exchange *exchange);
+
+void handle_openai_embeddings(struct exchange *exchange);
+void handle_openai_models(struct exchange *exchange);
+void handle_openai_model(struct exchange *exchange);
+
+void handle_oip_server(struct exchange *exchange);
+void handle_oip_live(struct exchange *exchange);
+void handle_oip_ready(struct exchange *exchange);
+void handle_oip_model(struct exchange *exchange);
+void handle_oip_model_ready(struct exchange *exchange);
+void handle_oip_infer(struct exchange *exchange);

@@ -68,7 +68,7 @@ struct http_request *http_request_new(struct service *service, struct conns *con
     r->conn = conn;
     r->connection = connection;
     x->service = service;
-    x->route = route_find("");
+    x->route = route_find("", &x->params);
     x->method = METHOD_OTHER;
     x->started_ns = clock_now_ns();
     x->wake = wake;
@@ -265,7 +265,7 @@ static void read_request(struct http_request *r, const char *url, const char *me
     struct exchange *x = &r->exchange;
     const struct http_line line = {method, r->uri_end, version};
     x->path = path_of(url);
-    x->route = route_find(x->path);
+    x->route = route_find(x->path, &x->params);
     x->method = method_of(method);
     r->is_http_1_0 = strcmp(version, "HTTP/1.0") == 0;
     http_read_head(r->connection, &line, &x->head);

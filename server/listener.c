@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* A socket bound to the address and listening, or -1 with errno set. */
@@ -64,6 +66,50 @@ int listener_open(const struct config_address *address,
     }
     freeaddrinfo(found);
     return fd;
+}
+
+/* What a process left that could not clean up. */
+static bool is_dead_socket(const struct sockaddr_un *address)
+{
+    struct stat status;
+    if (lstat(address->sun_path, &status) || !S_ISSOCK(status.st_mode))
+        return false;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool dead = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 &&
+                errno == ECONNREFUSED;
+    if (fd >= 0)
+        close(fd);
+    return dead;
+}
+
+static bool bind_unix(int fd, const struct sockaddr_un *address)
+{
+    if (bind(fd, (const struct sockaddr *)address, sizeof *address) == 0)
+        return true;
+    if (errno != EADDRINUSE)
+        return false;
+    if (is_dead_socket(address))
+        unlink(address->sun_path);
+    return bind(fd, (const struct sockaddr *)address, sizeof *address) == 0;
+}
+
+int listener_open_unix(const char *path, const char **ret_reason)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path) {
+        *ret_reason = strerror(ENAMETOOLONG);
+        return -1;
+    }
+    strcpy(address.sun_path, path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    /* Before it is bound, so that nobody else can connect at any time. */
+    if (fd >= 0 && fchmod(fd, S_IRUSR | S_IWUSR) == 0 && bind_unix(fd, &address) &&
+        listen(fd, SOMAXCONN) == 0)
+        return fd;
+    *ret_reason = strerror(errno);
+    if (fd >= 0)
+        close(fd);
+    return -1;
 }
 
 bool listener_write_file(const char *path, const char *address)

@@ -9,6 +9,10 @@
 int listener_open(const struct config_address *address,
                   char ret_address[static LISTENER_ADDRESS_MAX], const char **ret_reason);
 
+/* Listens on a Unix socket at `path` that its owner alone may connect to. One that nobody listens
+ * on any more is replaced. As above, else. */
+int listener_open_unix(const char *path, const char **ret_reason);
+
 /* Writes "host:port\n" to `path` at once: readers see no file, or all of it. False: errno says
  * why. */
 bool listener_write_file(const char *path, const char *address);

@@ -87,11 +87,10 @@ struct metrics {
     struct histogram batch_tokens;
     struct histogram batch_requests;
     _Atomic uint64_t rejected[PROBLEM_N_CODES];
-    _Atomic uint64_t queue_tokens;
-    _Atomic uint64_t queue_requests;
+    _Atomic uint64_t reloads[2]; /* [ok] */
+    _Atomic int64_t queue_tokens;
+    _Atomic int64_t queue_requests;
     _Atomic int64_t inflight;
-    struct metrics_model model; /* const once has_model is true */
-    _Atomic bool has_model;
     struct path_metrics paths[]; /* [options.n_paths] */
 };
 
@@ -141,21 +140,26 @@ void metrics_rejected(struct metrics *m, enum problem_code reason)
     add(&m->rejected[reason], 1);
 }
 
-void metrics_queue_set(struct metrics *m, uint64_t n_requests, uint64_t n_tokens)
+static void change(_Atomic int64_t *gauge, int64_t by)
 {
-    atomic_store_explicit(&m->queue_requests, n_requests, memory_order_relaxed);
-    atomic_store_explicit(&m->queue_tokens, n_tokens, memory_order_relaxed);
+    if (by)
+        atomic_fetch_add_explicit(gauge, by, memory_order_relaxed);
 }
 
-void metrics_inflight_add(struct metrics *m, int64_t change)
+void metrics_queue_add(struct metrics *m, int64_t n_requests, int64_t n_tokens)
 {
-    atomic_fetch_add_explicit(&m->inflight, change, memory_order_relaxed);
+    change(&m->queue_requests, n_requests);
+    change(&m->queue_tokens, n_tokens);
 }
 
-void metrics_model_set(struct metrics *m, const struct metrics_model *model)
+void metrics_inflight_add(struct metrics *m, int64_t change_by)
 {
-    m->model = *model;
-    atomic_store_explicit(&m->has_model, true, memory_order_release);
+    change(&m->inflight, change_by);
+}
+
+void metrics_reload(struct metrics *m, bool ok)
+{
+    add(&m->reloads[ok], 1);
 }
 
 /* ---- Text ---- */
@@ -170,7 +174,7 @@ struct scrape {
     struct metrics *m;
     struct process_stats process;
     struct buffer *out;
-    const struct metrics_words *words;
+    const struct metrics_now *now;
 };
 
 /* name="value" with the three escapes of the format. */
@@ -208,6 +212,11 @@ static void write_sample(struct buffer *out, struct series series, uint64_t n)
 {
     write_name(out, series, "", NULL);
     buffer_printf(out, "%" PRIu64 "\n", n);
+}
+
+static void write_gauge(struct buffer *out, const char *name, _Atomic int64_t *gauge)
+{
+    buffer_printf(out, "%s %" PRId64 "\n", name, atomic_load_explicit(gauge, memory_order_relaxed));
 }
 
 static void write_histogram(struct buffer *out, struct series series, struct histogram *histogram,
@@ -267,12 +276,12 @@ static void write_stages(const struct scrape *s, const char *name)
 
 static void write_queue_tokens(const struct scrape *s, const char *name)
 {
-    write_sample(s->out, (struct series){.name = name}, load(&s->m->queue_tokens));
+    write_gauge(s->out, name, &s->m->queue_tokens);
 }
 
 static void write_queue_requests(const struct scrape *s, const char *name)
 {
-    write_sample(s->out, (struct series){.name = name}, load(&s->m->queue_requests));
+    write_gauge(s->out, name, &s->m->queue_requests);
 }
 
 static void write_batch_tokens(const struct scrape *s, const char *name)
@@ -294,12 +303,12 @@ static void write_tokens(const struct scrape *s, const char *name)
 
 static void write_word_hits(const struct scrape *s, const char *name)
 {
-    write_sample(s->out, (struct series){.name = name}, s->words->n_hits);
+    write_sample(s->out, (struct series){.name = name}, s->now->n_word_hits);
 }
 
 static void write_word_misses(const struct scrape *s, const char *name)
 {
-    write_sample(s->out, (struct series){.name = name}, s->words->n_misses);
+    write_sample(s->out, (struct series){.name = name}, s->now->n_word_misses);
 }
 
 static void write_rejected(const struct scrape *s, const char *name)
@@ -311,8 +320,15 @@ static void write_rejected(const struct scrape *s, const char *name)
 
 static void write_inflight(const struct scrape *s, const char *name)
 {
-    buffer_printf(s->out, "%s %" PRId64 "\n", name,
-                  atomic_load_explicit(&s->m->inflight, memory_order_relaxed));
+    write_gauge(s->out, name, &s->m->inflight);
+}
+
+static void write_reloads(const struct scrape *s, const char *name)
+{
+    static const char *const results[] = {[true] = "ok", [false] = "failed"};
+    for (size_t ok = 0; ok < ARRAY_LEN(results); ok++)
+        write_sample(s->out, (struct series){name, "result", results[ok]},
+                     load(&s->m->reloads[ok]));
 }
 
 static void write_build_info(const struct scrape *s, const char *name)
@@ -326,9 +342,9 @@ static void write_build_info(const struct scrape *s, const char *name)
 
 static void write_model_info(const struct scrape *s, const char *name)
 {
-    if (!atomic_load_explicit(&s->m->has_model, memory_order_acquire))
+    const struct metrics_model *model = s->now->model;
+    if (!model)
         return;
-    const struct metrics_model *model = &s->m->model;
     buffer_printf(s->out, "%s{", name);
     write_label(s->out, "name", model->name);
     buffer_append_char(s->out, ',');
@@ -385,16 +401,18 @@ static void write_start_time(const struct scrape *s, const char *name)
     X(write_inflight, "elmod_inflight_requests", "gauge", "Requests begun and not yet answered.")  \
     X(write_build_info, "elmod_build_info", "gauge", "Always 1; the labels say what runs.")        \
     X(write_model_info, "elmod_model_info", "gauge", "1 once the model is loaded.")                \
+    X(write_reloads, "elmod_model_reloads_total", "counter",                                       \
+      "Times that the model was loaded anew, or could not be and the old one went on.")            \
     X(write_cpu_seconds, "process_cpu_seconds_total", "counter", "User and system CPU time.")      \
     X(write_resident_bytes, "process_resident_memory_bytes", "gauge", "Resident memory.")          \
     X(write_open_fds, "process_open_fds", "gauge", "Open file descriptors.")                       \
     X(write_max_fds, "process_max_fds", "gauge", "Limit of open file descriptors.")                \
     X(write_start_time, "process_start_time_seconds", "gauge", "Start, since the epoch.")
 
-void metrics_write(struct metrics *m, const struct metrics_words *words, struct buffer *out)
+void metrics_write(struct metrics *m, const struct metrics_now *now, struct buffer *out)
 {
     const struct scrape scrape = {
-        .m = m, .process = process_stats_read(m->options.root), .words = words, .out = out};
+        .m = m, .process = process_stats_read(m->options.root), .now = now, .out = out};
 #define X(function, name, type, help)                                                \
     buffer_append_text(out, "# HELP " name " " help "\n# TYPE " name " " type "\n"); \
     function(&scrape, name);

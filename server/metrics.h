@@ -41,16 +41,16 @@ void metrics_batch(struct metrics *metrics, uint64_t n_requests, uint64_t n_toke
 /* A request was turned away; `reason` is the code of the problem that its client got. */
 void metrics_rejected(struct metrics *metrics, enum problem_code reason);
 
-/* What waits now. Call it under the lock of the queue, so that the last call is the truth. */
-void metrics_queue_set(struct metrics *metrics, uint64_t n_requests, uint64_t n_tokens);
+/* What waits has changed by so much. */
+void metrics_queue_add(struct metrics *metrics, int64_t n_requests, int64_t n_tokens);
 /* Requests between their first byte and their last: +1 and -1. */
 void metrics_inflight_add(struct metrics *metrics, int64_t change);
-/* The model is loaded, once: elmod_model_info appears. *model is copied; its texts are borrowed for
- * the life of the metrics. */
-void metrics_model_set(struct metrics *metrics, const struct metrics_model *model);
+/* The model was to be loaded once more; !ok: it could not be. */
+void metrics_reload(struct metrics *metrics, bool ok);
 
-struct metrics_words { /* of the model's word cache */
-    uint64_t n_hits, n_misses;
+struct metrics_now {                     /* what others know at the moment of a scrape */
+    const struct metrics_model *model;   /* that serves; NULL: none does yet */
+    uint64_t n_word_hits, n_word_misses; /* of the word caches of all models so far */
 };
 
-void metrics_write(struct metrics *metrics, const struct metrics_words *words, struct buffer *out);
+void metrics_write(struct metrics *metrics, const struct metrics_now *now, struct buffer *out);

@@ -20,6 +20,7 @@
     X(BAD_ENCODING, "bad_encoding", 400, "The body is not as Content-Encoding says")              \
     X(UNAUTHORIZED, "unauthorized", 401, "The request has no API key that is known")              \
     X(NOT_FOUND, "not_found", 404, "There is nothing at this path")                               \
+    X(MODEL_NOT_FOUND, "model_not_found", 404, "There is no model of this name")                  \
     X(METHOD_NOT_ALLOWED, "method_not_allowed", 405, "This path does not take this method")       \
     X(NOT_ACCEPTABLE, "not_acceptable", 406, "None of the accepted media types can be made")      \
     X(BODY_TIMEOUT, "body_timeout", 408, "The body did not arrive in time")                       \

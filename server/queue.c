@@ -52,22 +52,47 @@ static bool is_empty(const struct queue *q)
     return schedule_n_jobs(&q->schedule) == 0;
 }
 
+struct size { /* what waits */
+    size_t n_jobs, cost;
+};
+
 /* The lock is held. */
-static void show_size(struct queue *q)
+static struct size size_of(const struct queue *q)
 {
+    return (struct size){schedule_n_jobs(&q->schedule), q->schedule.cost};
+}
+
+/* Tells the metrics of a change. The lock is held. */
+static void show_change(const struct queue *q, struct size before)
+{
+    struct size now = size_of(q);
     if (q->options.metrics)
-        metrics_queue_set(q->options.metrics, schedule_n_jobs(&q->schedule), q->schedule.cost);
+        metrics_queue_add(q->options.metrics, (int64_t)now.n_jobs - (int64_t)before.n_jobs,
+                          (int64_t)now.cost - (int64_t)before.cost);
+}
+
+/* After sentences have left the queue. The lock is held. */
+static void settle(const struct queue *q, struct size before)
+{
+    budget_give(q->options.costs, before.cost - q->schedule.cost);
+    show_change(q, before);
 }
 
 /* The lock is held. */
-static enum queue_verdict admit(const struct queue *q, size_t cost)
+static enum queue_verdict admit(struct queue *q, struct job *job)
 {
-    size_t waiting = q->schedule.cost, max = q->options.max_cost;
+    size_t cost = job_cost(job);
+    struct size before = size_of(q);
     if (q->closed)
         return QUEUE_CLOSED;
-    if (is_empty(q))
-        return QUEUE_ACCEPTED;
-    return waiting <= max && cost <= max - waiting ? QUEUE_ACCEPTED : QUEUE_FULL;
+    if (!budget_take(q->options.costs, cost))
+        return QUEUE_FULL;
+    if (!schedule_push(&q->schedule, job)) {
+        budget_give(q->options.costs, cost);
+        return QUEUE_FULL;
+    }
+    show_change(q, before);
+    return QUEUE_ACCEPTED;
 }
 
 /* Chooses a sleeping worker for what is in the queue; true: the caller must signal not_empty, after
@@ -85,13 +110,10 @@ static bool call_worker(struct queue *q)
 enum queue_verdict queue_submit(struct queue *q, struct job *job)
 {
     pthread_mutex_lock(&q->mu);
-    enum queue_verdict verdict = admit(q, job_cost(job));
-    if (verdict == QUEUE_ACCEPTED && !schedule_push(&q->schedule, job))
-        verdict = QUEUE_FULL;
+    enum queue_verdict verdict = admit(q, job);
     bool calls = false;
     if (verdict == QUEUE_ACCEPTED) {
         job->queued_ns = clock_now_ns();
-        show_size(q);
         calls = call_worker(q);
         if (job->deadline_ns < q->watched_ns)
             pthread_cond_signal(&q->sooner);
@@ -121,11 +143,12 @@ bool queue_take(struct queue *q, struct batch *ret_batch, struct job_list *ret_e
         sleep_until_called(q);
     bool any = !is_empty(q);
     uint64_t now_ns = clock_now_ns();
+    struct size before = size_of(q);
     schedule_expire(&q->schedule, now_ns, ret_expired);
     schedule_take(&q->schedule, now_ns, ret_batch);
     ret_batch->n_idle = is_empty(q) ? q->n_asleep + q->n_called : 0;
     bool calls = !is_empty(q) && call_worker(q); /* what is left is for the next one */
-    show_size(q);
+    settle(q, before);
     pthread_mutex_unlock(&q->mu);
     if (calls)
         pthread_cond_signal(&q->not_empty);
@@ -135,8 +158,9 @@ bool queue_take(struct queue *q, struct batch *ret_batch, struct job_list *ret_e
 void queue_finish(struct queue *q, const struct batch *batch, struct job_list *ret_done)
 {
     pthread_mutex_lock(&q->mu);
+    struct size before = size_of(q);
     schedule_finish(&q->schedule, batch, ret_done);
-    show_size(q);
+    settle(q, before);
     pthread_mutex_unlock(&q->mu);
 }
 
@@ -156,13 +180,14 @@ bool queue_take_expired(struct queue *q, struct job_list *ret_expired)
 {
     pthread_mutex_lock(&q->mu);
     while (!q->closed) {
+        struct size before = size_of(q);
         uint64_t next_ns = schedule_expire(&q->schedule, clock_now_ns(), ret_expired);
+        settle(q, before);
         if (ret_expired->head)
             break;
         watch_until(q, next_ns);
     }
     bool open = !q->closed;
-    show_size(q);
     pthread_mutex_unlock(&q->mu);
     return open;
 }

@@ -1,15 +1,17 @@
 #pragma once
 /* The bounded queue between those who ask and those who compute. Its size is counted in tokens
  * (job_cost), because that is what takes time and memory; the number of requests does not matter.
+ * The limit may be shared with other queues.
  *
  * A worker that asks gets the expired jobs and the next batch (schedule.h says which), at once. A
  * watch thread answers jobs whose deadline passes while every worker is busy. The lock is held for
  * pointer moves alone. */
+#include "budget.h"
 #include "metrics.h"
 #include "schedule.h"
 
 struct queue_options {
-    size_t max_cost;                  /* above it new jobs are refused */
+    struct budget *costs;             /* of the jobs that wait; borrowed */
     struct schedule_options schedule; /* its n_workers may wait in queue_take */
     struct metrics *metrics;          /* borrowed; NULL: none */
 };
@@ -25,7 +27,7 @@ DEFINE_AUTO(queue_free, struct queue *);
 
 enum queue_verdict {
     QUEUE_ACCEPTED, /* done() will be called, perhaps before queue_submit returns */
-    QUEUE_FULL,     /* the job is untouched; an empty queue takes a job of any size. Also where
+    QUEUE_FULL,     /* the job is untouched; where nothing waits any size is taken. Also where
                        memory for its place ran out */
     QUEUE_CLOSED,   /* the job is untouched */
 };

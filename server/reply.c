@@ -42,6 +42,8 @@ static const struct {
     void (*step)(struct reply *r, struct buffer *out);
 } forms[] = {
     [REPLY_JSON] = {"application/json", reply_step_json},
+    [REPLY_OPENAI] = {"application/json", reply_step_openai},
+    [REPLY_OIP] = {"application/json", reply_step_oip},
 };
 
 const char *reply_content_type(enum reply_form form)

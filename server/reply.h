@@ -27,11 +27,12 @@
  * of the model and of its labels come on top of it. */
 #define REPLY_STEP_MAX 4096
 
-enum reply_form { REPLY_JSON };
+enum reply_form { REPLY_JSON, REPLY_OPENAI, REPLY_OIP };
 
 /* What a writer writes next; each form has its own of these. */
 enum reply_part {
     REPLY_HEAD,
+    REPLY_ID, /* of the Open Inference Protocol alone */
     REPLY_ITEM,
     REPLY_LABELS,
     REPLY_TOKENS,

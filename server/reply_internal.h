@@ -5,6 +5,8 @@
 #include "reply.h"
 
 void reply_step_json(struct reply *r, struct buffer *out);
+void reply_step_openai(struct reply *r, struct buffer *out);
+void reply_step_oip(struct reply *r, struct buffer *out);
 
 /* One output of one input, [n_rows, n_cols]. */
 struct reply_output {
@@ -19,3 +21,12 @@ size_t reply_n_outputs(const struct reply *r);
 struct reply_output reply_output(const struct reply *r);
 /* As /embed names it; `layer` is where the name of a layer is made. */
 const char *reply_output_name(const struct reply *r, char layer[static LAYER_NAME_MAX]);
+
+/* ---- Parts of JSON that take several steps; true: this was the last ---- */
+
+/* A string; r->byte is 0 at first and in the end. */
+bool reply_json_string(struct reply *r, const char *bytes, size_t n_bytes);
+/* An output, as numbers or base64; r->item is 0 at first. */
+bool reply_json_values(struct reply *r, const struct reply_output *output);
+/* Some of n numbers, from r->item on, as elements of the array that is open. */
+bool reply_json_floats(struct reply *r, const float *values, size_t n_values);

@@ -4,12 +4,12 @@
 #include <string.h>
 
 /* What one step writes, of each kind; together with what surrounds it below REPLY_STEP_MAX. */
-#define STEP_FLOATS      128
-#define STEP_BASE64      384 /* a multiple of 3, so that only the last step pads */
-#define STEP_TOKEN_BYTES 512 /* a control character of these becomes 6 */
-#define STEP_ENOUGH      512 /* small things are written one after the other up to here */
+#define STEP_FLOATS       128
+#define STEP_BASE64       384 /* a multiple of 3, so that only the last step pads */
+#define STEP_STRING_BYTES 512 /* a control character of these becomes 6 */
+#define STEP_ENOUGH       512 /* small things are written one after the other up to here */
 
-_Static_assert(STEP_ENOUGH + 6 * STEP_TOKEN_BYTES + 64 <= REPLY_STEP_MAX, "");
+_Static_assert(STEP_ENOUGH + 6 * STEP_STRING_BYTES + 64 <= REPLY_STEP_MAX, "");
 _Static_assert(STEP_BASE64 % 3 == 0 && STEP_BASE64 * 16 / 3 + 64 <= REPLY_STEP_MAX, "");
 
 /* ---- Small things ---- */
@@ -51,6 +51,68 @@ static void write_usage(struct json_writer *w, const struct request *request)
     json_write_object_end(w);
 }
 
+/* ---- Strings and outputs, piece by piece ---- */
+
+bool reply_json_string(struct reply *r, const char *bytes, size_t n_bytes)
+{
+    size_t n = piece_length(bytes + r->byte, n_bytes - r->byte, STEP_STRING_BYTES);
+    if (r->byte == 0)
+        json_write_string_begin(&r->writer);
+    if (n > 0)
+        json_write_string_part(&r->writer, bytes + r->byte, n);
+    r->byte += n;
+    if (r->byte < n_bytes)
+        return false;
+    json_write_string_end(&r->writer);
+    r->byte = 0;
+    return true;
+}
+
+bool reply_json_floats(struct reply *r, const float *values, size_t n_values)
+{
+    size_t n = n_values - r->item;
+    n = n < STEP_FLOATS ? n : STEP_FLOATS;
+    json_write_floats(&r->writer, values + r->item, n);
+    r->item += n;
+    return r->item == n_values;
+}
+
+/* Some values of the row that r->item is in. */
+static void write_row_part(struct reply *r, const struct reply_output *output)
+{
+    struct json_writer *w = &r->writer;
+    size_t row_end = (r->item / output->n_cols + 1) * output->n_cols;
+    if (r->item % output->n_cols == 0 && !output->is_vector)
+        json_write_array_begin(w);
+    if (reply_json_floats(r, output->values, row_end) && !output->is_vector)
+        json_write_array_end(w);
+}
+
+static void write_base64_part(struct reply *r, const struct reply_output *output, size_t n_values)
+{
+    size_t n = n_values - r->item;
+    n = n < STEP_BASE64 ? n : STEP_BASE64;
+    json_write_base64_part(&r->writer, output->values + r->item, n);
+    r->item += n;
+}
+
+bool reply_json_values(struct reply *r, const struct reply_output *output)
+{
+    struct json_writer *w = &r->writer;
+    size_t n_values = output->n_rows * output->n_cols;
+    bool base64 = r->request->base64;
+    if (r->item == 0)
+        (base64 ? json_write_string_begin : json_write_array_begin)(w);
+    if (r->item < n_values && base64)
+        write_base64_part(r, output, n_values);
+    else if (r->item < n_values)
+        write_row_part(r, output);
+    if (r->item < n_values)
+        return false;
+    (base64 ? json_write_string_end : json_write_array_end)(w);
+    return true;
+}
+
 /* ---- Outputs of /embed ---- */
 
 static void step_output(struct reply *r)
@@ -65,50 +127,15 @@ static void step_output(struct reply *r)
         return;
     }
     json_write_key(&r->writer, reply_output_name(r, layer));
-    if (r->request->base64)
-        json_write_string_begin(&r->writer);
-    else
-        json_write_array_begin(&r->writer);
     r->item = 0;
     r->part = REPLY_VALUES;
-}
-
-/* Some values of the row that r->item is in. */
-static void write_row_part(struct reply *r, const struct reply_output *output)
-{
-    struct json_writer *w = &r->writer;
-    size_t col = r->item % output->n_cols, n = output->n_cols - col;
-    n = n < STEP_FLOATS ? n : STEP_FLOATS;
-    if (col == 0 && !output->is_vector)
-        json_write_array_begin(w);
-    json_write_floats(w, output->values + r->item, n);
-    r->item += n;
-    if (col + n == output->n_cols && !output->is_vector)
-        json_write_array_end(w);
-}
-
-static void write_base64_part(struct reply *r, const struct reply_output *output, size_t n_values)
-{
-    size_t n = n_values - r->item;
-    n = n < STEP_BASE64 ? n : STEP_BASE64;
-    json_write_base64_part(&r->writer, output->values + r->item, n);
-    r->item += n;
 }
 
 static void step_values(struct reply *r)
 {
     const struct reply_output output = reply_output(r);
-    size_t n_values = output.n_rows * output.n_cols;
-    if (r->item < n_values && r->request->base64)
-        write_base64_part(r, &output, n_values);
-    else if (r->item < n_values)
-        write_row_part(r, &output);
-    if (r->item < n_values)
+    if (!reply_json_values(r, &output))
         return;
-    if (r->request->base64)
-        json_write_string_end(&r->writer);
-    else
-        json_write_array_end(&r->writer);
     r->output++;
     r->part = REPLY_OUTPUT;
 }
@@ -144,28 +171,13 @@ static void begin_offsets(struct reply *r)
     r->part = REPLY_OFFSETS;
 }
 
-/* A token, or the next part of a long one. */
-static void write_token_part(struct reply *r, const struct elmo_token *token)
-{
-    size_t n = piece_length(token->bytes + r->byte, token->n_bytes - r->byte, STEP_TOKEN_BYTES);
-    if (r->byte == 0)
-        json_write_string_begin(&r->writer);
-    if (n > 0)
-        json_write_string_part(&r->writer, token->bytes + r->byte, n);
-    r->byte += n;
-    if (r->byte < token->n_bytes)
-        return;
-    json_write_string_end(&r->writer);
-    r->byte = 0;
-    r->item++;
-}
-
 static void step_tokens(struct reply *r)
 {
     const struct request_input *input = &r->request->inputs[r->input];
     size_t n_before = r->writer.out->n_bytes;
     while (r->item < input->n_tokens && has_room(&r->writer, n_before))
-        write_token_part(r, &input->tokens[r->item]);
+        r->item +=
+            reply_json_string(r, input->tokens[r->item].bytes, input->tokens[r->item].n_bytes);
     if (r->item < input->n_tokens)
         return;
     json_write_array_end(&r->writer);
@@ -280,6 +292,7 @@ void reply_step_json(struct reply *r, struct buffer *out)
     case REPLY_OUTPUT: step_output(r); break;
     case REPLY_VALUES: step_values(r); break;
     case REPLY_TAIL: step_tail(r); break;
+    case REPLY_ID:
     case REPLY_END: break;
     }
 }

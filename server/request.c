@@ -8,60 +8,16 @@
 
 #define MIX_MAX 1e6 /* of |weight| and |gamma|: far above any use, and the sums stay finite */
 
-struct field {
-    const char *name;
-    unsigned kinds; /* enum request_kind bits that have it */
-    void (*parse)(struct request_parser *p, const json_t *value, const struct json_pointer *at);
-};
-
-static void wrong_type(struct request_parser *p, const struct json_pointer *at, const char *must_be)
-{
-    problem_add_error(p->problem, PROBLEM_INVALID_TYPE, at, "It must be %s.", must_be);
-}
-
-static void wrong_value(struct request_parser *p, const struct json_pointer *at,
-                        const char *must_be)
-{
-    problem_add_error(p->problem, PROBLEM_INVALID_VALUE, at, "It must be %s.", must_be);
-}
-
 /* ---- Values ---- */
-
-static void parse_bool(struct request_parser *p, const json_t *value, const struct json_pointer *at,
-                       bool *ret)
-{
-    if (json_is_boolean(value))
-        *ret = json_is_true(value);
-    else
-        wrong_type(p, at, "true or false");
-}
-
-/* The index of the string in a NULL-terminated list; `choices_text` lists them for people. */
-static void parse_choice(struct request_parser *p, const json_t *value,
-                         const struct json_pointer *at, const char *const choices[],
-                         const char *choices_text, unsigned *ret)
-{
-    if (!json_is_string(value)) {
-        wrong_type(p, at, choices_text);
-        return;
-    }
-    for (unsigned i = 0; choices[i]; i++) {
-        if (strcmp(json_string_value(value), choices[i]) == 0) {
-            *ret = i;
-            return;
-        }
-    }
-    wrong_value(p, at, choices_text);
-}
 
 static void parse_number(struct request_parser *p, const json_t *value,
                          const struct json_pointer *at, float *ret)
 {
     double number = json_number_value(value);
     if (!json_is_number(value))
-        wrong_type(p, at, "a number");
+        request_wrong_type(p, at, "a number");
     else if (!(fabs(number) <= MIX_MAX))
-        wrong_value(p, at, "between -1e6 and 1e6");
+        request_wrong_value(p, at, "between -1e6 and 1e6");
     else
         *ret = (float)number;
 }
@@ -71,7 +27,7 @@ static void parse_number(struct request_parser *p, const json_t *value,
 static void parse_truncate(struct request_parser *p, const json_t *value,
                            const struct json_pointer *at)
 {
-    parse_bool(p, value, at, &p->request->truncate);
+    request_parse_bool(p, value, at, &p->request->truncate);
 }
 
 static void parse_max_tokens(struct request_parser *p, const json_t *value,
@@ -81,9 +37,9 @@ static void parse_max_tokens(struct request_parser *p, const json_t *value,
     if (json_is_null(value))
         return;
     if (!json_is_integer(value))
-        wrong_type(p, at, "an integer or null");
+        request_wrong_type(p, at, "an integer or null");
     else if (n < 1)
-        wrong_value(p, at, "at least 1");
+        request_wrong_value(p, at, "at least 1");
     else if ((unsigned long long)n < p->limits->max_tokens)
         p->request->max_tokens = (size_t)n;
 }
@@ -96,7 +52,8 @@ static void parse_offsets(struct request_parser *p, const json_t *value,
     if (json_is_null(value))
         return;
     p->request->offsets = OFFSETS_NONE;
-    parse_choice(p, value, at, choices, "\"bytes\", \"codepoints\", \"utf16\" or null", &choice);
+    request_parse_choice(p, value, at, choices, "\"bytes\", \"codepoints\", \"utf16\" or null",
+                         &choice);
     p->request->offsets = OFFSETS_BYTES + choice;
 }
 
@@ -105,22 +62,22 @@ static void parse_pooling(struct request_parser *p, const json_t *value,
 {
     static const char *const choices[] = {"mean", "max", "mean_max", NULL};
     unsigned choice = ELMO_POOL_MEAN;
-    parse_choice(p, value, at, choices, "\"mean\", \"max\" or \"mean_max\"", &choice);
+    request_parse_choice(p, value, at, choices, "\"mean\", \"max\" or \"mean_max\"", &choice);
     p->request->pooling = choice;
 }
 
 static void parse_normalize(struct request_parser *p, const json_t *value,
                             const struct json_pointer *at)
 {
-    parse_bool(p, value, at, &p->request->normalize);
+    request_parse_bool(p, value, at, &p->request->normalize);
 }
 
-static void parse_encoding_format(struct request_parser *p, const json_t *value,
-                                  const struct json_pointer *at)
+void request_parse_encoding_format(struct request_parser *p, const json_t *value,
+                                   const struct json_pointer *at)
 {
     static const char *const choices[] = {"float", "base64", NULL};
     unsigned choice = 0;
-    parse_choice(p, value, at, choices, "\"float\" or \"base64\"", &choice);
+    request_parse_choice(p, value, at, choices, "\"float\" or \"base64\"", &choice);
     p->request->base64 = choice == 1;
 }
 
@@ -129,7 +86,7 @@ static void parse_explain(struct request_parser *p, const json_t *value,
                           const struct json_pointer *at)
 {
     bool explain = false;
-    parse_bool(p, value, at, &explain);
+    request_parse_bool(p, value, at, &explain);
     if (explain)
         problem_add_error(p->problem, PROBLEM_INVALID_VALUE, at,
                           "Explanations are not offered by this version.");
@@ -152,16 +109,17 @@ static bool *output_flag(struct request_parser *p, const char *name)
     return NULL;
 }
 
-static void parse_output(struct request_parser *p, const json_t *value, size_t index)
+static void parse_output(struct request_parser *p, const json_t *value,
+                         const struct json_pointer *outputs, size_t index)
 {
     bool *flag = json_is_string(value) ? output_flag(p, json_string_value(value)) : NULL;
     if (flag && !*flag) {
         *flag = true;
         return;
     }
-    struct json_pointer at = pointer_to_item("outputs", index);
+    struct json_pointer at = pointer_to_item(outputs, index);
     if (!json_is_string(value))
-        wrong_type(p, &at, "a string");
+        request_wrong_type(p, &at, "a string");
     else if (flag)
         problem_add_error(p->problem, PROBLEM_INVALID_VALUE, &at, "This output is named twice.");
     else
@@ -174,12 +132,12 @@ static void parse_outputs(struct request_parser *p, const json_t *value,
 {
     p->request->elmo = p->request->pooled = false;
     if (!json_is_array(value))
-        wrong_type(p, at, "an array of strings");
+        request_wrong_type(p, at, "an array of strings");
     else if (json_array_size(value) == 0)
         problem_add_error(p->problem, PROBLEM_INVALID_VALUE, at,
                           "It must name at least one output.");
     for (size_t i = 0; i < json_array_size(value) && !request_gives_up(p); i++)
-        parse_output(p, json_array_get(value, i), i);
+        parse_output(p, json_array_get(value, i), at, i);
 }
 
 /* ---- mix ---- */
@@ -189,7 +147,7 @@ static void parse_mix_weights(struct request_parser *p, const json_t *value,
 {
     size_t n = elmo_model_info(p->model)->n_layers + 1;
     if (!json_is_array(value)) {
-        wrong_type(p, at, "an array of numbers");
+        request_wrong_type(p, at, "an array of numbers");
         return;
     }
     if (json_array_size(value) != n) {
@@ -198,8 +156,7 @@ static void parse_mix_weights(struct request_parser *p, const json_t *value,
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        struct json_pointer item = *at;
-        json_pointer_add_index(&item, i);
+        const struct json_pointer item = pointer_to_item(at, i);
         parse_number(p, json_array_get(value, i), &item, &p->request->mix_weights[i]);
     }
     p->request->mix.weights = p->request->mix_weights;
@@ -210,7 +167,7 @@ static void parse_mix_weights_are(struct request_parser *p, const json_t *value,
 {
     static const char *const choices[] = {"logits", "normalized", NULL};
     unsigned choice = 0;
-    parse_choice(p, value, at, choices, "\"logits\" or \"normalized\"", &choice);
+    request_parse_choice(p, value, at, choices, "\"logits\" or \"normalized\"", &choice);
     p->request->mix.normalized = choice == 1;
 }
 
@@ -223,10 +180,10 @@ static void parse_mix_gamma(struct request_parser *p, const json_t *value,
 static void parse_mix_layer_norm(struct request_parser *p, const json_t *value,
                                  const struct json_pointer *at)
 {
-    parse_bool(p, value, at, &p->request->mix.layer_norm);
+    request_parse_bool(p, value, at, &p->request->mix.layer_norm);
 }
 
-static const struct field mix_fields[] = {
+static const struct request_field mix_fields[] = {
     {"weights", REQUEST_EMBED, parse_mix_weights},
     {"weights_are", REQUEST_EMBED, parse_mix_weights_are},
     {"gamma", REQUEST_EMBED, parse_mix_gamma},
@@ -235,60 +192,24 @@ static const struct field mix_fields[] = {
 
 /* ---- Objects ---- */
 
-static bool is_known(const struct field *fields, size_t n_fields, unsigned kind, const char *name)
-{
-    for (size_t i = 0; i < n_fields; i++) {
-        if ((fields[i].kinds & kind) && strcmp(fields[i].name, name) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Calls the parser of every field that is there, in the order of the table; the rest is unknown. */
-static void parse_fields(struct request_parser *p, const json_t *object,
-                         const struct json_pointer *at, const struct field *fields, size_t n_fields)
-{
-    const char *key;
-    json_t *value;
-    unsigned kind = p->request->kind;
-    json_object_foreach((json_t *)object, key, value)
-    {
-        if (is_known(fields, n_fields, kind, key) || request_gives_up(p))
-            continue;
-        struct json_pointer member = *at;
-        json_pointer_add_key(&member, key, strlen(key));
-        problem_add_error(p->problem, PROBLEM_UNKNOWN_FIELD, &member,
-                          "There is no such field here.");
-    }
-    for (size_t i = 0; i < n_fields; i++) {
-        value = fields[i].kinds & kind ? json_object_get(object, fields[i].name) : NULL;
-        if (!value)
-            continue;
-        struct json_pointer member = *at;
-        json_pointer_add_key(&member, fields[i].name, strlen(fields[i].name));
-        fields[i].parse(p, value, &member);
-    }
-}
-
 static void parse_mix(struct request_parser *p, const json_t *value, const struct json_pointer *at)
 {
     p->request->has_mix = true;
     if (json_is_object(value))
-        parse_fields(p, value, at, mix_fields, ARRAY_LEN(mix_fields));
+        request_parse_object(p, value, at, mix_fields, ARRAY_LEN(mix_fields));
     else
-        wrong_type(p, at, "an object");
+        request_wrong_type(p, at, "an object");
 }
 
 static void parse_inputs(struct request_parser *p, const json_t *value,
                          const struct json_pointer *at)
 {
-    (void)at;
-    request_parse_inputs(p, value);
+    request_parse_inputs(p, value, at, REQUEST_TEXTS_OR_TOKENS);
 }
 
 enum { ALL_KINDS = REQUEST_EMBED | REQUEST_SENTIMENT | REQUEST_TOKENIZE };
 
-static const struct field fields[] = {
+static const struct request_field fields[] = {
     {"truncate", ALL_KINDS, parse_truncate},
     {"max_tokens", ALL_KINDS, parse_max_tokens},
     {"offsets", REQUEST_EMBED | REQUEST_TOKENIZE, parse_offsets},
@@ -296,24 +217,24 @@ static const struct field fields[] = {
     {"pooling", REQUEST_EMBED, parse_pooling},
     {"mix", REQUEST_EMBED, parse_mix},
     {"normalize", REQUEST_EMBED, parse_normalize},
-    {"encoding_format", REQUEST_EMBED, parse_encoding_format},
+    {"encoding_format", REQUEST_EMBED, request_parse_encoding_format},
     {"explain", REQUEST_SENTIMENT, parse_explain},
-    {"inputs", ALL_KINDS, parse_inputs}, /* last: it needs truncate, max_tokens and offsets */
+    /* Last: it needs truncate, max_tokens and offsets. */
+    {"inputs", ALL_KINDS, parse_inputs, .required = true},
 };
 
 static void parse_body(struct request_parser *p)
 {
-    struct json_pointer root = json_pointer_root();
+    const struct json_pointer root = json_pointer_root();
     const json_t *body = p->request->body;
-    if (!json_is_object(body)) {
+    if (!json_is_object(body))
         problem_add_error(p->problem, PROBLEM_INVALID_TYPE, &root, "The body must be an object.");
-        return;
-    }
-    parse_fields(p, body, &root, fields, ARRAY_LEN(fields));
-    if (!json_object_get(body, "inputs")) {
-        struct json_pointer at = pointer_to_field("inputs");
-        problem_add_error(p->problem, PROBLEM_MISSING_FIELD, &at, "inputs is missing.");
-    }
+    else if (p->request->kind == REQUEST_OPENAI)
+        request_parse_openai(p, body);
+    else if (p->request->kind == REQUEST_OIP)
+        request_parse_oip(p, body);
+    else
+        request_parse_object(p, body, &root, fields, ARRAY_LEN(fields));
 }
 
 /* ---- JSON ---- */
@@ -377,9 +298,11 @@ static struct request *request_new(enum request_kind kind, const struct elmo_mod
     if (!r)
         return NULL;
     r->kind = kind;
-    r->truncate = true;
+    r->truncate = (kind & (REQUEST_OPENAI | REQUEST_OIP)) == 0;
     r->max_tokens = limits->max_tokens;
-    r->elmo = r->pooled = kind == REQUEST_EMBED;
+    r->elmo = kind == REQUEST_EMBED;
+    r->pooled = kind == REQUEST_EMBED || kind == REQUEST_OPENAI;
+    r->probabilities = kind == REQUEST_SENTIMENT;
     r->mix.gamma = 1;
     r->layers = calloc(n_layers, sizeof *r->layers);
     r->mix_weights = calloc(n_layers, sizeof *r->mix_weights);
@@ -400,7 +323,7 @@ bool request_parse(struct request **ret_request, enum request_kind kind, const c
     r->body = load_json(body, n_bytes, problem);
     if (!r->body)
         return false;
-    struct request_parser p = {r, model, limits, problem};
+    struct request_parser p = {.request = r, .model = model, .limits = limits, .problem = problem};
     parse_body(&p);
     if (problem->code)
         return false;

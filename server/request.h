@@ -9,7 +9,13 @@
 #include "elmo.h"
 #include "problem.h"
 
-enum request_kind { REQUEST_EMBED = 1, REQUEST_SENTIMENT = 2, REQUEST_TOKENIZE = 4 };
+enum request_kind {
+    REQUEST_EMBED = 1,
+    REQUEST_SENTIMENT = 2,
+    REQUEST_TOKENIZE = 4,
+    REQUEST_OPENAI = 8, /* POST /v1/embeddings */
+    REQUEST_OIP = 16,   /* POST /v2/models/{model}/infer */
+};
 
 struct request_limits {
     size_t max_inputs;
@@ -35,7 +41,10 @@ struct request {
     bool truncate;
     size_t max_tokens; /* per input: min(asked for, limit) */
     enum request_offsets offsets;
-    /* /embed only */
+    bool probabilities; /* of the sentiment head */
+    const char *id;     /* to be repeated in the answer, borrowed, or NULL; of the Open Inference
+                           Protocol alone */
+    /* Vectors. */
     bool *layers; /* [1 + L], owned: the single layers asked for */
     bool elmo, pooled;
     bool has_mix;

@@ -29,7 +29,7 @@ static void parse_tokens(struct request_parser *p, struct request_input *input, 
     for (size_t i = 0; i < n; i++) {
         const json_t *token = json_array_get(tokens, i);
         if (!json_is_string(token)) {
-            struct json_pointer at = pointer_to_item("inputs", index);
+            struct json_pointer at = pointer_to_item(p->inputs_at, index);
             json_pointer_add_index(&at, i);
             problem_add_error(p->problem, PROBLEM_INVALID_TYPE, &at, "A token must be a string.");
             return;
@@ -70,10 +70,10 @@ static void check_length(struct request_parser *p, struct request_input *input, 
         cut_tokens(input, max);
         return;
     }
-    struct json_pointer at = pointer_to_item("inputs", index);
+    struct json_pointer at = pointer_to_item(p->inputs_at, index);
     problem_set_limit(p->problem, PROBLEM_INPUT_TOO_LONG, max, input->n_tokens,
-                      "Input %zu has %zu tokens; at most %zu are allowed, and truncate is false.",
-                      index, input->n_tokens, max);
+                      "Input %zu has %zu tokens; at most %zu are allowed.", index, input->n_tokens,
+                      max);
     problem_add_error(p->problem, PROBLEM_INPUT_TOO_LONG, &at, "%zu tokens; at most %zu.",
                       input->n_tokens, max);
 }
@@ -87,7 +87,7 @@ static void parse_item(struct request_parser *p, size_t index, const json_t *ite
     } else if (!texts && json_is_array(item)) {
         parse_tokens(p, input, index, item);
     } else {
-        struct json_pointer at = pointer_to_item("inputs", index);
+        struct json_pointer at = pointer_to_item(p->inputs_at, index);
         problem_add_error(p->problem, PROBLEM_INVALID_TYPE, &at,
                           texts ? "The other inputs are texts; this one is not."
                                 : "The other inputs are lists of tokens; this one is not.");
@@ -97,41 +97,40 @@ static void parse_item(struct request_parser *p, size_t index, const json_t *ite
     p->request->n_tokens += input->n_tokens;
 }
 
-static void parse_items(struct request_parser *p, const json_t *inputs)
+static void parse_items(struct request_parser *p, const json_t *inputs, enum request_inputs allowed)
 {
     const json_t *first = json_array_get(inputs, 0);
-    if (!json_is_string(first) && !json_is_array(first)) {
-        struct json_pointer at = pointer_to_item("inputs", 0);
+    bool tokens = allowed == REQUEST_TEXTS_OR_TOKENS && json_is_array(first);
+    if (!json_is_string(first) && !tokens) {
+        struct json_pointer at = pointer_to_item(p->inputs_at, 0);
         problem_add_error(p->problem, PROBLEM_INVALID_TYPE, &at,
-                          "An input must be a string or an array of strings.");
+                          allowed == REQUEST_TEXTS
+                              ? "An input must be a string."
+                              : "An input must be a string or an array of strings.");
         return;
     }
-    bool texts = json_is_string(first);
     for (size_t i = 0; i < p->request->n_inputs && !request_gives_up(p); i++) {
-        parse_item(p, i, json_array_get(inputs, i), texts);
-        if (!texts && p->request->inputs[i].truncated)
+        parse_item(p, i, json_array_get(inputs, i), !tokens);
+        if (tokens && p->request->inputs[i].truncated)
             cut_list(p, (json_t *)inputs, i, p->request->inputs[i].n_tokens);
     }
 }
 
 static bool check_shape(struct request_parser *p, const json_t *inputs)
 {
-    struct json_pointer at = pointer_to_field("inputs");
-    size_t n = json_is_string(inputs) ? 1 : json_array_size(inputs);
+    size_t n = json_is_string(inputs) ? 1 : json_array_size(inputs), max = p->limits->max_inputs;
     if (!json_is_string(inputs) && !json_is_array(inputs))
-        problem_add_error(p->problem, PROBLEM_INVALID_TYPE, &at,
-                          "inputs must be a string or an array.");
+        request_wrong_type(p, p->inputs_at, "a string or an array");
     else if (n == 0)
-        problem_add_error(p->problem, PROBLEM_INVALID_VALUE, &at,
-                          "inputs must hold at least one input.");
-    if (n > p->limits->max_inputs) {
-        problem_set_limit(p->problem, PROBLEM_TOO_MANY_INPUTS, p->limits->max_inputs, n,
-                          "The request has %zu inputs; at most %zu are allowed.", n,
-                          p->limits->max_inputs);
-        problem_add_error(p->problem, PROBLEM_TOO_MANY_INPUTS, &at, "%zu inputs; at most %zu.", n,
-                          p->limits->max_inputs);
+        problem_add_error(p->problem, PROBLEM_INVALID_VALUE, p->inputs_at,
+                          "It must hold at least one input.");
+    if (n > max) {
+        problem_set_limit(p->problem, PROBLEM_TOO_MANY_INPUTS, max, n,
+                          "The request has %zu inputs; at most %zu are allowed.", n, max);
+        problem_add_error(p->problem, PROBLEM_TOO_MANY_INPUTS, p->inputs_at,
+                          "%zu inputs; at most %zu.", n, max);
     }
-    return n > 0 && n <= p->limits->max_inputs;
+    return n > 0 && n <= max;
 }
 
 static void check_total(struct request_parser *p)
@@ -139,10 +138,10 @@ static void check_total(struct request_parser *p)
     size_t max = p->limits->max_request_tokens, n = p->request->n_tokens;
     if (n <= max)
         return;
-    struct json_pointer at = pointer_to_field("inputs");
     problem_set_limit(p->problem, PROBLEM_TOO_MANY_TOKENS, max, n,
                       "The request has %zu tokens; at most %zu are allowed.", n, max);
-    problem_add_error(p->problem, PROBLEM_TOO_MANY_TOKENS, &at, "%zu tokens; at most %zu.", n, max);
+    problem_add_error(p->problem, PROBLEM_TOO_MANY_TOKENS, p->inputs_at, "%zu tokens; at most %zu.",
+                      n, max);
 }
 
 static void check_offsets(struct request_parser *p)
@@ -150,14 +149,17 @@ static void check_offsets(struct request_parser *p)
     const struct request *r = p->request;
     if (r->offsets == OFFSETS_NONE || r->inputs[0].text)
         return;
-    struct json_pointer at = pointer_to_field("offsets");
+    struct json_pointer at = json_pointer_root();
+    json_pointer_add_key(&at, "offsets", strlen("offsets"));
     problem_add_error(p->problem, PROBLEM_INVALID_VALUE, &at,
                       "Tokens have no offsets: offsets must be null or left out.");
 }
 
-void request_parse_inputs(struct request_parser *p, const json_t *inputs)
+void request_parse_inputs(struct request_parser *p, const json_t *inputs,
+                          const struct json_pointer *at, enum request_inputs allowed)
 {
     struct request *r = p->request;
+    p->inputs_at = at;
     if (!check_shape(p, inputs))
         return;
     size_t n = json_is_string(inputs) ? 1 : json_array_size(inputs);
@@ -172,7 +174,7 @@ void request_parse_inputs(struct request_parser *p, const json_t *inputs)
         check_length(p, &r->inputs[0], 0);
         r->n_tokens = r->inputs[0].n_tokens;
     } else {
-        parse_items(p, inputs);
+        parse_items(p, inputs, allowed);
     }
     check_total(p);
     check_offsets(p);

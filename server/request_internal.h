@@ -1,5 +1,6 @@
 #pragma once
-/* What request.c (the fields) and request_inputs.c (texts and tokens) share. */
+/* What request.c and request_{openai,oip}.c (the bodies of the dialects), request_fields.c (the
+ * fields of any object) and request_inputs.c (texts and tokens) share. */
 #include <jansson.h>
 #include <string.h>
 
@@ -10,18 +11,12 @@ struct request_parser {
     const struct elmo_model *model;
     const struct request_limits *limits;
     struct problem *problem;
+    const struct json_pointer *inputs_at; /* while inputs are parsed: where they are */
 };
 
-static inline struct json_pointer pointer_to_field(const char *field)
+static inline struct json_pointer pointer_to_item(const struct json_pointer *array, size_t index)
 {
-    struct json_pointer pointer = json_pointer_root();
-    json_pointer_add_key(&pointer, field, strlen(field));
-    return pointer;
-}
-
-static inline struct json_pointer pointer_to_item(const char *field, size_t index)
-{
-    struct json_pointer pointer = pointer_to_field(field);
+    struct json_pointer pointer = *array;
     json_pointer_add_index(&pointer, index);
     return pointer;
 }
@@ -32,6 +27,48 @@ static inline bool request_gives_up(const struct request_parser *p)
     return p->problem->n_errors == PROBLEM_ERRORS_MAX;
 }
 
-/* Fills inputs, n_inputs and n_tokens; truncate, max_tokens and offsets must be there already. What
- * is wrong goes to the problem. */
-void request_parse_inputs(struct request_parser *p, const json_t *inputs);
+/* ---- Fields ---- */
+
+struct request_field {
+    const char *name;
+    unsigned kinds; /* enum request_kind bits that have it */
+    void (*parse)(struct request_parser *p, const json_t *value, const struct json_pointer *at);
+    bool required;
+};
+
+/* Calls the parser of every field that is there, in the order of the table. */
+void request_parse_fields(struct request_parser *p, const json_t *object,
+                          const struct json_pointer *at, const struct request_field *fields,
+                          size_t n_fields);
+/* The same for an object that has no other fields: those are unknown. */
+void request_parse_object(struct request_parser *p, const json_t *object,
+                          const struct json_pointer *at, const struct request_field *fields,
+                          size_t n_fields);
+
+/* "It must be ...": */
+void request_wrong_type(struct request_parser *p, const struct json_pointer *at,
+                        const char *must_be);
+void request_wrong_value(struct request_parser *p, const struct json_pointer *at,
+                         const char *must_be);
+void request_parse_bool(struct request_parser *p, const json_t *value,
+                        const struct json_pointer *at, bool *ret);
+/* The index of the string in a NULL-terminated list; `choices_text` lists them for people. */
+void request_parse_choice(struct request_parser *p, const json_t *value,
+                          const struct json_pointer *at, const char *const choices[],
+                          const char *choices_text, unsigned *ret);
+
+/* ---- Bodies ---- */
+
+void request_parse_encoding_format(struct request_parser *p, const json_t *value,
+                                   const struct json_pointer *at);
+
+enum request_inputs { REQUEST_TEXTS_OR_TOKENS, REQUEST_TEXTS };
+
+/* Fills inputs, n_inputs and n_tokens from the value at that place; truncate, max_tokens and
+ * offsets must be there already. What is wrong goes to the problem. */
+void request_parse_inputs(struct request_parser *p, const json_t *inputs,
+                          const struct json_pointer *at, enum request_inputs allowed);
+
+/* The bodies of the dialects, which are objects. */
+void request_parse_openai(struct request_parser *p, const json_t *body);
+void request_parse_oip(struct request_parser *p, const json_t *body);

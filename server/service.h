@@ -1,17 +1,16 @@
 #pragma once
-/* What all requests share: the configuration, the model, the queue and its workers, and whether
- * they may be used yet. Made once by main; see service.c for the life of the whole program. */
+/* What all requests share: the configuration, the limits, and the model that serves. Made once by
+ * main; see service.c for the life of the whole program. */
 #include <stdatomic.h>
 
+#include "budget.h"
 #include "config.h"
-#include "elmo.h"
+#include "live_models.h"
 #include "metrics.h"
-#include "queue.h"
-#include "worker.h"
 
 enum service_state {
-    SERVICE_LOADING,  /* the model may not be touched */
-    SERVICE_READY,    /* everything below is set and stays */
+    SERVICE_LOADING,  /* there is no model yet */
+    SERVICE_READY,    /* there is one, perhaps another one for the next request */
     SERVICE_DRAINING, /* the same; new requests should go elsewhere */
 };
 
@@ -21,12 +20,10 @@ struct service {
     struct api_keys *api_keys;   /* owned; NULL: none are needed */
     struct tls *tls;             /* owned; NULL: plain HTTP */
     _Atomic enum service_state state;
-    _Atomic uint64_t answer_bytes; /* of jobs that were submitted and whose exchange is not over */
-    /* Set before the state leaves SERVICE_LOADING, const from then on. */
-    struct elmo_model *model;
-    struct queue *queue;
-    struct workers *workers;
-    struct thread_plan plan;
+    struct live_models *models; /* owned */
+    /* Whatever model it is for. */
+    struct budget queue_tokens; /* of jobs that wait */
+    struct budget answer_bytes; /* of jobs that were submitted and whose exchange is not over */
 };
 
 /* Loads a configured program, serves until SIGTERM or SIGINT, drains, and returns the exit

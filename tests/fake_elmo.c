@@ -1,6 +1,7 @@
 #include "fake_elmo.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,17 +10,19 @@ enum { N_LAYERS = 2, TOKEN_DIM = 2, LAYER_DIM = 4, N_LABELS = 2 };
 struct elmo_model {
     struct fake_elmo options;
     struct elmo_model_info info;
+    char name[64], sha256[65];
 };
 
 struct elmo_session {
     const struct elmo_model *model;
     size_t n_threads;
+    bool has_run;
 };
 
 static struct {
     pthread_mutex_t mu; /* guards everything below */
     pthread_cond_t changed;
-    size_t n_runs, last_n_sentences, last_n_threads, n_sessions, n_at_gate;
+    size_t n_runs, last_n_sentences, last_n_threads, n_sessions, n_models, n_at_gate;
     bool gate_shut;
 } fake = {.mu = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
@@ -27,14 +30,14 @@ static const char *const labels[N_LABELS] = {"negative", "positive"};
 
 static struct elmo_model the_model;
 
-struct elmo_model *fake_elmo_model(const struct fake_elmo *options)
+static void init(struct elmo_model *model, const struct fake_elmo *options)
 {
-    the_model = (struct elmo_model){
+    *model = (struct elmo_model){
         .options = *options,
         .info =
             {
-                .name = "fake \"elmo\"",
-                .sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+                .name = model->name,
+                .sha256 = model->sha256,
                 .tokenizer = "whitespace",
                 .dtype = "f32",
                 .compute_dtype = "f32",
@@ -51,10 +54,43 @@ struct elmo_model *fake_elmo_model(const struct fake_elmo *options)
                 .labels = labels,
             },
     };
+    snprintf(model->name, sizeof model->name, "%s",
+             options->name ? options->name : "fake \"elmo\"");
+    snprintf(model->sha256, sizeof model->sha256, "0123456789abcdef%048u", options->mark);
+}
+
+struct elmo_model *fake_elmo_model(const struct fake_elmo *options)
+{
+    init(&the_model, options);
     pthread_mutex_lock(&fake.mu);
     fake.n_runs = 0;
     pthread_mutex_unlock(&fake.mu);
     return &the_model;
+}
+
+static void count_models(int change)
+{
+    pthread_mutex_lock(&fake.mu);
+    fake.n_models += (size_t)change;
+    pthread_mutex_unlock(&fake.mu);
+}
+
+struct elmo_model *fake_elmo_model_new(const struct fake_elmo *options)
+{
+    struct elmo_model *model = malloc(sizeof *model);
+    if (!model)
+        return NULL;
+    init(model, options);
+    count_models(1);
+    return model;
+}
+
+void fake_elmo_model_free(struct elmo_model *model)
+{
+    if (!model || model == &the_model)
+        return;
+    free(model);
+    count_models(-1);
 }
 
 struct elmo_cache_stats elmo_model_cache_stats(const struct elmo_model *model)
@@ -130,6 +166,7 @@ int elmo_session_new(struct elmo_session **ret_session, const struct elmo_model 
         return ELMO_E_NOMEM;
     session->model = model;
     session->n_threads = 1;
+    session->has_run = false;
     pthread_mutex_lock(&fake.mu);
     fake.n_sessions++;
     pthread_mutex_unlock(&fake.mu);
@@ -157,16 +194,18 @@ static bool has_token(const struct elmo_sentence *s, const char *word)
     return false;
 }
 
-static void fill_row(float *row, size_t layer, const struct elmo_sentence *s, size_t t)
+static void fill_row(float *row, size_t layer, const struct elmo_sentence *s, size_t t,
+                     unsigned mark)
 {
     row[0] = (float)layer;
     row[1] = (float)t;
     row[2] = (float)s->tokens[t].n_bytes;
-    row[3] = 0;
+    row[3] = (float)mark;
 }
 
-static void compute(const struct elmo_sentence *s)
+static void compute(const struct elmo_model *model, const struct elmo_sentence *s)
 {
+    unsigned mark = model->options.mark;
     for (size_t t = 0; t < s->n_tokens; t++) {
         if (s->layers && s->layers[0]) {
             s->layers[0][t * TOKEN_DIM] = (float)s->tokens[t].n_bytes;
@@ -174,15 +213,16 @@ static void compute(const struct elmo_sentence *s)
         }
         for (size_t k = 1; s->layers && k <= N_LAYERS; k++) {
             if (s->layers[k])
-                fill_row(s->layers[k] + t * LAYER_DIM, k, s, t);
+                fill_row(s->layers[k] + t * LAYER_DIM, k, s, t, mark);
         }
         if (s->elmo)
-            fill_row(s->elmo + t * LAYER_DIM, 9, s, t);
+            fill_row(s->elmo + t * LAYER_DIM, 9, s, t, mark);
     }
     if (s->pooled) {
-        memset(s->pooled, 0, elmo_pooled_dim(&the_model, s->pooling) * sizeof(float));
+        memset(s->pooled, 0, elmo_pooled_dim(model, s->pooling) * sizeof(float));
         s->pooled[0] = (float)s->n_tokens;
         s->pooled[1] = (float)s->pooling;
+        s->pooled[2] = (float)mark;
     }
     if (s->probabilities) {
         s->probabilities[1] = 1.0F / (1.0F + (float)s->n_tokens);
@@ -190,18 +230,26 @@ static void compute(const struct elmo_sentence *s)
     }
 }
 
-/* Counts the run and waits while the gate is shut; returns how many runs there were before. */
-static size_t enter_run(const struct elmo_session *session, size_t n_sentences)
+/* The lock is held. */
+static void stand_at_gate(void)
 {
-    pthread_mutex_lock(&fake.mu);
-    size_t before = fake.n_runs++;
-    fake.last_n_sentences = n_sentences;
-    fake.last_n_threads = session->n_threads;
     fake.n_at_gate++;
     pthread_cond_broadcast(&fake.changed);
     while (fake.gate_shut)
         pthread_cond_wait(&fake.changed, &fake.mu);
     fake.n_at_gate--;
+}
+
+/* Counts the run and waits while the gate is shut; returns how many runs there were before. */
+static size_t enter_run(struct elmo_session *session, size_t n_sentences)
+{
+    pthread_mutex_lock(&fake.mu);
+    size_t before = fake.n_runs++;
+    fake.last_n_sentences = n_sentences;
+    fake.last_n_threads = session->n_threads;
+    if (session->has_run)
+        stand_at_gate();
+    session->has_run = true;
     pthread_mutex_unlock(&fake.mu);
     return before;
 }
@@ -225,7 +273,7 @@ int elmo_session_run(struct elmo_session *session, const struct elmo_sentence *s
         else if (has_token(&sentences[i], "lost"))
             status = ELMO_E_NOMEM;
         else
-            compute(&sentences[i]);
+            compute(session->model, &sentences[i]);
     }
     if (status && err) {
         strcpy(err->message, "the fake failed");
@@ -262,6 +310,14 @@ size_t fake_elmo_n_sessions(void)
 {
     pthread_mutex_lock(&fake.mu);
     size_t n = fake.n_sessions;
+    pthread_mutex_unlock(&fake.mu);
+    return n;
+}
+
+size_t fake_elmo_n_models(void)
+{
+    pthread_mutex_lock(&fake.mu);
+    size_t n = fake.n_models;
     pthread_mutex_unlock(&fake.mu);
     return n;
 }

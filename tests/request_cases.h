@@ -1,7 +1,7 @@
 #pragma once
 /* The data-driven requests of tests/cases/request: arrays of
  *
- *     {"name": ..., "path": "/embed",
+ *     {"name": ..., "path": "/embed" (the dialects' with {model}),
  *      "body": a JSON value | "body_text": the bytes | "body_hex": the bytes,
  *      "status": 200, "inputs": 2, "tokens": 7}              a good one, or
  *      "status": 422, "code": ..., "pointer": ..., "limit": ..., "actual": ...}

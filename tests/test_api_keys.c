@@ -164,6 +164,37 @@ static void what_cannot_be_read_is_named(void **state)
     }
 }
 
+static void write_keys(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void new_keys_take_the_place_of_the_old_unless_they_are_wrong(void **state)
+{
+    (void)state;
+    struct elmo_error err = {0};
+    char path[] = "/tmp/elmod-keys-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    write_keys(path, KEY);
+    AUTO(api_keys_free) struct api_keys *keys = api_keys_load(path, &err);
+    assert_non_null(keys);
+    write_keys(path, OTHER_KEY "\nsecret");
+    assert_false(api_keys_reload(keys, &err));
+    assert_non_null(strstr(err.message, ":2: a key has at least 16 characters"));
+    assert_true(has(keys, KEY));
+    assert_false(has(keys, OTHER_KEY));
+    write_keys(path, OTHER_KEY);
+    assert_true(api_keys_reload(keys, &err));
+    assert_false(has(keys, KEY));
+    assert_true(has(keys, OTHER_KEY));
+    unlink(path);
+}
+
 static void running_out_of_memory_is_an_error(void **state)
 {
     (void)state;
@@ -177,7 +208,7 @@ static void running_out_of_memory_is_an_error(void **state)
         assert_true(done || strstr(err.message, "out of memory"));
         api_keys_free(keys);
     }
-    assert_true(n_good > 2);
+    assert_true(n_good > 3);
 }
 
 int main(void)
@@ -190,6 +221,7 @@ int main(void)
         cmocka_unit_test(the_number_of_keys_is_limited),
         cmocka_unit_test(the_size_of_the_file_is_limited),
         cmocka_unit_test(what_cannot_be_read_is_named),
+        cmocka_unit_test(new_keys_take_the_place_of_the_old_unless_they_are_wrong),
         cmocka_unit_test(running_out_of_memory_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,8 +19,11 @@ static const char *const paths[N_PATHS] = {"/embed", "/health", "other"};
 static const struct metrics_options options = {
     .paths = paths, .n_paths = N_PATHS, .version = "1.2.3", .commit = "abc", .root = ""};
 
+static struct metrics_now now; /* of the next scrape */
+
 static int set_up(void **state)
 {
+    now = (struct metrics_now){0};
     *state = metrics_new(&options);
     return *state ? 0 : -1;
 }
@@ -32,13 +35,11 @@ static int tear_down(void **state)
 }
 
 /* The whole scrape, NUL-terminated; free() it. */
-static struct metrics_words words; /* of the next scrape */
-
 static char *scraped(struct metrics *m)
 {
     AUTO(buffer_done) struct buffer b = {0};
     size_t n_bytes;
-    metrics_write(m, &words, &b);
+    metrics_write(m, &now, &b);
     buffer_append_char(&b, '\0');
     char *text = buffer_take(&b, &n_bytes);
     assert_non_null(text);
@@ -94,6 +95,8 @@ static void every_series_is_there_before_anything_happened(void **state)
         "elmod_word_cache_misses_total",
         "elmod_rejected_total{reason=\"queue_full\"}",
         "elmod_inflight_requests",
+        "elmod_model_reloads_total{result=\"ok\"}",
+        "elmod_model_reloads_total{result=\"failed\"}",
     };
     for (size_t i = 0; i < ARRAY_LEN(zero); i++)
         assert_true(value_in(text, zero[i]) == 0);
@@ -182,37 +185,49 @@ static void batches_count_requests_and_tokens(void **state)
     assert_value(m, "elmod_batch_tokens_bucket{le=\"16\"}", 1);
     assert_value(m, "elmod_batch_tokens_bucket{le=\"+Inf\"}", 2);
     assert_value(m, "elmod_tokens_total", 1000005);
-    words = (struct metrics_words){.n_hits = 7, .n_misses = 2};
+    now = (struct metrics_now){.n_word_hits = 7, .n_word_misses = 2};
     assert_value(m, "elmod_word_cache_hits_total", 7);
     assert_value(m, "elmod_word_cache_misses_total", 2);
-    words = (struct metrics_words){0};
 }
 
 static void gauges_show_the_present(void **state)
 {
     struct metrics *m = *state;
-    metrics_queue_set(m, 3, 700);
+    metrics_queue_add(m, 2, 500);
+    metrics_queue_add(m, 1, 200);
     metrics_inflight_add(m, 1);
     metrics_inflight_add(m, 1);
     assert_value(m, "elmod_queue_requests", 3);
     assert_value(m, "elmod_queue_tokens", 700);
     assert_value(m, "elmod_inflight_requests", 2);
-    metrics_queue_set(m, 0, 0);
+    metrics_queue_add(m, -3, -700);
     metrics_inflight_add(m, -1);
     assert_value(m, "elmod_queue_requests", 0);
     assert_value(m, "elmod_queue_tokens", 0);
     assert_value(m, "elmod_inflight_requests", 1);
 }
 
-static void the_model_appears_once_it_is_loaded(void **state)
+static void the_model_is_the_one_that_serves(void **state)
 {
     struct metrics *m = *state;
     AUTO(mem_free) char *before = scraped(m);
     assert_null(strstr(before, "elmod_model_info{"));
-    struct metrics_model model = {"a\\b\"c\nd", "00ff", "f32"};
-    metrics_model_set(m, &model);
-    model = (struct metrics_model){0}; /* it was copied */
+    now.model = &(struct metrics_model){"a\\b\"c\nd", "00ff", "f32"};
     assert_value(m, "elmod_model_info{name=\"a\\\\b\\\"c\\nd\",hash=\"00ff\",dtype=\"f32\"}", 1);
+    now.model = &(struct metrics_model){"e", "11", "bf16"};
+    AUTO(mem_free) char *after = scraped(m);
+    assert_true(value_in(after, "elmod_model_info{name=\"e\",hash=\"11\",dtype=\"bf16\"}") == 1);
+    assert_null(strstr(after, "00ff"));
+}
+
+static void reloads_count_by_their_result(void **state)
+{
+    struct metrics *m = *state;
+    metrics_reload(m, true);
+    metrics_reload(m, false);
+    metrics_reload(m, true);
+    assert_value(m, "elmod_model_reloads_total{result=\"ok\"}", 2);
+    assert_value(m, "elmod_model_reloads_total{result=\"failed\"}", 1);
 }
 
 static void process_metrics_come_from_proc(void **state)
@@ -237,12 +252,12 @@ static void process_metrics_come_from_proc(void **state)
 static void do_something(struct metrics *m)
 {
     static const struct metrics_model model = {"n\"\\\n", "h", "f32"};
-    metrics_model_set(m, &model);
+    now.model = &model;
     metrics_request_done(m, PATH_EMBED, 200, 0.0123);
     metrics_stage(m, STAGE_PARSE, 0.1);
     metrics_batch(m, 2, 30);
     metrics_rejected(m, PROBLEM_QUEUE_FULL);
-    metrics_queue_set(m, 1, 2);
+    metrics_queue_add(m, 1, 2);
 }
 
 static void each_family_has_help_and_type_and_then_its_samples(void **state)
@@ -262,7 +277,7 @@ static void each_family_has_help_and_type_and_then_its_samples(void **state)
             assert_true(isdigit((unsigned char)line[strlen(line) - 1]));
         }
     }
-    assert_int_equal(n_families, 19);
+    assert_int_equal(n_families, 20);
 }
 
 static void promtool_finds_nothing_to_say(void **state)
@@ -325,7 +340,7 @@ static void running_out_of_memory_is_reported(void **state)
 
     AUTO(buffer_done) struct buffer b = {0};
     fail_alloc_after(2);
-    metrics_write(*state, &(struct metrics_words){0}, &b);
+    metrics_write(*state, &(struct metrics_now){0}, &b);
     assert_true(fail_alloc_stop() > 0);
     assert_true(b.failed);
 }
@@ -341,7 +356,8 @@ int main(void)
         TEST(absurd_durations_do_no_harm),
         TEST(batches_count_requests_and_tokens),
         TEST(gauges_show_the_present),
-        TEST(the_model_appears_once_it_is_loaded),
+        TEST(the_model_is_the_one_that_serves),
+        TEST(reloads_count_by_their_result),
         TEST(process_metrics_come_from_proc),
         TEST(each_family_has_help_and_type_and_then_its_samples),
         TEST(promtool_finds_nothing_to_say),

@@ -10,11 +10,14 @@
 #include "clock.h"
 #include "queue.h"
 
+static struct budget costs; /* of the queue that is open */
+
 static struct queue *open_queue(size_t max_cost, size_t max_batch_cost)
 {
     struct queue *q;
+    costs = (struct budget){.max = max_cost};
     const struct queue_options options = {
-        .max_cost = max_cost, .schedule = {.max_batch_cost = max_batch_cost, .n_workers = 1}};
+        .costs = &costs, .schedule = {.max_batch_cost = max_batch_cost, .n_workers = 1}};
     assert_int_equal(queue_new(&q, &options), 0);
     return q;
 }
@@ -52,6 +55,7 @@ static void empty_and_free(struct queue *q)
     while (queue_take(q, &batch, &expired))
         expired = (struct job_list){0};
     queue_free(q);
+    assert_int_equal(costs.used, 0);
 }
 
 static void accepts_until_the_tokens_are_full(void **state)
@@ -89,6 +93,26 @@ static void an_empty_queue_takes_a_job_of_any_size(void **state)
     struct job large = job_of(1000), small = job_of(1);
     assert_int_equal(queue_submit(q, &large), QUEUE_ACCEPTED);
     assert_int_equal(queue_submit(q, &small), QUEUE_FULL);
+    empty_and_free(q);
+}
+
+static void queues_share_a_limit(void **state)
+{
+    (void)state;
+    struct queue *q = open_queue(20, 100), *other;
+    const struct queue_options options = {.costs = &costs,
+                                          .schedule = {.max_batch_cost = 100, .n_workers = 1}};
+    struct job a = job_of(8), b = job_of(8), c = job_of(0);
+    struct batch batch;
+    struct job_list expired = {0};
+    assert_int_equal(queue_new(&other, &options), 0);
+    assert_int_equal(queue_submit(q, &a), QUEUE_ACCEPTED);
+    assert_int_equal(queue_submit(other, &b), QUEUE_ACCEPTED);
+    assert_int_equal(queue_submit(q, &c), QUEUE_FULL);
+    assert_true(queue_take(other, &batch, &expired));
+    assert_int_equal(queue_submit(q, &c), QUEUE_ACCEPTED);
+    queue_close(other);
+    queue_free(other);
     empty_and_free(q);
 }
 
@@ -207,8 +231,9 @@ static void one_job_wakes_all_workers_that_it_can_use(void **state)
     static struct elmo_sentence long_text[90];
     struct job job = {.sentences = long_text, .n_sentences = 90, .deadline_ns = UINT64_MAX};
     struct queue *q;
+    costs = (struct budget){.max = 100};
     const struct queue_options options = {
-        .max_cost = 100, .schedule = {.max_batch_cost = 10000, .n_workers = N_WORKERS}};
+        .costs = &costs, .schedule = {.max_batch_cost = 10000, .n_workers = N_WORKERS}};
     pthread_t workers[N_WORKERS];
     void *got;
     for (size_t i = 0; i < 90; i++)
@@ -330,6 +355,7 @@ int main(void)
         cmocka_unit_test(accepts_until_the_tokens_are_full),
         cmocka_unit_test(taking_makes_room_again),
         cmocka_unit_test(an_empty_queue_takes_a_job_of_any_size),
+        cmocka_unit_test(queues_share_a_limit),
         cmocka_unit_test(expired_jobs_come_apart_from_the_batch),
         cmocka_unit_test(a_closed_queue_refuses_jobs_and_gives_out_the_rest),
         cmocka_unit_test(a_waiting_worker_gets_the_job),

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "dialect.h"
 #include "fail_alloc.h"
 #include "fake_elmo.h"
 #include "fuzz/request_property.h"
@@ -19,6 +20,8 @@ static const struct request_limits limits = {CASES_MAX_INPUTS, CASES_MAX_TOKENS,
 
 static enum request_kind kind_of(const char *path)
 {
+    if (dialect_of_path(path) != DIALECT_NATIVE)
+        return dialect_of_path(path) == DIALECT_OPENAI ? REQUEST_OPENAI : REQUEST_OIP;
     if (strcmp(path, "/sentiment") == 0)
         return REQUEST_SENTIMENT;
     return strcmp(path, "/tokenize") == 0 ? REQUEST_TOKENIZE : REQUEST_EMBED;
@@ -72,7 +75,7 @@ static void check_case(const json_t *c, void *arg)
     }
     if (strcmp(problem_code_text(problem.code), json_string_value(json_object_get(c, "code"))) != 0)
         fail_msg("%s: %s", name, problem_code_text(problem.code));
-    assert_int_equal(problem_status(problem.code), status);
+    assert_int_equal(dialect_status(dialect_of_path(path), problem.code), status);
     assert_true(problem.n_errors > 0);
     if (strcmp(problem.errors[0].pointer.text, json_string_value(json_object_get(c, "pointer"))) !=
         0)
@@ -85,7 +88,7 @@ static void check_case(const json_t *c, void *arg)
 static void every_case_is_answered_as_it_says(void **state)
 {
     (void)state;
-    assert_true(request_cases_for_each(check_case, NULL) > 100);
+    assert_true(request_cases_for_each(check_case, NULL) > 200);
 }
 
 /* ---- What a good one becomes ---- */
@@ -227,6 +230,66 @@ static void layers_have_the_names_of_tf_hub(void **state)
     assert_string_equal(name, "lstm_outputs12");
 }
 
+static void openai_wants_one_vector_for_each_text(void **state)
+{
+    (void)state;
+    AUTO(request_free)
+    struct request *r = parse(REQUEST_OPENAI, "{\"model\":\"fake \\\"elmo\\\"\",\"input\":\"a b\","
+                                              "\"encoding_format\":\"base64\"}");
+    assert_true(r->pooled && r->base64);
+    assert_false(r->elmo || r->probabilities || r->truncate || r->normalize || r->has_mix);
+    assert_int_equal(r->pooling, ELMO_POOL_MEAN);
+    assert_token(r, 0, 1, "b");
+}
+
+#define OIP_INPUT                                                                              \
+    "\"inputs\":[{\"name\":\"text\",\"shape\":[2,1],\"datatype\":\"BYTES\",\"data\":[[\"a\"]," \
+    "\"b c\"]}]"
+
+static void oip_wants_the_outputs_named_or_all(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *outputs;
+        bool pooled, probabilities;
+    } cases[] = {
+        {"null", true, true},
+        {"[]", true, true},
+        {"[{\"name\":\"default\"}]", true, false},
+        {"[{\"name\":\"sentiment\"}]", false, true},
+        {"[{\"name\":\"sentiment\"},{\"name\":\"default\"}]", true, true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char body[500];
+        snprintf(body, sizeof body, "{\"id\":\"7\",\"outputs\":%s," OIP_INPUT "}",
+                 cases[i].outputs);
+        AUTO(request_free) struct request *r = parse(REQUEST_OIP, body);
+        assert_int_equal(r->pooled, cases[i].pooled);
+        assert_int_equal(r->probabilities, cases[i].probabilities);
+        assert_false(r->elmo || r->truncate);
+        assert_string_equal(r->id, "7");
+        assert_string_equal(r->inputs[0].text, "a");
+        assert_token(r, 1, 1, "c");
+    }
+}
+
+static void without_a_head_oip_has_no_sentiment(void **state)
+{
+    (void)state;
+    static const char body[] = "{\"outputs\":[{\"name\":\"sentiment\"}]," OIP_INPUT "}";
+    static const char all[] = "{" OIP_INPUT "}";
+    struct elmo_model *model = fake_elmo_model(&(struct fake_elmo){.without_head = true});
+    struct problem problem = {0};
+    AUTO(request_free) struct request *r = NULL;
+    assert_false(request_parse(&r, REQUEST_OIP, body, strlen(body), model, &limits, &problem));
+    assert_string_equal(problem.errors[0].pointer.text, "#/outputs/0/name");
+    problem = (struct problem){0};
+    assert_true(request_parse(&r, REQUEST_OIP, all, strlen(all), model, &limits, &problem));
+    assert_true(r->pooled);
+    assert_false(r->probabilities);
+    assert_null(r->id);
+}
+
 /* ---- What a bad one becomes ---- */
 
 static void several_places_are_named_at_once(void **state)
@@ -267,20 +330,33 @@ static void details_never_repeat_the_body(void **state)
 static void memory_that_runs_out_is_our_problem(void **state)
 {
     (void)state;
-    const char *body = "{\"inputs\":[\"a b\",\"c\"],\"mix\":{\"weights\":[1,2,3]},\"x\":1.5}";
+    static const struct { /* the body is wrong in the end */
+        enum request_kind kind;
+        enum problem_code code;
+        const char *body;
+    } cases[] = {
+        {REQUEST_EMBED, PROBLEM_UNKNOWN_FIELD,
+         "{\"inputs\":[\"a b\",\"c\"],\"mix\":{\"weights\":[1,2,3]},\"x\":1.5}"},
+        {REQUEST_OPENAI, PROBLEM_MODEL_NOT_FOUND, "{\"input\":[\"a b\",\"c\"],\"model\":\"x\"}"},
+        {REQUEST_OIP, PROBLEM_INVALID_VALUE, "{\"outputs\":[{\"name\":\"x\"}]," OIP_INPUT "}"},
+    };
     const struct elmo_model *model = fake_elmo_model(&(struct fake_elmo){0});
-    size_t n_failed = 1;
-    for (size_t n_good = 0; n_failed > 0; n_good++) {
-        struct request *request = NULL;
-        struct problem problem = {0};
-        fail_alloc_after(n_good);
-        bool ok =
-            request_parse(&request, REQUEST_EMBED, body, strlen(body), model, &limits, &problem);
-        n_failed = fail_alloc_stop();
-        assert_false(ok);
-        if (n_failed > 0 && problem.code != PROBLEM_UNKNOWN_FIELD)
-            assert_int_equal(problem.code, PROBLEM_INTERNAL);
-        assert_true(n_good < 1000);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        size_t n_failed = 1, n_body = strlen(cases[i].body);
+        for (size_t n_good = 0; n_failed > 0; n_good++) {
+            struct request *request = NULL;
+            struct problem problem = {0};
+            fail_alloc_after(n_good);
+            bool ok = request_parse(&request, cases[i].kind, cases[i].body, n_body, model, &limits,
+                                    &problem);
+            n_failed = fail_alloc_stop();
+            assert_false(ok);
+            if (problem.code != cases[i].code) {
+                assert_int_equal(problem.code, PROBLEM_INTERNAL);
+                assert_true(n_failed > 0);
+            }
+            assert_true(n_good < 1000);
+        }
     }
 }
 
@@ -332,7 +408,7 @@ static void mutate_case(const json_t *c, void *arg)
     size_t n;
     char *original = request_case_body(c, &n);
     for (unsigned i = 0; i < 200 && n < sizeof input; i++) {
-        input[0] = (unsigned char)i; /* the path */
+        input[0] = (unsigned char)next_random(arg); /* the path */
         memcpy(input + 1, original, n);
         check_request_property(input, 1 + mutate((char *)input + 1, n, sizeof input - 1, arg));
     }
@@ -366,6 +442,9 @@ int main(void)
         cmocka_unit_test(a_mix_without_weights_weighs_all_layers_alike),
         cmocka_unit_test(choices_become_their_values),
         cmocka_unit_test(layers_have_the_names_of_tf_hub),
+        cmocka_unit_test(openai_wants_one_vector_for_each_text),
+        cmocka_unit_test(oip_wants_the_outputs_named_or_all),
+        cmocka_unit_test(without_a_head_oip_has_no_sentiment),
         cmocka_unit_test(several_places_are_named_at_once),
         cmocka_unit_test(details_never_repeat_the_body),
         cmocka_unit_test(memory_that_runs_out_is_our_problem),

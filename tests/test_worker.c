@@ -61,6 +61,7 @@ static void task_submit(struct task *task, struct queue *queue, const struct elm
 }
 
 struct fixture {
+    struct budget costs;
     struct queue *queue;
     struct workers *workers;
 };
@@ -68,8 +69,9 @@ struct fixture {
 static void start(struct fixture *f, const struct fake_elmo *fake, size_t n_workers)
 {
     struct elmo_error err = {0};
+    f->costs = (struct budget){.max = 5000};
     const struct queue_options queue_options = {
-        .max_cost = 5000, .schedule = {.max_batch_cost = 5000, .n_workers = n_workers}};
+        .costs = &f->costs, .schedule = {.max_batch_cost = 5000, .n_workers = n_workers}};
     assert_int_equal(queue_new(&f->queue, &queue_options), 0);
     const struct workers_options options = {
         .model = fake_elmo_model(fake), .queue = f->queue, .plan = {n_workers, 1, n_workers}};
@@ -236,8 +238,9 @@ static void a_start_that_fails_leaves_nothing_behind(void **state)
         struct queue *queue;
         struct workers *workers = NULL;
         struct elmo_error err = {0};
+        struct budget costs = {.max = 10};
         const struct queue_options queue_options = {
-            .max_cost = 10, .schedule = {.max_batch_cost = 10, .n_workers = 2}};
+            .costs = &costs, .schedule = {.max_batch_cost = 10, .n_workers = 2}};
         assert_int_equal(queue_new(&queue, &queue_options), 0);
         const struct workers_options options = {
             .model = fake_elmo_model(&fakes[i]), .queue = queue, .plan = {2, 1, 2}};

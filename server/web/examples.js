@@ -111,7 +111,7 @@ export const SENTIMENTS = [
 
 export const SURPRISES = [
   {name: "elephants", text: "I would not recommend this film to elephants."},
-  {name: "a cliché", text: "This is one of the best movies I have ever seen."},
-  {name: "a sandwich", text: "It was a dark and stormy sandwich."},
+  {name: "cliché", text: "This is one of the best movies I have ever seen."},
+  {name: "sandwich", text: "It was a dark and stormy sandwich."},
   {name: "shuffled", text: "One best I have movies the of this ever seen is."},
 ];

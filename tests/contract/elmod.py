@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.parse
 
 import zstandard
 
@@ -88,12 +89,23 @@ class Elmod:
         self.log.flush()
         return pathlib.Path(self.log.name).read_text(encoding="utf-8", errors="replace")
 
+    def expand(self, path):
+        """A path of the document with the model's own name and version; any while it is loading."""
+        model = {"model": "unknown", "sha256": "0"}
+        for line in self.log_text().splitlines() if "{" in path else ():
+            if '"event":"ready"' in line:
+                model = json.loads(line)
+        name = urllib.parse.quote(model["model"], safe="")
+        return path.replace("{model}", name).replace("{version}", model["sha256"])
+
     def connect(self):
         return http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE_S)
 
     def ask(self, method, path, body=None, headers=None, connection=None):
-        """One request. A body goes as it is, or as JSON, or in the chunks of an iterable (which
-        `headers` must then announce). `connection` is kept open."""
+        """One request. {model} and {version} in its path are those of the model. A body goes as it
+        is, or as JSON, or in the chunks of an iterable (which `headers` must then announce).
+        `connection` is kept open."""
+        path = self.expand(path)
         headers = dict(headers or {})
         chunked = "Transfer-Encoding" in headers
         if body is not None and not isinstance(body, bytes) and not chunked:
@@ -116,7 +128,7 @@ class Elmod:
             return receive(method, path, response)
 
     def metric(self, name):
-        """The value of a metric without labels."""
+        """The value of one series of a metric, labels as they are written."""
         for line in self.ask("GET", "/metrics").body.decode().splitlines():
             if line.startswith(name + " "):
                 return float(line.split()[1])

@@ -10,6 +10,8 @@ except ImportError as missing:
     print(f"skipped: {missing}; install python3-yaml and python3-jsonschema", file=sys.stderr)
     sys.exit(77)
 
+from dialect import root_of
+
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
@@ -33,33 +35,43 @@ class Spec:
                 if method in item:
                     yield path, method, item[method]
 
-    def documented(self, path):
-        """The path of the document that a request's path is one of, or None."""
-        for documented in self.doc["paths"]:
-            if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(documented)), path):
-                return documented
-        return None
-
     def example_paths(self, method):
-        """A path to request for each that is documented with this method."""
+        """A path to request for each that is documented with this method; elmod.py knows what to
+        put for {model} and {version}, which have no example."""
         for path, own, operation in self.operations():
             if own == method:
                 for parameter in map(self.resolve, operation["parameters"]):
-                    if parameter["in"] == "path":
+                    if parameter["in"] == "path" and "example" in parameter:
                         path = path.replace(f"{{{parameter['name']}}}", parameter["example"])
                 yield path
 
     def operation(self, path):
         """The one operation that every path here has: (method, operation)."""
+        path = self.path_of(path)
         (found,) = [(method, op) for where, method, op in self.operations() if where == path]
         return found
 
     def pairs(self):
-        """Every documented (path, status); the answer to unknown paths is under the path None."""
+        """Every documented (path, status); those of unknown paths are "*", "/v1/*" and "/v2/*"."""
         found = {
             (path, int(status)) for path, _, op in self.operations() for status in op["responses"]
         }
-        return found | {(None, int(status)) for status in self.doc["x-unknown-path"]}
+        return found | {
+            (path, int(status))
+            for path, responses in self.doc["x-unknown-paths"].items()
+            for status in responses
+        }
+
+    def path_of(self, path):
+        """As the document has this path that a client asked for."""
+        if path in self.doc["paths"]:
+            return path
+        for template in sorted(self.doc["paths"], key=len, reverse=True):
+            pattern = re.escape(template).replace(r"\{model\}", ".+")
+            pattern = re.sub(r"\\{\w+\\}", "[^/]+", pattern)
+            if re.fullmatch(pattern, path):
+                return template
+        return root_of(path) + "/*" if root_of(path) else "*"
 
     def status_of(self, code):
         """The one status whose problems may have this code."""
@@ -87,8 +99,8 @@ class Spec:
 
     def response(self, path, status):
         """The documented response, or None."""
-        responses = self.doc["x-unknown-path"]
-        if path in self.doc["paths"]:
+        responses = self.doc["x-unknown-paths"].get(path)
+        if responses is None:
             responses = self.operation(path)[1]["responses"]
         response = responses.get(str(status))
         return response and self.resolve(response)

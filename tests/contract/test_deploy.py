@@ -4,12 +4,13 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import unittest
 
 import yaml
 
-from elmod import Elmod
+from elmod import Elmod, wait_until
 from spec import Spec
 
 BINARY = os.environ["ELMOD_BINARY"]
@@ -76,11 +77,19 @@ class Containers(unittest.TestCase):
 
 
 class Systemd(unittest.TestCase):
-    def test_time_to_stop_is_enough(self):
+    def setting(self, name):
         unit = (DEPLOY / "elmod.service").read_text(encoding="utf-8")
-        self.assertGreater(
-            int(re.search(r"^TimeoutStopSec=(\d+)s$", unit, re.MULTILINE)[1]), drain_seconds()
-        )
+        return re.search(rf"^{name}=(.*)$", unit, re.MULTILINE)[1]
+
+    def test_time_to_stop_is_enough(self):
+        self.assertGreater(int(self.setting("TimeoutStopSec").removesuffix("s")), drain_seconds())
+
+    def test_reload_loads_the_model_anew(self):
+        kill = re.fullmatch(r"/bin/kill -(\w+) \$MAINPID", self.setting("ExecReload"))
+        with Elmod(BINARY) as elmod:
+            elmod.process.send_signal(signal.Signals["SIG" + kill[1]])
+            reloaded = 'elmod_model_reloads_total{result="ok"}'
+            wait_until(lambda: elmod.metric(reloaded) == 1, "the reload")
 
 
 class Kubernetes(unittest.TestCase):
@@ -149,8 +158,9 @@ class Prometheus(unittest.TestCase):
             metrics = elmod.ask("GET", "/metrics").body.decode()
         for name in set(re.findall(r"\b(?:elmod|process)_\w+", rules)):
             self.assertRegex(metrics, rf"(?m)^{name}[{{ ]")
-        for path in set(re.findall(r"/[a-z]+", " ".join(re.findall(r'path=~"([^"]+)"', rules)))):
-            self.assertIn(f'path="{path}"', metrics)
+        paths = set(re.findall(r'path="([^"]+)"', metrics))
+        for pattern in set("|".join(re.findall(r'path=~"([^"]+)"', rules)).split("|")):
+            self.assertTrue(any(re.fullmatch(pattern, path) for path in paths), pattern)
         for code in set(re.findall(r"\d+", " ".join(re.findall(r'code=~?"([^"]+)"', rules)))):
             self.assertIn(f'code="{code}"', metrics)
 
@@ -169,6 +179,54 @@ class Prometheus(unittest.TestCase):
                     ["promtool", *command], input=stdin, capture_output=True, check=False
                 )
                 self.assertEqual((0, b""), (done.returncode, done.stderr), done.stdout)
+
+
+class Capacity(unittest.TestCase):
+    @staticmethod
+    def run_capacity(*arguments):
+        return subprocess.run(
+            [DEPLOY / "capacity", *arguments], capture_output=True, text=True, check=False
+        )
+
+    def test_the_examples_of_the_page_are_what_it_prints(self):
+        page = (DEPLOY / "capacity.md").read_text(encoding="utf-8")
+        example = r"^    \$ deploy/capacity (.+)\n((?:    [^$\n].*\n)+)"
+        examples = re.findall(example, page, re.MULTILINE)
+        self.assertEqual(2, len(examples))
+        for arguments, output in examples:
+            with self.subTest(arguments):
+                done = self.run_capacity(*arguments.split())
+                self.assertEqual((0, ""), (done.returncode, done.stderr))
+                self.assertEqual(re.sub("^    ", "", output, flags=re.MULTILINE), done.stdout)
+
+    def test_sums(self):
+        """1000 tokens/s of 100 a core at half use are 20 cores: 5 instances of 4, and 2 spare."""
+        options = "--tokens-per-second 1000 --rate 100 --use 0.5 --cores-each 4 --spare 2 --price 1"
+        text = self.run_capacity(*options.split(), "--mean", "1").stdout
+        self.assertIn(": 20.0 cores, so 7 instances of 4 cores, 2 of them spare", text)
+        self.assertIn("price: 28.00 an hour, 20,440 a month", text)
+        # 28 an hour for 3.6 million tokens; a core makes 360,000 an hour for 1.
+        self.assertIn("a billion tokens: 7777.78 (at 100% of the peak", text)
+        self.assertIn("2777.78 if no core were ever idle", text)
+
+    def test_a_small_load_has_two_instances(self):
+        text = self.run_capacity("--tokens-per-second", "1", "--spare", "0").stdout
+        self.assertIn("so 2 instances", text)
+
+    def test_what_is_wrong_is_said(self):
+        for arguments in (
+            (),
+            ("--tokens-per-second", "0"),
+            ("--tokens-per-second", "nan"),
+            ("--tokens-per-second", "1", "--use", "1.5"),
+            ("--tokens-per-second", "1", "--cores-each", "0"),
+            ("--tokens-per-second", "1", "--model", "no such"),
+        ):
+            with self.subTest(arguments):
+                done = self.run_capacity(*arguments)
+                self.assertNotEqual(0, done.returncode)
+                self.assertTrue(done.stderr)
+                self.assertNotIn("Traceback", done.stderr)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -315,6 +316,33 @@ class Ends(HttpsTest):
                 self.assertEqual(1, done.returncode)
                 event = '"event":"tls_failed","reason":"' + words
                 self.assertIn(event, done.stderr.decode())
+
+    def test_a_renewed_certificate_is_shown_after_a_hangup(self):
+        """New connections get it, a kept one lives on, and a wrong pair changes nothing."""
+        other = self.authority.certify("renewed")
+        shown = [self.authority.file(name) for name in ("shown.pem", "shown.key")]
+
+        def put(certificate, key):
+            for source, place in zip((certificate, key), shown):
+                shutil.copyfile(source, place)
+
+        def serial(elmod):
+            with elmod.secure_socket() as connection:
+                return connection.getpeercert()["serialNumber"]
+
+        put(*self.pair)
+        with SecureElmod(self.authority, *shown) as elmod:
+            kept, first = elmod.connect(), serial(elmod)
+            self.assertEqual(200, elmod.ask("GET", "/info", connection=kept).status)
+            put(other[0], self.pair[1])
+            elmod.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: '"event":"tls_failed"' in elmod.log_text(), "a refusal")
+            self.assertEqual(first, serial(elmod))
+            put(*other)
+            elmod.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: serial(elmod) != first, "the other certificate")
+            self.assertEqual(200, elmod.ask("GET", "/info", connection=kept).status)
+            kept.close()
 
     def test_only_tls_1_3_can_be_asked_for(self):
         rsa = self.authority.certify("rsa", ("rsa:2048",))

@@ -7,11 +7,19 @@ import unittest
 
 import jsonschema
 
+from dialect import root_of
 from spec import METHODS, Spec
 
 SPEC = Spec(os.environ["ELMOD_OPENAPI"])
 PROBLEM_H = pathlib.Path(os.environ["ELMOD_OPENAPI"]).parent / "server" / "problem.h"
-HTTP_METHODS_OF_A_PATH = {"/embed": "post", "/sentiment": "post", "/tokenize": "post"}
+POSTS = {
+    "/embed",
+    "/sentiment",
+    "/tokenize",
+    "/v1/embeddings",
+    "/v2/models/{model}/infer",
+    "/v2/models/{model}/versions/{version}/infer",
+}
 
 KEYWORDS = set(
     "$ref additionalProperties allOf anyOf const contentEncoding default description enum items"
@@ -129,6 +137,11 @@ class TheSchemas(unittest.TestCase):
                     self.assertLessEqual(set(node["required"]), node["properties"].keys())
 
 
+NATIVE_FAULTS = {
+    (path, status) for path, status in SPEC.pairs() if status >= 400 and not root_of(path)
+}
+
+
 class TheOperations(unittest.TestCase):
     def test_are_one_per_path_with_an_id_of_its_own(self):
         operations = list(SPEC.operations())
@@ -136,7 +149,7 @@ class TheOperations(unittest.TestCase):
         self.assertEqual(len(operations), len({op["operationId"] for _, _, op in operations}))
         for path, method, _ in operations:
             self.assertIn(method, METHODS)
-            self.assertEqual(HTTP_METHODS_OF_A_PATH.get(path, "get"), method)
+            self.assertEqual("post" if path in POSTS else "get", method)
 
     def test_name_the_request_in_every_answer(self):
         for path, status in SPEC.pairs():
@@ -150,10 +163,14 @@ class TheOperations(unittest.TestCase):
                 is_open = operation.get("security") == []
                 self.assertNotEqual(is_open, "401" in operation["responses"])
 
+    def test_have_the_parameters_of_their_paths(self):
+        for path, _, operation in SPEC.operations():
+            parameters = [SPEC.resolve(node) for node in operation["parameters"]]
+            names = {node["name"] for node in parameters if node["in"] == "path"}
+            self.assertEqual(set(re.findall(r"{(\w+)}", path)), names, path)
+
     def test_answer_every_fault_with_a_problem_of_that_status(self):
-        for path, status in SPEC.pairs():
-            if status < 400:
-                continue
+        for path, status in NATIVE_FAULTS:
             with self.subTest(path=path, status=status):
                 content = SPEC.response(path, status)["content"]
                 self.assertEqual(["application/problem+json"], list(content))
@@ -161,15 +178,29 @@ class TheOperations(unittest.TestCase):
                 self.assertEqual("#/components/schemas/Problem", base["$ref"])
                 self.assertEqual(status, own["properties"]["status"]["const"])
 
-    def test_use_every_code_of_the_list(self):
-        used = set()
-        for path, status in SPEC.pairs():
+    def test_answer_every_fault_in_the_dialect_of_the_path(self):
+        schemas = {"/v1": "OpenAIError", "/v2": "OipError"}
+        for path, status in SPEC.pairs() - NATIVE_FAULTS:
             if status >= 400:
-                schema = SPEC.response(path, status)["content"]["application/problem+json"][
-                    "schema"
-                ]
-                code = schema["allOf"][1]["properties"]["code"]
-                used |= set(code.get("enum", [code.get("const")]))
+                with self.subTest(path=path, status=status):
+                    content = SPEC.response(path, status)["content"]
+                    self.assertEqual(["application/json"], list(content))
+                    schema = f"#/components/schemas/{schemas[root_of(path)]}"
+                    self.assertEqual({"$ref": schema}, content["application/json"]["schema"])
+
+    def test_name_the_header_that_goes_with_a_status(self):
+        for path, status in SPEC.pairs():
+            headers = SPEC.response(path, status)["headers"]
+            self.assertEqual(status in (429, 503), "Retry-After" in headers, (path, status))
+            self.assertEqual(status == 405, "Allow" in headers, (path, status))
+            self.assertEqual(status == 401, "WWW-Authenticate" in headers, (path, status))
+
+    def test_use_every_code_of_the_list(self):
+        used = {"model_not_found"}  # in the dialects alone, which do not list codes by status
+        for path, status in NATIVE_FAULTS:
+            schema = SPEC.response(path, status)["content"]["application/problem+json"]["schema"]
+            code = schema["allOf"][1]["properties"]["code"]
+            used |= set(code.get("enum", [code.get("const")]))
         self.assertEqual(set(SPEC.doc["components"]["schemas"]["Code"]["enum"]), used)
 
 

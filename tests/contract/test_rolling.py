@@ -37,6 +37,13 @@ class Rolling(unittest.TestCase):
     def test_behind_nginx(self):
         self.check("nginx")
 
+    @unittest.skipUnless(shutil.which("haproxy"), "no haproxy here")
+    def test_haproxy_takes_its_file_as_it_is(self):
+        command = ["haproxy", "-c", "-f", DEPLOY / "rolling/haproxy.cfg"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertNotRegex(done.stdout + done.stderr, "WARNING|ALERT")
+
 
 class Failures(unittest.TestCase):
     """What the clients of the trial take for one."""

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "dialect.h"
 #include "fake_elmo.h"
 #include "reply.h"
 #include "request.h"
@@ -27,16 +28,20 @@ static void require_json_object(const struct buffer *text)
     json_decref(json);
 }
 
+/* Its body is JSON in every dialect. */
 static void check_problem(struct problem *problem)
 {
-    AUTO(buffer_done) struct buffer out = {0};
     unsigned status = problem_status(problem->code);
     REQUIRE(problem->code != PROBLEM_INTERNAL);
-    REQUIRE(status == 400 || status == 413 || status == 422);
+    REQUIRE(status == 400 || status == 413 || status == 422 ||
+            problem->code == PROBLEM_MODEL_NOT_FOUND);
     REQUIRE(problem->n_errors > 0);
     problem->instance = problem->request_id = "";
-    problem_write(&out, problem);
-    require_json_object(&out);
+    for (enum dialect dialect = DIALECT_NATIVE; dialect <= DIALECT_OIP; dialect++) {
+        AUTO(buffer_done) struct buffer out = {0};
+        dialect_write_problem(dialect, &out, problem);
+        require_json_object(&out);
+    }
 }
 
 static void check_request(const struct request *r, const struct elmo_model *model)
@@ -60,16 +65,23 @@ static void check_request(const struct request *r, const struct elmo_model *mode
     reply_done(&reply);
 }
 
+static enum request_kind kind_of(unsigned char byte)
+{
+    static const enum request_kind native[] = {REQUEST_EMBED, REQUEST_SENTIMENT, REQUEST_TOKENIZE};
+    if (byte < 128)
+        return native[byte % 3];
+    return byte < 192 ? REQUEST_OPENAI : REQUEST_OIP;
+}
+
 void check_request_property(const unsigned char *bytes, size_t n_bytes)
 {
-    static const enum request_kind kinds[] = {REQUEST_EMBED, REQUEST_SENTIMENT, REQUEST_TOKENIZE};
     const struct request_limits limits = {MAX_INPUTS, MAX_TOKENS, MAX_REQUEST_TOKENS};
     const struct elmo_model *model = fake_elmo_model(&(struct fake_elmo){0});
     struct problem problem = {0};
     struct request *request = NULL;
     if (n_bytes == 0)
         return;
-    bool ok = request_parse(&request, kinds[bytes[0] % 3], (const char *)bytes + 1, n_bytes - 1,
+    bool ok = request_parse(&request, kind_of(bytes[0]), (const char *)bytes + 1, n_bytes - 1,
                             model, &limits, &problem);
     REQUIRE(ok == (request != NULL) && ok == (problem.code == PROBLEM_NONE));
     if (ok)

@@ -172,6 +172,11 @@ void server_signal(struct server *server, int number)
     assert_int_equal(kill(server->pid, number), 0);
 }
 
+pid_t server_pid(const struct server *server)
+{
+    return server->pid;
+}
+
 static void server_free(struct server *server)
 {
     unlink(server->log_file);

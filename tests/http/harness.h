@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* ---- The server ---- */
 
@@ -24,6 +25,7 @@ struct server *server_start_unloaded(enum server_kind kind, const char *const fl
 /* SIGTERM, then the exit status must be 0; frees it. */
 void server_stop(struct server *server);
 void server_signal(struct server *server, int number);
+pid_t server_pid(const struct server *server);
 /* Waits for its end and returns the exit status (-number for a signal); frees it. */
 int server_wait(struct server *server);
 /* Whether it lets clients connect. */
@@ -31,7 +33,8 @@ bool server_accepts(const struct server *server);
 const char *server_port_file(const struct server *server);
 
 /* To a SERVER_FAKE, done when it returns: 's' shut the gate (runs stop inside the model), 'o' open
- * it, 'w' wait until a run stands at it, 'l' load the model. */
+ * it, 'w' wait until a run stands at it, 'l' load the model; 'S' shut the door for loads, 'O' open
+ * it, 'W' wait until a load stands at it. */
 void server_tell(struct server *server, char command);
 
 /* What it has logged so far; free() it. */

@@ -275,6 +275,36 @@ pageTest("what the model file lacks is explained instead", async (page) => {
   assert.equal(await dots(page), 6);
 });
 
+pageTest("the real answers fill the panels", async (page) => {
+  await openPlayground(page, elmod.origin);
+  for (const [panel, lines] of [
+    ["#sentiment", 1],
+    ["#surprise", 2],
+  ]) {
+    const examples = page.locator(panel).getByRole("group", {name: "Examples"});
+    for (const example of await examples.getByRole("button").all()) {
+      await example.click();
+      await settled(page);
+      const text = await page.locator(panel).getByLabel("Text").inputValue();
+      const shown = await page.locator(`${panel} .tokens`).allTextContents();
+      assert.deepEqual(shown, Array(lines).fill(text)); // tokens stand as in the text
+      assert.ok(!(await page.locator(panel).getByRole("alert").isVisible()));
+    }
+  }
+  await page.locator("#surprise").getByRole("button", {name: "elephants"}).click();
+  await settled(page);
+  const forward = page.locator("#surprise .tokens").first().locator(".token");
+  const weights = await forward.evaluateAll((nodes) =>
+    nodes.map((node) => Number(node.style.getPropertyValue("--w"))),
+  );
+  assert.equal(weights.indexOf(Math.max(...weights)), 7); // elephants
+  await page.locator("#sentiment").getByText("As numbers").click();
+  const details = await page.locator("#sentiment [data-part=numbers]").innerText();
+  const sum = /Words (\S+), without any (\S+): together (\S+),/.exec(details);
+  const [words, bias, logit] = sum.slice(1).map((text) => Number(text.replace("−", "-")));
+  assert.ok(Math.abs(words + bias - logit) < 0.02, sum[0]);
+});
+
 // ---- Cost, curl, faults ----
 
 pageTest("what a request cost and how to repeat it by curl are shown", async (page) => {

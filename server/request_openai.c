@@ -1,0 +1,67 @@
+/* The body of POST /v1/embeddings, as OpenAI's API has it. What that API refuses is refused here as
+ * well: a field that it does not have, and an input that is too long. */
+#include "request_internal.h"
+
+/* Vectors of one model are of no use beside those of another, so no other name will do. */
+static void parse_model(struct request_parser *p, const json_t *value,
+                        const struct json_pointer *at)
+{
+    if (!json_is_string(value))
+        request_wrong_type(p, at, "a string");
+    else if (strcmp(json_string_value(value), elmo_model_info(p->model)->name) != 0)
+        problem_add_error(p->problem, PROBLEM_MODEL_NOT_FOUND, at,
+                          "There is no such model; GET /v1/models names the one that is here.");
+}
+
+static void parse_encoding_format(struct request_parser *p, const json_t *value,
+                                  const struct json_pointer *at)
+{
+    if (!json_is_null(value))
+        request_parse_encoding_format(p, value, at);
+}
+
+static void parse_dimensions(struct request_parser *p, const json_t *value,
+                             const struct json_pointer *at)
+{
+    size_t n = elmo_model_info(p->model)->layer_dim;
+    if (json_is_null(value))
+        return;
+    if (!json_is_integer(value))
+        request_wrong_type(p, at, "an integer");
+    else if (json_integer_value(value) < 0 || (uint64_t)json_integer_value(value) != n)
+        problem_add_error(p->problem, PROBLEM_INVALID_VALUE, at,
+                          "It must be %zu: vectors of this model cannot be shortened.", n);
+}
+
+/* For OpenAI's own statistics. */
+static void parse_user(struct request_parser *p, const json_t *value, const struct json_pointer *at)
+{
+    if (!json_is_string(value) && !json_is_null(value))
+        request_wrong_type(p, at, "a string");
+}
+
+static void parse_input(struct request_parser *p, const json_t *value,
+                        const struct json_pointer *at)
+{
+    const json_t *first = json_array_get(value, 0);
+    if (json_is_number(first) || json_is_array(first))
+        problem_add_error(p->problem, PROBLEM_INVALID_TYPE, at,
+                          "Token ids are not taken: this model reads characters and has none. "
+                          "Send texts.");
+    else
+        request_parse_inputs(p, value, at, REQUEST_TEXTS);
+}
+
+static const struct request_field fields[] = {
+    {"model", REQUEST_OPENAI, parse_model, true},
+    {"encoding_format", REQUEST_OPENAI, parse_encoding_format, false},
+    {"dimensions", REQUEST_OPENAI, parse_dimensions, false},
+    {"user", REQUEST_OPENAI, parse_user, false},
+    {"input", REQUEST_OPENAI, parse_input, true},
+};
+
+void request_parse_openai(struct request_parser *p, const json_t *body)
+{
+    const struct json_pointer root = json_pointer_root();
+    request_parse_object(p, body, &root, fields, ARRAY_LEN(fields));
+}

@@ -1,0 +1,78 @@
+#!/usr/bin/python3
+"""The image's last stage, made of this build: deploy/collect finds all that elmod loads, and
+deploy/image/run starts it as a container with the user, health check and limits of the Dockerfile.
+(deploy/image/build makes the whole image, which takes a minute and Debian's packages.)"""
+import io
+import json
+import os
+import pathlib
+import re
+import subprocess
+import tarfile
+import tempfile
+import unittest
+
+BINARY = os.environ["ELMOD_BINARY"]
+ROOT = pathlib.Path(os.environ["ELMOD_SOURCE_ROOT"])
+
+
+def config():
+    """What the last stage of the Dockerfile says, as `docker save` writes it."""
+    stage = (ROOT / "Dockerfile").read_text(encoding="utf-8").rpartition("FROM scratch")[2]
+    stage = stage.replace("\\\n", " ")
+
+    def said(word):
+        return re.search(rf"^{word} +(.+)$", stage, re.MULTILINE)[1]
+
+    return {
+        "config": {
+            "User": said("USER"),
+            "Env": re.findall(r"^ENV (\S+=\S+)$", stage, re.MULTILINE),
+            "Entrypoint": json.loads(said("ENTRYPOINT")),
+            "Healthcheck": {"Test": ["CMD", *json.loads(said("HEALTHCHECK .* CMD"))]},
+        }
+    }
+
+
+def add_text(tar, name, text):
+    member = tarfile.TarInfo(name)
+    member.size = len(text.encode())
+    tar.addfile(member, io.BytesIO(text.encode()))
+
+
+def as_root(member):
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
+
+
+@unittest.skipUnless(os.geteuid() == 0, "a container without a daemon needs root")
+class Image(unittest.TestCase):
+    def test_it_runs(self):
+        with tempfile.TemporaryDirectory(prefix="elmod-image-") as name:
+            folder = pathlib.Path(name)
+            image = folder / "image"
+            subprocess.run([ROOT / "deploy/collect", BINARY, image], check=True)
+            (image / "usr/local/bin").mkdir(parents=True)
+            # deploy/collect keeps the program's path, which in the image is that of the Dockerfile.
+            (image / BINARY.lstrip("/")).rename(image / "usr/local/bin/elmod")
+            with tarfile.open(folder / "layer.tar", "w") as layer:
+                layer.add(image, arcname=".", filter=as_root)
+            with tarfile.open(folder / "archive.tar", "w") as archive:
+                manifest = [{"Config": "config.json", "Layers": ["layer.tar"]}]
+                add_text(archive, "manifest.json", json.dumps(manifest))
+                add_text(archive, "config.json", json.dumps(config()))
+                archive.add(folder / "layer.tar", arcname="layer.tar")
+            done = subprocess.run(
+                [ROOT / "deploy/image/run", folder / "archive.tar", "--starts", "1"]
+                + ["--seconds", "1", "--cpus", "1", "--clients", "3"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        self.assertEqual((0, ""), (done.returncode, done.stderr), done.stdout)
+        self.assertIn("Everything holds.", done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
