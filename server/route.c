@@ -15,6 +15,7 @@
 #define ROUTES(X)                                                                         \
     X("/embed", "POST", KEY, JSON, handle_embed)                                          \
     X("/sentiment", "POST", KEY, JSON, handle_sentiment)                                  \
+    X("/score", "POST", KEY, JSON, handle_score)                                          \
     X("/tokenize", "POST", KEY, JSON, handle_tokenize)                                    \
     X("/info", "GET, HEAD", KEY, JSON, handle_info)                                       \
     X("/health/live", "GET, HEAD", OPEN, NULL, handle_live)                               \
