@@ -3,7 +3,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "access.h"
 #include "clock.h"
+#include "cors.h"
 #include "media.h"
 #include "negotiate.h"
 #include "openapi.h"
@@ -55,6 +57,8 @@ void exchange_check(struct exchange *x)
 {
     uint64_t n_bytes = head_body_bytes(&x->head);
     x->must_close = is_too_large(x, n_bytes);
+    if (cors_answer_preflight(x) || !access_check(x))
+        return;
     if (!x->route->allow) {
         exchange_answer_code(x, PROBLEM_NOT_FOUND, "There is nothing at this path.");
     } else if (!is_allowed(x->route, x->method)) {

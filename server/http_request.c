@@ -8,7 +8,9 @@
 #include <strings.h>
 #include <sys/random.h>
 
+#include "access.h"
 #include "clock.h"
+#include "cors.h"
 #include "handlers.h"
 #include "http_head.h"
 #include "log.h"
@@ -17,6 +19,7 @@
 #include "negotiate.h"
 #include "route.h"
 #include "service.h"
+#include "tls.h"
 
 #define SERVER_TIMING_MAX 160
 #define BLOCK_BYTES       (32 * 1024) /* of an answer that is not sent in chunks */
@@ -139,7 +142,8 @@ static bool for_each_header(const struct exchange *x,
            (!x->allow || x->status != 405 || add(to, "Allow", x->allow)) &&
            (!x->retry_after_ms || add(to, "Retry-After", retry_after)) &&
            (!x->etag || add(to, "ETag", x->etag)) && add_more_headers(x, add, to) &&
-           (!must_close(x) || add(to, "Connection", "close"));
+           (x->status != 401 || add(to, "WWW-Authenticate", "Bearer realm=\"elmod\"")) &&
+           cors_add_headers(x, add, to) && (!must_close(x) || add(to, "Connection", "close"));
 }
 
 static bool add_to_response(void *to, const char *name, const char *value)
@@ -250,16 +254,20 @@ static enum method method_of(const char *method)
         return METHOD_GET;
     if (strcmp(method, "HEAD") == 0)
         return METHOD_HEAD;
+    if (strcmp(method, "OPTIONS") == 0)
+        return METHOD_OPTIONS;
     return strcmp(method, "POST") == 0 ? METHOD_POST : METHOD_OTHER;
 }
 
 /* A URI may also name the host: "http://host/path" (RFC 9112, section 3.2.2). */
 static const char *path_of(const char *url)
 {
-    const char *authority = strncasecmp(url, "http://", 7) == 0 ? url + 7 : NULL;
-    if (!authority)
+    size_t n_scheme = strncasecmp(url, "http://", 7) == 0    ? 7
+                      : strncasecmp(url, "https://", 8) == 0 ? 8
+                                                             : 0;
+    if (n_scheme == 0)
         return url;
-    const char *path = strchr(authority, '/');
+    const char *path = strchr(url + n_scheme, '/');
     return path ? path : "/";
 }
 
@@ -314,10 +322,20 @@ bool http_request_head(struct http_request *r, const char *url, const char *meth
     return conn_enter(r->conns, r->conn, has_body ? CONN_BODY : CONN_BUSY, r);
 }
 
+/* Sends the last answer of the connection while its body still comes, and cuts it. */
+static void cut(struct http_request *r, const struct buffer *response)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    if (info)
+        tls_send_last(info->tls_session, response);
+    conn_cut(r->conn, info ? NULL : response);
+}
+
 bool http_request_body(struct http_request *r, const char *bytes, size_t n_bytes)
 {
     struct exchange *x = &r->exchange;
-    uint64_t max = x->service->config->max_body_bytes;
+    uint64_t max = access_body_max(x);
     r->n_body_bytes += n_bytes;
     if (r->n_body_bytes > max) { /* only chunked ones: a Content-Length was checked */
         AUTO(buffer_done) struct buffer response = {0};
@@ -326,7 +344,7 @@ bool http_request_body(struct http_request *r, const char *bytes, size_t n_bytes
         write_response(x, &response);
         r->n_answer_bytes = x->out.n_bytes;
         r->answered = true;
-        conn_cut(r->conn, &response);
+        cut(r, &response);
         return false;
     }
     if (x->status) /* answered already; the body is read for the next request's sake */
@@ -362,10 +380,8 @@ bool http_request_complete(struct http_request *r)
 static const char *method_name(enum method method)
 {
     static const char *const names[] = {
-        [METHOD_GET] = "GET",
-        [METHOD_HEAD] = "HEAD",
-        [METHOD_POST] = "POST",
-        [METHOD_OTHER] = "other",
+        [METHOD_GET] = "GET",         [METHOD_HEAD] = "HEAD",   [METHOD_POST] = "POST",
+        [METHOD_OPTIONS] = "OPTIONS", [METHOD_OTHER] = "other",
     };
     return names[method];
 }

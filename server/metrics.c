@@ -72,8 +72,8 @@ static uint64_t nanoseconds(double seconds)
 /* ---- The state ---- */
 
 /* What the service answers; a test holds this list to problem.h. Anything else is "other". */
-static const unsigned statuses[] = {200, 304, 400, 404, 405, 406, 408, 413,
-                                    415, 422, 429, 500, 501, 503, 504};
+static const unsigned statuses[] = {200, 204, 304, 400, 401, 404, 405, 406, 408,
+                                    413, 415, 422, 429, 500, 501, 503, 504};
 #define N_STATUSES ARRAY_LEN(statuses)
 
 struct path_metrics {

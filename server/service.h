@@ -18,6 +18,8 @@ enum service_state {
 struct service {
     const struct config *config; /* borrowed */
     struct metrics *metrics;     /* owned */
+    struct api_keys *api_keys;   /* owned; NULL: none are needed */
+    struct tls *tls;             /* owned; NULL: plain HTTP */
     _Atomic enum service_state state;
     struct word_vectors *word_vectors; /* owned, or NULL; set before there is a model */
     _Atomic uint64_t n_words_known, n_words_unknown; /* whose vectors were asked for */
