@@ -7,6 +7,7 @@ import {openPage, openPlayground, settled, startBrowser, startElmod} from "./har
 const MARGIN = 12; // of paper around a panel
 
 async function shoot(page, selector, file) {
+  await page.evaluate(() => scrollTo(0, 0));
   const box = await page.locator(selector).boundingBox();
   await page.screenshot({
     path: file,
@@ -43,6 +44,7 @@ for (const [name, options] of Object.entries(pages)) {
   });
   if (name === "dark") await page.getByRole("radio", {name: "mix"}).check();
   if (name === "phone") {
+    await page.evaluate(() => scrollTo(0, 0));
     await page.screenshot({path: join(out, "phone.png")});
     console.log(join(out, "phone.png"));
   } else {
