@@ -38,6 +38,7 @@ for (const [name, options] of Object.entries(pages)) {
   for (const example of await page.locator("[data-part=examples] :first-child").all())
     await example.click();
   await settled(page);
+  await page.mouse.move(0, 0); // over no button
   // The bar at the top stays in sight while a page scrolls, and would lie over a panel.
   await page.locator(".top").evaluate((top) => {
     top.style.position = "static";
