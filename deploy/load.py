@@ -1,5 +1,5 @@
-"""Load for trials of a deployment: clients that ask again as soon as they have their answer, and take
-every answer but the right one for a failure. Not a benchmark: tests/bench/bench_load.c is."""
+"""Load for trials of a deployment: clients that ask again as soon as they have their answer, and
+take every answer but the right one for a failure. Not a benchmark: tests/bench/bench_load.c is."""
 import collections
 import http.client
 import itertools

@@ -18,7 +18,10 @@ MAY_INCLUDE = {
     "model": ["include", "model", "model/kernels"],
     "model/kernels": ["include", "model/kernels"],
     "model/convert": ["include", "model", "model/convert"],
-    "model/train": ["include", "model", "model/convert", "model/kernels", "model/train"],
+    "model/tools": ["include", "model", "model/tools"],
+    "model/embed": ["include", "model", "model/convert", "model/tools", "model/embed"],
+    "model/train": ["include", "model", "model/convert", "model/kernels", "model/tools",
+                    "model/train"],
     "server": ["include", "server"],
 }
 
@@ -29,12 +32,12 @@ TOP_LEVEL = {"Dockerfile", "LICENSE", "README.md", "deploy", "include", "meson.b
 # Library header: the sources that may name it, beside tests/.
 LIBRARY_USERS = {
     "microhttpd.h": r"server/http[a-z0-9_]*\.c",
-    "hdf5.h": r"model/convert/.*",
+    "hdf5.h": r"model/(convert|embed)/.*",
     "cblas.h": r"model/[^/]*\.c|model/kernels/.*|model/train/real\.h",
     "nettle/.*": r"model/sha256\.h",
     "uni(?!std).*\\.h": r"model/[^/]*\.c|model/train/(labelled|senses|vocab)\.c|server/[^/]*\.c",
-    "zlib.h": r"model/train/text_source\.c|server/(encoder|inflate)\.c",
-    "lzma.h": r"model/train/text_source\.c",
+    "zlib.h": r"model/tools/text_source\.c|server/(encoder|inflate)\.c",
+    "lzma.h": r"model/tools/text_source\.c",
     "zstd.h": r"server/encoder\.c",
 }
 

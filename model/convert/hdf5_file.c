@@ -1,14 +1,13 @@
-#define H5_USE_110_API /* of Debian 12; later versions still have it */
 #include "hdf5_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <hdf5.h>
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "error.h"
+#include "hdf5_handle.h"
 #include "safetensors.h"
 
 struct hdf5_input {
@@ -21,36 +20,6 @@ struct hdf5_output {
     char *path, *tmp; /* owned */
     bool committed;
 };
-
-/* Any HDF5 handle; the last reference closes it. */
-static void hdf5_close(hid_t id)
-{
-    if (id >= 0)
-        H5Idec_ref(id);
-}
-DEFINE_AUTO(hdf5_close, hid_t);
-
-/* libhdf5 would print its error stack: errors are ours to tell. */
-static void silence(void)
-{
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-}
-
-static herr_t keep_reason(unsigned depth, const H5E_error2_t *error, void *context)
-{
-    char *reason = context;
-    if (depth == 0 && error->desc)
-        snprintf(reason, 128, "%s", error->desc);
-    return 0;
-}
-
-/* What libhdf5 says at the bottom of its stack, for the end of a message; valid for one call. */
-static const char *hdf5_reason(char reason[static 128])
-{
-    snprintf(reason, 128, "no reason given");
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_reason, reason);
-    return reason;
-}
 
 static bool same_shape(const struct hdf5_shape *a, const struct hdf5_shape *b)
 {
@@ -70,7 +39,7 @@ static bool n_values_of(const struct hdf5_shape *shape, size_t *ret)
 
 int hdf5_input_open(struct hdf5_input **ret_input, const char *path, struct elmo_error *err)
 {
-    silence();
+    hdf5_silence();
     if (access(path, R_OK))
         return elmo_fail(err, ELMO_E_IO, "cannot read '%.200s': %s", path, strerror(errno));
     if (H5Fis_hdf5(path) <= 0)
@@ -79,7 +48,7 @@ int hdf5_input_open(struct hdf5_input **ret_input, const char *path, struct elmo
     if (!input)
         return elmo_fail_nomem(err);
     input->file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-    char reason[128];
+    char reason[HDF5_REASON_BYTES];
     if (input->file < 0)
         return elmo_fail(err, ELMO_E_FORMAT, "'%.200s' is a damaged HDF5 file: %s", path,
                          hdf5_reason(reason));
@@ -109,7 +78,7 @@ static int open_dataset(const struct hdf5_input *input, const char *name, hid_t 
 {
     if (!hdf5_input_has(input, name))
         return elmo_fail(err, ELMO_E_FORMAT, "'%.120s' has no dataset '%s'", input->path, name);
-    char reason[128];
+    char reason[HDF5_REASON_BYTES];
     *ret_dataset = H5Dopen2(input->file, name, H5P_DEFAULT);
     if (*ret_dataset < 0)
         return elmo_fail(err, ELMO_E_FORMAT, "'%.120s': '%s' cannot be opened as a dataset: %s",
@@ -200,7 +169,7 @@ int hdf5_input_read(const struct hdf5_input *input, const char *name,
         r = check_type(input, name, dataset, notes, err);
     if (r)
         return r;
-    char reason[128];
+    char reason[HDF5_REASON_BYTES];
     size_t n_values = 0;
     if (!n_values_of(shape, &n_values) ||
         H5Dread(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
@@ -227,7 +196,7 @@ int hdf5_input_each(const struct hdf5_input *input, void (*visit)(void *context,
                     void *context, struct elmo_error *err)
 {
     struct visitor visitor = {visit, context};
-    char reason[128];
+    char reason[HDF5_REASON_BYTES];
     if (H5Ovisit2(input->file, H5_INDEX_NAME, H5_ITER_INC, visit_object, &visitor, H5O_INFO_BASIC) <
         0)
         return elmo_fail(err, ELMO_E_FORMAT, "'%.200s' is a damaged HDF5 file: %s", input->path,
@@ -239,7 +208,7 @@ int hdf5_input_each(const struct hdf5_input *input, void (*visit)(void *context,
 
 int hdf5_output_new(struct hdf5_output **ret_output, const char *path, struct elmo_error *err)
 {
-    silence();
+    hdf5_silence();
     AUTO(hdf5_output_free) struct hdf5_output *output = calloc(1, sizeof *output);
     if (!output)
         return elmo_fail_nomem(err);
@@ -250,7 +219,7 @@ int hdf5_output_new(struct hdf5_output **ret_output, const char *path, struct el
     if (!output->path || !output->tmp)
         return elmo_fail_nomem(err);
     snprintf(output->tmp, tmp_bytes, "%s.tmp", path);
-    char reason[128];
+    char reason[HDF5_REASON_BYTES];
     output->file = H5Fcreate(output->tmp, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
     if (output->file < 0)
         return elmo_fail(err, ELMO_E_IO, "cannot write '%.200s': %s", output->tmp,
@@ -273,7 +242,7 @@ int hdf5_output_add(struct hdf5_output *output, const char *name, const struct h
     AUTO(hdf5_close)
     hid_t dataset = H5Dcreate2(output->file, name, H5T_IEEE_F32LE, space, making_groups,
                                H5P_DEFAULT, H5P_DEFAULT);
-    char reason[128];
+    char reason[HDF5_REASON_BYTES];
     if (dataset < 0 ||
         H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
         return elmo_fail(err, ELMO_E_IO, "cannot write dataset '%s' of '%.200s': %s", name,
@@ -296,7 +265,7 @@ static bool sync_file(const char *path)
 
 int hdf5_output_commit(struct hdf5_output *output, struct elmo_error *err)
 {
-    char reason[128];
+    char reason[HDF5_REASON_BYTES];
     hid_t file = output->file;
     output->file = H5I_INVALID_HID;
     if (H5Fclose(file) < 0)

@@ -1,8 +1,8 @@
 #pragma once
-/* HDF5 files of float tensors, the way bilm-tf keeps its weights: the only file of the project that
- * names libhdf5. Reading accepts any floating-point type (libhdf5 converts it) and says what it
- * expected and what it found; writing goes to a temporary file that takes the real name when it is
- * complete. Not thread-safe: libhdf5 is not. */
+/* HDF5 files of float tensors, the way bilm-tf keeps its weights. Reading accepts any
+ * floating-point type (libhdf5 converts it) and says what it expected and what it found; writing
+ * goes to a temporary file that takes the real name when it is complete. Not thread-safe: libhdf5
+ * is not. */
 #include <stdio.h>
 
 #include "defs.h"

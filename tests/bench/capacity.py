@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""What a core gives through HTTP: the table of deploy/capacity.md. Each elmod runs on one core alone,
-with one thread, and the load comes from another core. Tokens per second of CPU (all of elmod's work:
-HTTP, computing, text) are counted while 32 clients ask again at once; then requests come at random
-times at 70 % of that rate. Needs two quiet cores and half a minute a line.
+"""What a core gives through HTTP: the table of deploy/capacity.md. Each elmod runs on one core
+alone, with one thread, and the load comes from another core. Tokens per second of CPU (all of
+elmod's work: HTTP, computing, text) are counted while 32 clients ask again at once; then requests
+come at random times at 70 % of that rate. Needs two quiet cores and half a minute a line.
 
-    tests/bench/capacity.py BUILD NAME=MODEL...      as: build/release elmo-small= original=big.safetensors
+    tests/bench/capacity.py BUILD NAME=MODEL...   as: build/release elmo-small= original=big.safetensors
 
 Holds the file $LOCK (flock), where there is one, for each line.
 """
@@ -81,8 +81,9 @@ def load(build, elmod, path, output, encoding, *how):
     """answered a second, tokens a second, p50 and p99 in ms"""
     options = ["--path", path, "--seconds", str(SECONDS), *map(str, how)]
     options += ["--output", output, "--format", encoding] if output else []
+    command = ["taskset", "-c", "1", build / "tests/bench/bench_load", "--address", elmod.address]
     line = subprocess.run(
-        ["taskset", "-c", "1", build / "tests/bench/bench_load", "--address", elmod.address, *options],
+        [*command, *options],
         check=True,
         capture_output=True,
         text=True,
@@ -105,7 +106,8 @@ def measure(build, name, model, case, folder):
     elmod = Elmod(build, model, dtype, folder)
     try:
         n_bytes = elmod.bytes_per_token(path, output, encoding)
-        tokens, cpu_s = (elmod.metric(m) for m in ("elmod_tokens_total", "process_cpu_seconds_total"))
+        tokens = elmod.metric("elmod_tokens_total")
+        cpu_s = elmod.metric("process_cpu_seconds_total")
         answered, per_s, _, _ = load(build, elmod, path, output, encoding, "--clients", N_CLIENTS)
         tokens = elmod.metric("elmod_tokens_total") - tokens
         cpu_s = elmod.metric("process_cpu_seconds_total") - cpu_s

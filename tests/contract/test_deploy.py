@@ -190,7 +190,8 @@ class Capacity(unittest.TestCase):
 
     def test_the_examples_of_the_page_are_what_it_prints(self):
         page = (DEPLOY / "capacity.md").read_text(encoding="utf-8")
-        examples = re.findall(r"^    \$ deploy/capacity (.+)\n((?:    [^$\n].*\n)+)", page, re.MULTILINE)
+        example = r"^    \$ deploy/capacity (.+)\n((?:    [^$\n].*\n)+)"
+        examples = re.findall(example, page, re.MULTILINE)
         self.assertEqual(2, len(examples))
         for arguments, output in examples:
             with self.subTest(arguments):

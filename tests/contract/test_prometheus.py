@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""A real Prometheus scrapes real elmods under a little load, as deploy/prometheus/kubernetes.yaml has
-it do in a cluster: every query of the dashboard and of the autoscaler's metric has data, every rule
-can be evaluated, and an elmod that ends is noticed."""
+"""A real Prometheus scrapes real elmods under a little load, as deploy/prometheus/kubernetes.yaml
+has it do in a cluster: every query of the dashboard and of the autoscaler's metric has data, every
+rule can be evaluated, and an elmod that ends is noticed."""
 import contextlib
 import json
 import math

@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <lzma.h>
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -28,6 +30,8 @@ struct text_source {
     bool text_ends;   /* no more text than that in `text` */
     bool in_cut_line; /* the last piece was not its line's end */
     size_t packed_begin, packed_end;
+    double n_read, n_unpacked; /* bytes of the file and of its text so far */
+    double file_bytes;         /* NAN: not known */
     size_t text_begin, text_end, text_bytes;
     char *text; /* [text_bytes] */
     unsigned char packed[PACKED_BYTES];
@@ -44,6 +48,7 @@ static int read_packed(struct text_source *s, struct elmo_error *err)
     if (n < 0)
         return elmo_fail(err, ELMO_E_IO, "cannot read '%.200s': %s", s->path, strerror(errno));
     s->packed_end += (size_t)n;
+    s->n_read += (double)n;
     s->packed_ends = n == 0;
     return 0;
 }
@@ -145,6 +150,7 @@ static int fill_text(struct text_source *s, struct elmo_error *err)
         if (r)
             return r;
         s->text_end += n;
+        s->n_unpacked += (double)n;
     }
     return 0;
 }
@@ -210,6 +216,9 @@ int text_source_open(struct text_source **ret_source, const char *path, size_t m
     s->fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
     if (s->fd < 0)
         return elmo_fail(err, ELMO_E_IO, "cannot read '%.200s': %s", path, strerror(errno));
+    struct stat file;
+    bool sized = !fstat(s->fd, &file) && S_ISREG(file.st_mode) && file.st_size > 0;
+    s->file_bytes = sized ? (double)file.st_size : (double)NAN;
     int r = find_packing(s, err);
     if (!r)
         r = start_unpacking(s, err);
@@ -288,6 +297,16 @@ int text_source_next(struct text_source *s, char **ret_line, size_t *ret_n_bytes
 bool text_source_goes_on(const struct text_source *s)
 {
     return s->in_cut_line;
+}
+
+/* Text that waits stands for as much of the file as the text before it did. */
+double text_source_done_share(const struct text_source *s)
+{
+    double n_taken = s->n_read - (double)(s->packed_end - s->packed_begin),
+           n_waiting = (double)(s->text_end - s->text_begin);
+    if (s->n_unpacked > 0)
+        n_taken *= 1 - n_waiting / s->n_unpacked;
+    return n_taken / s->file_bytes;
 }
 
 size_t text_source_n_cut(const struct text_source *s)

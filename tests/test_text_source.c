@@ -1,5 +1,6 @@
 /* Lines of plain, gzip and xz files: every line end, every place to break off, long lines, and
  * files that are not what they say. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -127,6 +128,30 @@ static void large_files_come_whole_in_every_packing(void **state)
             if (lines[k] != (text[k] == '\n' ? '|' : text[k]))
                 fail_msg("packing %d: byte %zu differs", (int)p, k);
         free(lines);
+        free(path);
+    }
+    free(text);
+}
+
+static void how_much_of_the_file_is_done_grows_to_1(void **state)
+{
+    (void)state;
+    size_t n_bytes, n_line_bytes;
+    char *text = random_text(&n_bytes), *line;
+    for (enum train_packing p = 0; p < TRAIN_N_PACKINGS; p++) {
+        char *path = train_write(folder.path, "share", text, n_bytes, p);
+        struct text_source *source;
+        double n_taken = 0, before = 0;
+        assert_int_equal(text_source_open(&source, path, LIMIT * 16, NULL), 0);
+        while (!text_source_next(source, &line, &n_line_bytes, NULL) && line) {
+            double share = text_source_done_share(source);
+            n_taken += (double)n_line_bytes + 1;
+            assert_true(share >= before - 0.01 && share <= 1);
+            assert_true(fabs(share - n_taken / (double)n_bytes) < 0.05);
+            before = share;
+        }
+        assert_true(text_source_done_share(source) > 0.999);
+        text_source_free(source);
         free(path);
     }
     free(text);
@@ -438,6 +463,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_end_in_lf_or_crlf_or_with_the_file),
         cmocka_unit_test(large_files_come_whole_in_every_packing),
+        cmocka_unit_test(how_much_of_the_file_is_done_grows_to_1),
         cmocka_unit_test(archives_are_known_by_their_bytes),
         cmocka_unit_test(archives_one_after_the_other_are_one_text),
         cmocka_unit_test(every_truncated_archive_is_an_error),

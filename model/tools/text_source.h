@@ -1,5 +1,5 @@
 #pragma once
-/* Lines of a corpus file, streamed: plain text, gzip or xz, told apart by their first bytes, or
+/* Lines of a text file, streamed: plain text, gzip or xz, told apart by their first bytes, or
  * standard input ("-"). A file named .gz or .xz must be what it says. Lines end in LF or CRLF, the
  * last may end without; a byte order mark at the start is dropped. Memory stays near the longest
  * line allowed: a longer one comes in pieces, cut at white space where there is any, else between
@@ -25,5 +25,8 @@ ELMO_MUST_USE int text_source_next(struct text_source *source, char **ret_line, 
 
 /* Whether the line just returned is a piece that more of its line follows. */
 bool text_source_goes_on(const struct text_source *source);
+/* 0..1 of the file that the lines so far were, in its bytes (of a packed file about); NAN where its
+ * size is not known. */
+double text_source_done_share(const struct text_source *source);
 /* Lines so far that came in pieces. */
 size_t text_source_n_cut(const struct text_source *source);
