@@ -1,6 +1,9 @@
 // OpenAI's own SDK, unchanged, against elmod.
 import assert from "node:assert/strict";
+import {execFile} from "node:child_process";
+import {copyFile} from "node:fs/promises";
 import {after, before, describe, test} from "node:test";
+import {promisify} from "node:util";
 
 import OpenAI from "openai";
 
@@ -54,6 +57,14 @@ describe("with the model that ships", () => {
     const answer = await client.embeddings.create({model: MODEL, input: TEXTS[0]});
     assertVectors(answer, await embed(TEXTS[0]));
     assert.deepEqual(answer.usage, {prompt_tokens: 4, total_tokens: 4});
+  });
+
+  test("the example of deploy/examples runs", async () => {
+    await copyFile(`${process.env.ELMOD_SOURCE_ROOT}/deploy/examples/openai.mjs`, "openai-example.mjs");
+    const {stdout} = await promisify(execFile)(process.execPath, ["openai-example.mjs", elmod.origin]);
+    const [, width, liked, train] = stdout.match(/^(\d+) numbers a text, 20 tokens\nfilm, liked: ([\d.]+)\nfilm, train: ([\d.]+)\n$/);
+    assert.equal(width, "1024");
+    assert.ok(Number(liked) > Number(train), stdout);
   });
 
   test("the SDK asks for base64, and decodes it", async () => {

@@ -1,0 +1,28 @@
+#!/usr/bin/env node
+// Sentence vectors through OpenAI's SDK: npm install openai. Any program that speaks to OpenAI's
+// embeddings needs but the other address.
+//
+// usage: openai.mjs [URL]    of elmod; http://127.0.0.1:8080 unless it is given
+import OpenAI from "openai";
+
+const url = process.argv[2] ?? "http://127.0.0.1:8080";
+const client = new OpenAI({
+  baseURL: `${url}/v1`,
+  apiKey: process.env.ELMOD_API_KEY ?? "none", // elmod asks for a key only where it is given --api-keys
+});
+
+const [model] = (await client.models.list()).data;
+const answer = await client.embeddings.create({
+  model: model.id,
+  input: ["A gripping, funny and moving film.", "I loved every minute of it.", "The train leaves at nine."],
+});
+const [film, liked, train] = answer.data.map((item) => item.embedding);
+
+function cosine(a, b) {
+  const dot = (x, y) => x.reduce((sum, value, k) => sum + value * y[k], 0);
+  return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
+}
+
+console.log(`${film.length} numbers a text, ${answer.usage.total_tokens} tokens`);
+console.log(`film, liked: ${cosine(film, liked).toFixed(3)}`);
+console.log(`film, train: ${cosine(film, train).toFixed(3)}`);
