@@ -63,6 +63,11 @@ struct elmo_model_info { /* strings and arrays belong to the model */
     size_t n_parameters;    /* floats in the file */
     size_t n_labels;        /* 0: the file has no sentiment head */
     const char *const *labels; /* [n_labels] */
+    const char *explained_by;  /* how attributions are made: "linear" or "integrated_gradients";
+                                  NULL without a head */
+    size_t n_words;    /* of the language model's vocabulary; 0: there is no language model */
+    size_t score_cost; /* what scoring a position takes beside running the LSTMs, in positions
+                          that they run: from the numbers of products, rounded up */
 };
 
 /* What the LSTMs compute in: a smaller type is faster and less exact (README has the figures). */
@@ -72,6 +77,9 @@ struct elmo_model_settings { /* {0}, or NULL where it is taken, is float32 */
     enum elmo_dtype dtype;
     size_t
         word_cache_bytes; /* memory for the vectors (layer 0) of words that come again; 0: none */
+    const char *softmax;  /* the file beside the model file that elmo-train export --softmax wrote:
+                             the words that its LSTMs predict, packed in the same type. NULL or "":
+                             no language model. ELMO_E_INVALID: of another model */
     const char *kernel;   /* "baseline", "avx2", "avx512", "avx512_vnni" or "avx512_bf16", to force
                              one; NULL or "": the best that the processor has */
 };
@@ -126,6 +134,9 @@ void elmo_token_offsets(const char *text, const struct elmo_token *tokens, size_
 ELMO_MUST_USE int elmo_model_warm(const struct elmo_model *model, const struct elmo_token *words,
                                   size_t n_words, size_t *ret_n_added, struct elmo_error *err);
 
+/* Whether the language model has this word; else it is scored as <UNK>. Any thread. */
+bool elmo_model_knows(const struct elmo_model *model, const struct elmo_token *word);
+
 /* ---- Session: scratch memory for one caller at a time. ---- */
 struct elmo_session;
 
@@ -151,8 +162,9 @@ struct elmo_mix {
 };
 
 /* One sentence in, its outputs in the caller's memory. An output that is NULL is not computed: with
- * no layer above 0 and no mix, pool or probability asked for, no LSTM runs. n_tokens = 0 is valid:
- * no rows, the zero vector when pooled, and the head's answer to the zero vector. */
+ * no layer above 0 and no mix, pool, probability or score asked for, no LSTM runs. n_tokens = 0 is
+ * valid: no rows, the zero vector when pooled, the head's answer to the zero vector, and the
+ * probability of the end. */
 struct elmo_sentence {
     const struct elmo_token *tokens; /* [n_tokens] */
     size_t n_tokens;
@@ -165,7 +177,16 @@ struct elmo_sentence {
     float *elmo;          /* [n_tokens, 2P] */
     float *pooled;        /* [elmo_pooled_dim()], of the mix */
     float *probabilities; /* [n_labels], sums to 1; ELMO_E_INVALID where the model has no head */
-    float *final_state;   /* [state_floats] */
+    /* [n_tokens + 2]: what each token adds to a logit, then the bias, which is the empty text's,
+     * then the logit, which is their sum (to rounding). Of two labels it is the log-odds of the
+     * second; of more, the logit of the one with the greatest probability (the first of several)
+     * less the mean of all. ELMO_E_INVALID where the model has no head. head_explain.h says how. */
+    float *attributions;
+    /* Forward and backward, each [n_tokens + 1]: the natural logarithm of each token's probability
+     * given those before it, or behind it, and last that of the sentence's end, which is </S>
+     * forward and <S> backward. ELMO_E_INVALID where there is no language model. */
+    float *log_probs[2];
+    float *final_state; /* [state_floats] */
 };
 
 /* 2P, or 4P for mean_max (the mean first). */

@@ -182,6 +182,14 @@ static void gather_inputs(const struct run *run, const struct hand *hand, unsign
         }
 }
 
+/* Where the row of a sequence's time step t goes, beside where scatter_outputs puts tokens. */
+static float *predictor_of(const struct run *run, const struct lstm_sequence *s, unsigned direction,
+                           size_t layer, size_t t)
+{
+    bool wanted = s->predictors[direction] && layer == run->n_layers - 1 && t < s->n_positions - 1;
+    return wanted ? s->predictors[direction] + t * run->options->proj_dim : NULL;
+}
+
 /* This direction's half of every token's row in the layer's output; <S> and </S> have none. */
 static void scatter_outputs(const struct run *run, const struct hand *hand, unsigned direction,
                             size_t layer)
@@ -193,9 +201,12 @@ static void scatter_outputs(const struct run *run, const struct hand *hand, unsi
         for (size_t b = 0; b < rows_of_step(r, t); b++) {
             const struct lstm_sequence *s = r->sorted[b];
             size_t position = position_of(s, direction, t);
+            const float *x = hand->group->x + (r->step_begin[t] + b) * P;
+            float *predictor = predictor_of(run, s, direction, layer, t);
             if (s->layers[layer] && position > 0 && position < s->n_positions - 1)
-                memcpy(s->layers[layer] + (position - 1) * 2 * P + direction * P,
-                       hand->group->x + (r->step_begin[t] + b) * P, P * sizeof(float));
+                memcpy(s->layers[layer] + (position - 1) * 2 * P + direction * P, x, P * sizeof *x);
+            if (predictor)
+                memcpy(predictor, x, P * sizeof *x);
         }
 }
 

@@ -19,6 +19,9 @@ struct lstm_sequence {
     const float *initial_state; /* see elmo.h; NULL: zeros */
     float *final_state;         /* the same; NULL: not wanted */
     float *const *layers;       /* [n_layers] outputs [n_positions - 2, 2P]; each may be NULL */
+    /* What each direction says, with the top layer that runs, at the positions that it reads before
+     * its last one, in the order in which it reads: [n_positions - 1, P] each; NULL: not wanted. */
+    float *predictors[2];
 };
 
 /* Bytes of the weights that a step of one layer reads, the same in every step. */

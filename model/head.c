@@ -1,6 +1,7 @@
 #include "head.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "kernels/kernels.h"
 #include "mix.h"
@@ -55,36 +56,44 @@ static int add_ngrams(float *logits, const struct head_weights *head, const stru
     return 0;
 }
 
-static void logits_to_probabilities(float *probabilities, float *logits, size_t n)
+static void logits_to_probabilities(float *probabilities, const float *logits, size_t n)
 {
     if (n == 1) { /* sigmoid: the probability of the second label */
         probabilities[0] = 1 / (1 + expf(logits[0]));
         probabilities[1] = 1 / (1 + expf(-logits[0]));
         return;
     }
-    softmax(logits, n);
-    for (size_t k = 0; k < n; k++)
-        probabilities[k] = logits[k];
+    memcpy(probabilities, logits, n * sizeof *logits);
+    softmax(probabilities, n);
 }
 
-int head_run(float *probabilities, const struct elmo_model *model, const struct head_text *text,
-             float *mixed, float *shares, struct arena *arena)
+void head_logits_of_units(float *logits, const float *units, float *open,
+                          const struct head_weights *head)
+{
+    size_t H = head->shape.hidden_dim;
+    memcpy(open, units, H * sizeof *open);
+    kernel_relu(open, H);
+    kernel_linear(logits, open, 1, head->dense_2_kernel, head->dense_2_bias, H,
+                  head->shape.output_dim);
+}
+
+int head_run(struct head_pass *ret_pass, const struct elmo_model *model,
+             const struct head_text *text, float *mixed, float *shares, struct arena *arena)
 {
     const struct head_weights *head = &model->weights.head;
-    const struct head_shape *shape = &head->shape;
-    float *pooled = ARENA_NEW(arena, float, shape->input_dim);
-    float *hidden = ARENA_NEW(arena, float, shape->hidden_dim);
-    float *logits = ARENA_NEW(arena, float, shape->output_dim);
-    if (!pooled || !hidden || !logits)
+    size_t D = head->shape.input_dim, H = head->shape.hidden_dim, n_out = head->shape.output_dim;
+    float *pooled = ARENA_NEW(arena, float, D);
+    float *units = ARENA_NEW(arena, float, 2 * H);
+    float *logits = ARENA_NEW(arena, float, n_out);
+    float *probabilities = ARENA_NEW(arena, float, model->info.n_labels);
+    if (!pooled || !units || !logits || !probabilities)
         return ELMO_E_NOMEM;
     head_pool(pooled, model, text, mixed, shares);
-    kernel_linear(hidden, pooled, 1, head->dense_1_kernel, head->dense_1_bias, shape->input_dim,
-                  shape->hidden_dim);
-    kernel_relu(hidden, shape->hidden_dim);
-    kernel_linear(logits, hidden, 1, head->dense_2_kernel, head->dense_2_bias, shape->hidden_dim,
-                  shape->output_dim);
+    kernel_linear(units, pooled, 1, head->dense_1_kernel, head->dense_1_bias, D, H);
+    head_logits_of_units(logits, units, units + H, head);
     if (add_ngrams(logits, head, text, arena))
         return ELMO_E_NOMEM;
-    logits_to_probabilities(probabilities, logits, shape->output_dim);
+    logits_to_probabilities(probabilities, logits, n_out);
+    *ret_pass = (struct head_pass){mixed, pooled, units, logits, probabilities};
     return 0;
 }

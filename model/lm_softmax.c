@@ -28,16 +28,27 @@ static void softmax_done_auto(struct lm_softmax *s)
 
 /* ---- Reading ---- */
 
+void lm_softmax_file_done(struct lm_softmax_file *f)
+{
+    word_table_done(&f->vocabulary);
+    safetensors_free(f->file);
+    *f = (struct lm_softmax_file){0};
+}
+
+static void file_done_auto(struct lm_softmax_file *f)
+{
+    lm_softmax_file_done(f);
+}
+
 static bool is_sha256(const char *text)
 {
     return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
 }
 
-static int read_metadata(struct lm_softmax *s, const struct safetensors *file,
-                         struct elmo_error *err)
+static int read_metadata(struct lm_softmax_file *f, struct elmo_error *err)
 {
-    const char *version = safetensors_metadata(file, META_SOFTMAX_VERSION);
-    const char *digest = safetensors_metadata(file, META_BILM_SHA256);
+    const char *version = safetensors_metadata(f->file, META_SOFTMAX_VERSION);
+    const char *digest = safetensors_metadata(f->file, META_BILM_SHA256);
     if (!version)
         return elmo_fail(err, ELMO_E_FORMAT,
                          "__metadata__ has no '" META_SOFTMAX_VERSION "': not a softmax file");
@@ -49,19 +60,17 @@ static int read_metadata(struct lm_softmax *s, const struct safetensors *file,
     if (!digest || !is_sha256(digest))
         return elmo_fail(err, ELMO_E_FORMAT,
                          "__metadata__ '" META_BILM_SHA256 "': expected 64 hex digits");
-    memcpy(s->bilm_sha256, digest, sizeof s->bilm_sha256);
-    return vocabulary_parse(&s->vocabulary, safetensors_metadata(file, META_VOCABULARY), err);
+    memcpy(f->bilm_sha256, digest, sizeof f->bilm_sha256);
+    return vocabulary_parse(&f->vocabulary, safetensors_metadata(f->file, META_VOCABULARY), err);
 }
 
-/* A tensor of V rows, as floats in memory of its own; the values after the first dimension are
- * *ret_row_values. */
-static int read_tensor(float **ret_values, size_t *ret_row_values, const struct lm_softmax *s,
-                       const struct safetensors *file, const char *name, size_t n_dims,
-                       struct elmo_error *err)
+/* A tensor of V rows. */
+static int find_tensor(const struct st_tensor **ret_tensor, const struct lm_softmax_file *f,
+                       const char *name, size_t n_dims, struct elmo_error *err)
 {
-    size_t V = s->vocabulary.n_items;
+    size_t V = f->vocabulary.n_items;
     char found[96];
-    const struct st_tensor *t = safetensors_find(file, name);
+    const struct st_tensor *t = safetensors_find(f->file, name);
     if (!t)
         return elmo_fail(err, ELMO_E_FORMAT, "tensor '%s' is missing", name);
     if (t->dtype == ST_OTHER)
@@ -71,17 +80,7 @@ static int read_tensor(float **ret_values, size_t *ret_row_values, const struct 
         return elmo_fail(
             err, ELMO_E_FORMAT, "tensor '%s': expected shape [%zu%s] for %zu words, found %s", name,
             V, n_dims == 2 ? ", P" : "", V, st_shape_text(t->dims, t->n_dims, found, sizeof found));
-    size_t n = t->n_bytes / st_dtype_bytes(t->dtype);
-    AUTO(mem_free) float *values = calloc(n, sizeof *values);
-    if (!values)
-        return elmo_fail_nomem(err);
-    st_to_f32(values, t->data, t->dtype, n);
-    for (size_t k = 0; k < n; k++)
-        if (!isfinite(values[k]))
-            return elmo_fail(err, ELMO_E_FORMAT, "tensor '%s' holds values that are not finite",
-                             name);
-    *ret_row_values = n / V;
-    *ret_values = STEAL(values);
+    *ret_tensor = t;
     return 0;
 }
 
@@ -95,23 +94,66 @@ static int check_names(const struct safetensors *file, struct elmo_error *err)
     return 0;
 }
 
+int lm_softmax_file_open(struct lm_softmax_file *ret_file, const void *bytes, size_t n_bytes,
+                         struct elmo_error *err)
+{
+    AUTO(file_done) struct lm_softmax_file f = {0};
+    int r = safetensors_parse(&f.file, bytes, n_bytes, err);
+    if (!r)
+        r = read_metadata(&f, err);
+    if (!r)
+        r = check_names(f.file, err);
+    if (!r)
+        r = find_tensor(&f.w, &f, SOFTMAX_W, 2, err);
+    if (!r)
+        r = find_tensor(&f.b, &f, SOFTMAX_B, 1, err);
+    if (r)
+        return r;
+    f.dim = f.w->dims[1];
+    *ret_file = f;
+    f = (struct lm_softmax_file){0};
+    return 0;
+}
+
+/* n values of the tensor from the first on. */
+static int read_values(float *values, const struct st_tensor *t, size_t first, size_t n,
+                       struct elmo_error *err)
+{
+    st_to_f32(values, t->data + first * st_dtype_bytes(t->dtype), t->dtype, n);
+    for (size_t k = 0; k < n; k++)
+        if (!isfinite(values[k]))
+            return elmo_fail(err, ELMO_E_FORMAT, "tensor '%s' holds values that are not finite",
+                             t->name);
+    return 0;
+}
+
+int lm_softmax_file_rows(float *w, float *b, const struct lm_softmax_file *f, size_t first,
+                         size_t n, struct elmo_error *err)
+{
+    int r = read_values(w, f->w, first * f->dim, n * f->dim, err);
+    return r ? r : read_values(b, f->b, first, n, err);
+}
+
 int lm_softmax_open_memory(struct lm_softmax *ret_softmax, const void *bytes, size_t n_bytes,
                            struct elmo_error *err)
 {
-    AUTO(safetensors_free) struct safetensors *file = NULL;
+    AUTO(file_done) struct lm_softmax_file f = {0};
     AUTO(softmax_done) struct lm_softmax s = {0};
-    size_t one;
-    int r = safetensors_parse(&file, bytes, n_bytes, err);
-    if (!r)
-        r = read_metadata(&s, file, err);
-    if (!r)
-        r = check_names(file, err);
-    if (!r)
-        r = read_tensor(&s.w, &s.dim, &s, file, SOFTMAX_W, 2, err);
-    if (!r)
-        r = read_tensor(&s.b, &one, &s, file, SOFTMAX_B, 1, err);
+    int r = lm_softmax_file_open(&f, bytes, n_bytes, err);
     if (r)
         return r;
+    size_t V = f.vocabulary.n_items;
+    s.w = calloc(V * f.dim, sizeof *s.w);
+    s.b = calloc(V, sizeof *s.b);
+    if (!s.w || !s.b)
+        return elmo_fail_nomem(err);
+    r = lm_softmax_file_rows(s.w, s.b, &f, 0, V, err);
+    if (r)
+        return r;
+    s.dim = f.dim;
+    s.vocabulary = f.vocabulary;
+    f.vocabulary = (struct word_table){0};
+    memcpy(s.bilm_sha256, f.bilm_sha256, sizeof s.bilm_sha256);
     *ret_softmax = s;
     s = (struct lm_softmax){0};
     return 0;

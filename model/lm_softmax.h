@@ -8,6 +8,24 @@
 #include "safetensors.h"
 #include "word_table.h"
 
+/* The file, checked, with its weights where they lie: for who wants a few rows at a time. */
+struct lm_softmax_file {          /* owned: lm_softmax_file_done */
+    struct safetensors *file;     /* borrows the bytes */
+    struct word_table vocabulary; /* items[k] is the word of row k; V items */
+    size_t dim;                   /* P */
+    const struct st_tensor *w, *b;
+    char bilm_sha256[65]; /* see bilm_digest */
+};
+
+/* ELMO_E_FORMAT names the field, tensor or word that is wrong; `bytes` are borrowed. */
+ELMO_MUST_USE int lm_softmax_file_open(struct lm_softmax_file *ret_file, const void *bytes,
+                                       size_t n_bytes, struct elmo_error *err);
+void lm_softmax_file_done(struct lm_softmax_file *file); /* {0} is fine */
+/* Rows [first, first + n) as float32: w [n, P], b [n]. ELMO_E_FORMAT: one is not finite. Any
+ * thread. */
+ELMO_MUST_USE int lm_softmax_file_rows(float *w, float *b, const struct lm_softmax_file *file,
+                                       size_t first, size_t n, struct elmo_error *err);
+
 struct lm_softmax {               /* owned: lm_softmax_done */
     struct word_table vocabulary; /* items[k] is the word of row k; V items */
     size_t dim;                   /* P */

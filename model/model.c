@@ -3,11 +3,13 @@
 #include "model.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "bilstm.h"
 #include "error.h"
+#include "head_explain.h"
 #include "kernels/kernels.h"
 #include "model_file.h"
 #include "sha256.h"
@@ -182,6 +184,15 @@ static int read_lexicon(struct elmo_model *m, struct elmo_error *err)
 
 /* ---- Opening ---- */
 
+/* Products of weights: of a position in the softmax, and in the LSTMs. */
+static size_t score_cost(const struct elmo_model *m)
+{
+    const struct options *o = &m->options;
+    double P = (double)o->proj_dim, C = (double)o->cell_dim;
+    double lstm = 2 * (double)o->n_layers * (8 * P * C + C * P);
+    return (size_t)ceil(2 * P * (double)m->info.n_words / lstm);
+}
+
 static void fill_info(struct elmo_model *m)
 {
     const struct options *o = &m->options;
@@ -194,6 +205,9 @@ static void fill_info(struct elmo_model *m)
     m->info.state_floats = 2 * o->n_layers * (o->proj_dim + o->cell_dim);
     m->info.step_bytes = bilstm_step_bytes(&m->weights);
     m->info.n_parameters = m->weights.n_parameters;
+    m->info.explained_by = m->weights.head.present ? head_explained_by(m) : NULL;
+    m->info.n_words = language_model_n_words(m->lm);
+    m->info.score_cost = score_cost(m);
 }
 
 /* settings NULL: float32 by the best kernel. */
@@ -235,6 +249,8 @@ static int load(struct elmo_model *m, const void *bytes, size_t n_bytes,
         r = read_head(m, err);
     if (!r)
         r = read_lexicon(m, err);
+    if (!r && settings && settings->softmax && *settings->softmax)
+        r = language_model_open(&m->lm, settings->softmax, m->file, m->options.proj_dim, &how, err);
     if (r)
         return r;
     hash_file(m->sha256, bytes, n_bytes);
@@ -278,6 +294,7 @@ void elmo_model_free(struct elmo_model *m)
     weights_done(&m->weights);
     word_table_done(&m->lexicon);
     word_cache_free(m->words);
+    language_model_free(m->lm);
     safetensors_free(m->file);
     free(m->labels);
     json_decref(m->labels_json);
@@ -293,6 +310,11 @@ const struct elmo_model_info *elmo_model_info(const struct elmo_model *model)
 struct elmo_cache_stats elmo_model_cache_stats(const struct elmo_model *model)
 {
     return word_cache_stats(model->words);
+}
+
+bool elmo_model_knows(const struct elmo_model *model, const struct elmo_token *word)
+{
+    return model->lm && language_model_row(model->lm, word) != VOCAB_UNKNOWN;
 }
 
 size_t elmo_pooled_dim(const struct elmo_model *model, enum elmo_pooling pooling)

@@ -1,6 +1,7 @@
 #pragma once
 /* What an elmo_model is made of; the modules of the forward pass read it, nobody writes it. */
 #include "elmo.h"
+#include "language_model.h"
 #include "mapped_file.h"
 #include "options.h"
 #include "safetensors.h"
@@ -15,6 +16,7 @@ struct elmo_model {
     struct weights weights;
     struct word_table lexicon; /* owned; item k has the vector weights.lexicon[k] */
     struct word_cache *words;  /* owned; NULL: none */
+    struct language_model *lm; /* owned; NULL: none */
     enum tokenizer tokenizer;
     enum elmo_pooling head_pooling;
     struct safetensors *file; /* owned; info's strings live in it */

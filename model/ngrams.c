@@ -42,7 +42,7 @@ size_t ngram_rows_unite(uint32_t *rows, size_t n)
     return kept;
 }
 
-int ngram_rows(uint32_t **ret_rows, size_t *ret_n, const struct elmo_token *tokens, size_t n_tokens,
+int ngram_list(uint32_t **ret_rows, size_t *ret_n, const struct elmo_token *tokens, size_t n_tokens,
                size_t max_order, size_t n_rows, struct arena *arena)
 {
     uint64_t *hashes = ARENA_NEW(arena, uint64_t, n_tokens);
@@ -59,6 +59,18 @@ int ngram_rows(uint32_t **ret_rows, size_t *ret_n, const struct elmo_token *toke
             rows[n++] = (uint32_t)(h % n_rows);
         }
     }
+    *ret_n = n;
+    *ret_rows = rows;
+    return 0;
+}
+
+int ngram_rows(uint32_t **ret_rows, size_t *ret_n, const struct elmo_token *tokens, size_t n_tokens,
+               size_t max_order, size_t n_rows, struct arena *arena)
+{
+    uint32_t *rows;
+    size_t n;
+    if (ngram_list(&rows, &n, tokens, n_tokens, max_order, n_rows, arena))
+        return ELMO_E_NOMEM;
     *ret_n = ngram_rows_unite(rows, n);
     *ret_rows = rows;
     return 0;

@@ -11,10 +11,12 @@
 #include "char_ids.h"
 #include "error.h"
 #include "head.h"
+#include "head_explain.h"
 #include "kernels/kernels.h"
 #include "lexicon.h"
 #include "mix.h"
 #include "model.h"
+#include "scores.h"
 #include "team.h"
 #include "token_set.h"
 
@@ -33,7 +35,9 @@ struct work {
     const struct elmo_sentence *sentence;
     size_t depth;         /* LSTM layers that its outputs need */
     const float **inputs; /* [n_tokens + 2] token vectors: <S>, the tokens, </S> */
-    float **layers; /* [1 + L] outputs: the caller's memory or the arena's; NULL: not needed */
+    float **layers;      /* [1 + L] outputs: the caller's memory or the arena's; NULL: not needed */
+    size_t first_scored; /* of its scores_rows() among the batch's */
+    float *predictors[2]; /* them, of each direction whose scores are asked for */
 };
 
 struct batch {
@@ -43,8 +47,10 @@ struct batch {
     struct work *work; /* [n_sentences] */
     size_t n_sentences, n_positions, longest;
     uint64_t hash_seed;
-    float *mixed;  /* [longest, 2P] */
-    float *shares; /* [1 + L] */
+    float *mixed;      /* [longest, 2P] */
+    float *shares;     /* [1 + L] */
+    float *predictors; /* [n_scored, P] of all sentences, one behind the other */
+    size_t n_scored;
 };
 
 int elmo_session_new(struct elmo_session **ret_session, const struct elmo_model *model,
@@ -87,16 +93,21 @@ int elmo_session_set_threads(struct elmo_session *session, size_t n_threads, str
 
 /* ---- What is needed ---- */
 
+static bool needs_head(const struct elmo_sentence *s)
+{
+    return s->probabilities || s->attributions;
+}
+
 static bool needs_mix(const struct elmo_sentence *s)
 {
-    return s->elmo || s->pooled || s->probabilities;
+    return s->elmo || s->pooled || needs_head(s);
 }
 
 static size_t depth_of(const struct elmo_sentence *s, size_t n_layers)
 {
     if (needs_mix(s) && s->n_tokens)
         return n_layers;
-    if (s->final_state)
+    if (s->final_state || scores_rows(s))
         return n_layers;
     size_t depth = 0;
     for (size_t k = 1; s->layers && s->n_tokens && k <= n_layers; k++)
@@ -117,10 +128,34 @@ static int place_layer(struct batch *b, struct work *w, size_t layer)
     return w->layers[layer] ? 0 : ELMO_E_NOMEM;
 }
 
+/* One row behind the other, for all sentences: the softmax takes them together. */
+static int place_predictors(struct batch *b)
+{
+    size_t P = b->model->options.proj_dim, n_floats;
+    for (size_t k = 0; k < b->n_sentences; k++) {
+        b->work[k].first_scored = b->n_scored;
+        b->n_scored += scores_rows(b->work[k].sentence);
+    }
+    if (!b->n_scored)
+        return 0;
+    b->predictors = mul_ok(b->n_scored, P, &n_floats) ? ARENA_NEW(b->arena, float, n_floats) : NULL;
+    if (!b->predictors)
+        return ELMO_E_NOMEM;
+    for (size_t k = 0; k < b->n_sentences; k++) {
+        const struct elmo_sentence *s = b->work[k].sentence;
+        float *next = b->predictors + b->work[k].first_scored * P;
+        for (unsigned direction = 0; direction < 2; direction++) {
+            b->work[k].predictors[direction] = s->log_probs[direction] ? next : NULL;
+            next += s->log_probs[direction] ? (s->n_tokens + 1) * P : 0;
+        }
+    }
+    return 0;
+}
+
 static int plan_sentence(struct batch *b, struct work *w, const struct elmo_sentence *sentence)
 {
     size_t n_layers = b->model->options.n_layers;
-    w->sentence = sentence;
+    *w = (struct work){.sentence = sentence};
     w->depth = depth_of(sentence, n_layers);
     w->inputs = ARENA_NEW(b->arena, const float *, sentence->n_tokens + 2);
     w->layers = ARENA_NEW(b->arena, float *, 1 + n_layers);
@@ -143,7 +178,7 @@ static int plan(struct batch *b, const struct elmo_sentence *sentences)
     for (size_t k = 0; k < b->n_sentences; k++)
         if (plan_sentence(b, &b->work[k], &sentences[k]))
             return ELMO_E_NOMEM;
-    return 0;
+    return place_predictors(b);
 }
 
 /* ---- The stages ---- */
@@ -205,17 +240,40 @@ static int run_depth(struct batch *b, size_t depth)
                 .initial_state = w->sentence->initial_state,
                 .final_state = w->sentence->final_state,
                 .layers = w->layers + 1,
+                .predictors = {w->predictors[0], w->predictors[1]},
             };
     }
     return bilstm_run(sequences, n, depth, &b->model->options, &b->model->weights, &b->crew,
                       b->arena);
 }
 
+static int run_scores(struct batch *b)
+{
+    const struct language_model *lm = b->model->lm;
+    uint32_t *words = ARENA_NEW(b->arena, uint32_t, b->n_scored);
+    float *scores = ARENA_NEW(b->arena, float, b->n_scored);
+    if (!words || !scores)
+        return ELMO_E_NOMEM;
+    for (size_t k = 0; k < b->n_sentences; k++)
+        scores_words(words + b->work[k].first_scored, b->work[k].sentence, lm);
+    if (language_model_score(scores, lm, b->predictors, words, b->n_scored, &b->crew, b->arena))
+        return ELMO_E_NOMEM;
+    for (size_t k = 0; k < b->n_sentences; k++)
+        scores_hand_out(b->work[k].sentence, scores + b->work[k].first_scored);
+    return 0;
+}
+
 static int run_head(struct batch *b, const struct work *w)
 {
     const struct elmo_sentence *s = w->sentence;
     const struct head_text text = {(const float *const *)w->layers, s->tokens, s->n_tokens};
-    return head_run(s->probabilities, b->model, &text, b->mixed, b->shares, b->arena);
+    struct head_pass pass;
+    if (head_run(&pass, b->model, &text, b->mixed, b->shares, b->arena))
+        return ELMO_E_NOMEM;
+    if (s->probabilities)
+        memcpy(s->probabilities, pass.probabilities,
+               b->model->info.n_labels * sizeof *s->probabilities);
+    return s->attributions ? head_explain(s->attributions, b->model, &text, &pass, b->arena) : 0;
 }
 
 static int finish_sentence(struct batch *b, const struct work *w)
@@ -232,7 +290,7 @@ static int finish_sentence(struct batch *b, const struct work *w)
                 l2_normalize(s->pooled, elmo_pooled_dim(b->model, s->pooling));
         }
     }
-    return s->probabilities ? run_head(b, w) : 0;
+    return needs_head(s) ? run_head(b, w) : 0;
 }
 
 static int run_batch(struct batch *b, const struct elmo_sentence *sentences)
@@ -245,7 +303,7 @@ static int run_batch(struct batch *b, const struct elmo_sentence *sentences)
     for (size_t k = 0; k < b->n_sentences; k++)
         if (finish_sentence(b, &b->work[k]))
             return ELMO_E_NOMEM;
-    return 0;
+    return b->n_scored ? run_scores(b) : 0;
 }
 
 /* ---- Checks before and after ---- */
@@ -258,8 +316,10 @@ static int check_sentences(struct batch *b, const struct elmo_sentence *sentence
         if (s->n_tokens > MAX_POSITIONS - 2 || b->n_positions > MAX_POSITIONS - 2 - s->n_tokens)
             return elmo_fail(err, ELMO_E_INVALID, "the batch has more than %zu positions",
                              MAX_POSITIONS);
-        if (s->probabilities && !b->model->weights.head.present)
+        if (needs_head(s) && !b->model->weights.head.present)
             return elmo_fail(err, ELMO_E_INVALID, "the model has no sentiment head");
+        if (scores_rows(s) && !b->model->lm)
+            return elmo_fail(err, ELMO_E_INVALID, "the model has no softmax of words");
         b->n_positions += s->n_tokens + 2;
         b->longest = s->n_tokens > b->longest ? s->n_tokens : b->longest;
     }
@@ -277,6 +337,8 @@ static bool outputs_finite(const struct elmo_sentence *s, const struct elmo_mode
     bool ok = finite_or_null(s->elmo, n * 2 * P) &&
               finite_or_null(s->pooled, elmo_pooled_dim(m, s->pooling)) &&
               finite_or_null(s->probabilities, m->info.n_labels) &&
+              finite_or_null(s->attributions, n + 2) && finite_or_null(s->log_probs[0], n + 1) &&
+              finite_or_null(s->log_probs[1], n + 1) &&
               finite_or_null(s->final_state, m->info.state_floats);
     for (size_t k = 0; s->layers && ok && k <= m->options.n_layers; k++)
         ok = finite_or_null(s->layers[k], n * (k ? 2 * P : P));

@@ -22,6 +22,8 @@
  * UINT(field, default, min, max, help) */
 #define CONFIG_OPTIONS(TEXT, PICK, UINT)                                                           \
     TEXT(model, "", false, NULL, "FILE", "model file; the built-in model when empty")              \
+    TEXT(softmax, "", false, NULL, "FILE",                                                         \
+         "the model's LM softmax, as elmo-train export wrote it: /score needs it")                 \
     TEXT(listen, "127.0.0.1:8080", false, is_address, "HOST:PORT",                                 \
          "[::1]:8080 for IPv6, port 0: any free")                                                  \
     TEXT(port_file, "", false, NULL, "FILE", "write the address listened on to this file")         \

@@ -267,7 +267,9 @@ static struct job_wants wants_of(const struct request *r)
     return (struct job_wants){.layers = r->layers,
                               .elmo = r->elmo,
                               .pooled = r->pooled,
-                              .probabilities = r->probabilities};
+                              .probabilities = r->probabilities,
+                              .attributions = r->attributions,
+                              .log_probs = r->log_probs};
 }
 
 void exchange_prepare_job(struct exchange *x, enum request_kind kind)
@@ -290,6 +292,7 @@ void exchange_prepare_job(struct exchange *x, enum request_kind kind)
         .n_sentences = x->request->n_inputs,
         .n_tokens = x->request->n_tokens,
         .wants = wants_of(x->request),
+        .extra_cost = x->request->log_probs ? elmo_model_info(x->live->model)->score_cost : 0,
         .deadline_ns = clock_now_ns() + timeout_ms * NS_PER_MS,
         .done = wake,
     };
@@ -309,6 +312,17 @@ void handle_sentiment(struct exchange *x)
         exchange_answer_code(x, PROBLEM_NOT_IN_MODEL, "The model file has no sentiment head.");
     else
         exchange_prepare_job(x, REQUEST_SENTIMENT);
+}
+
+void handle_score(struct exchange *x)
+{
+    if (!exchange_has_model(x))
+        return;
+    if (elmo_model_info(x->live->model)->n_words == 0)
+        exchange_answer_code(x, PROBLEM_NOT_IN_MODEL,
+                             "The server was started without the softmax of a language model.");
+    else
+        exchange_prepare_job(x, REQUEST_SCORE);
 }
 
 void handle_tokenize(struct exchange *x)

@@ -44,6 +44,7 @@ void exchange_prepare_job(struct exchange *exchange, enum request_kind kind);
 /* Of the route table. */
 void handle_embed(struct exchange *exchange);
 void handle_sentiment(struct exchange *exchange);
+void handle_score(struct exchange *exchange);
 void handle_tokenize(struct exchange *exchange);
 void handle_info(struct exchange *exchange);
 void handle_live(struct exchange *exchange);

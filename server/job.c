@@ -2,14 +2,14 @@
 
 #define MARKS 2 /* <S> and </S> */
 
-size_t sentence_cost(const struct elmo_sentence *sentence)
+size_t sentence_cost(const struct job *job, size_t index)
 {
-    return sentence->n_tokens + MARKS;
+    return (job->sentences[index].n_tokens + MARKS) * (1 + job->extra_cost);
 }
 
 size_t job_cost(const struct job *job)
 {
-    return job->n_tokens + MARKS * job->n_sentences;
+    return (job->n_tokens + MARKS * job->n_sentences) * (1 + job->extra_cost);
 }
 
 static size_t layer_width(const struct elmo_model_info *info, size_t layer)
@@ -21,6 +21,7 @@ static size_t layer_width(const struct elmo_model_info *info, size_t layer)
 static size_t token_floats(const struct job_wants *wants, const struct elmo_model_info *info)
 {
     size_t n = wants->elmo ? info->layer_dim : 0;
+    n += (wants->attributions ? 1u : 0) + (wants->log_probs ? 2u : 0);
     for (size_t k = 0; wants->layers && k <= info->n_layers; k++)
         n += wants->layers[k] ? layer_width(info, k) : 0;
     return n;
@@ -36,6 +37,9 @@ size_t job_output_floats(const struct job *job, const struct elmo_model *model)
             ok = add_ok(n, elmo_pooled_dim(model, job->sentences[i].pooling), &n);
         if (ok && job->wants.probabilities)
             ok = add_ok(n, info->n_labels, &n);
+        if (ok) /* bias and logit; the end of each direction */
+            ok =
+                add_ok(n, (job->wants.attributions ? 2u : 0) + (job->wants.log_probs ? 2u : 0), &n);
     }
     return ok ? n : SIZE_MAX;
 }
@@ -55,7 +59,14 @@ static float *place_sentence(struct elmo_sentence *s, const struct job_wants *wa
     s->pooled = wants->pooled ? floats : NULL;
     floats += wants->pooled ? elmo_pooled_dim(model, s->pooling) : 0;
     s->probabilities = wants->probabilities ? floats : NULL;
-    return floats + (wants->probabilities ? info->n_labels : 0);
+    floats += wants->probabilities ? info->n_labels : 0;
+    s->attributions = wants->attributions ? floats : NULL;
+    floats += wants->attributions ? s->n_tokens + 2 : 0;
+    for (unsigned direction = 0; direction < 2; direction++) {
+        s->log_probs[direction] = wants->log_probs ? floats : NULL;
+        floats += wants->log_probs ? s->n_tokens + 1 : 0;
+    }
+    return floats;
 }
 
 bool job_place_outputs(struct job *job, const struct elmo_model *model)
@@ -83,7 +94,8 @@ void job_release_outputs(struct job *job)
     for (size_t i = 0; i < job->n_sentences; i++) {
         struct elmo_sentence *s = &job->sentences[i];
         s->layers = NULL;
-        s->elmo = s->pooled = s->probabilities = NULL;
+        s->elmo = s->pooled = s->probabilities = s->attributions = NULL;
+        s->log_probs[0] = s->log_probs[1] = NULL;
     }
     free(STEAL(job->outputs));
     free(STEAL(job->layer_places));

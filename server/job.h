@@ -10,7 +10,7 @@
 
 struct job_wants {      /* the outputs to compute */
     const bool *layers; /* [1 + L], borrowed, or NULL: none */
-    bool elmo, pooled, probabilities;
+    bool elmo, pooled, probabilities, attributions, log_probs;
 };
 
 /* Where pieces of a job end differently, the greatest counts. */
@@ -28,6 +28,7 @@ struct job {
     size_t n_sentences;              /* at least 1 */
     size_t n_tokens;                 /* of all sentences */
     struct job_wants wants;
+    size_t extra_cost; /* of a position, beside the 1 that every one has */
     uint64_t deadline_ns;
     /* Called once, without locks, by a worker or by the queue's watch, when all sentences are
      * computed or given up. The last touch: the job may be freed inside. */
@@ -57,8 +58,8 @@ struct job_list {
 };
 
 /* What sentences weigh in the queue and in a batch: their positions, that is tokens and the <S> and
- * </S> around every sentence. */
-size_t sentence_cost(const struct elmo_sentence *sentence);
+ * </S> around every sentence, each as often as its work takes the time of running the LSTMs. */
+size_t sentence_cost(const struct job *job, size_t index);
 size_t job_cost(const struct job *job);
 
 /* Floats of the wanted outputs of all sentences; SIZE_MAX where that is no size. */

@@ -15,6 +15,7 @@ static int open_model(struct live_model *live, const struct config *config, stru
                                              [CONFIG_DTYPE_INT8] = ELMO_DTYPE_INT8};
     const struct elmo_model_settings settings = {.dtype = dtypes[config->dtype],
                                                  .word_cache_bytes = config->word_cache_bytes,
+                                                 .softmax = config->softmax,
                                                  .kernel = config->kernel};
     const char *path = config->model;
     return path[0] ? elmo_model_open(&live->model, path, &settings, err)

@@ -39,6 +39,9 @@ enum reply_part {
     REPLY_OFFSETS,
     REPLY_OUTPUT,
     REPLY_VALUES,
+    REPLY_ATTRIBUTIONS,
+    REPLY_UNKNOWN,
+    REPLY_SCORES,
     REPLY_TAIL,
     REPLY_END,
 };
@@ -60,7 +63,7 @@ struct reply { /* {0} is one that reply_done takes */
     size_t input;
     size_t item;   /* token, label or value of the part */
     size_t byte;   /* of the token */
-    size_t output; /* k: layer k; 1 + L: elmo; 2 + L: default */
+    size_t output; /* k: layer k; 1 + L: elmo; 2 + L: default. Of scores: the direction */
 };
 
 /* sentences[i] holds the computed outputs of request->inputs[i]. False: out of memory. */

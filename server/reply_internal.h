@@ -8,6 +8,26 @@ void reply_step_json(struct reply *r, struct buffer *out);
 void reply_step_openai(struct reply *r, struct buffer *out);
 void reply_step_oip(struct reply *r, struct buffer *out);
 
+/* Parts of that form: the attributions of /sentiment; the unknown words and then the scores of
+ * /score. The part before calls reply_begin_; the item ends with them. */
+void reply_begin_attributions(struct reply *r);
+void reply_step_attributions(struct reply *r);
+void reply_begin_unknown(struct reply *r);
+void reply_step_unknown(struct reply *r);
+void reply_step_scores(struct reply *r);
+/* The most probable one; of equals, the first. */
+size_t reply_best_label(const struct elmo_model_info *info, const float *probabilities);
+/* "truncated", and the end of an item. */
+void reply_write_truncated(struct reply *r);
+void reply_end_item(struct reply *r);
+
+#define REPLY_STEP_ENOUGH 512 /* small things are written one after the other up to here */
+
+static inline bool reply_has_room(const struct json_writer *w, size_t n_before)
+{
+    return w->out->n_bytes - n_before < REPLY_STEP_ENOUGH && !w->out->failed;
+}
+
 /* One output of one input, [n_rows, n_cols]. */
 struct reply_output {
     const float *values; /* NULL: not asked for */

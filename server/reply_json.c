@@ -1,4 +1,5 @@
-/* The JSON of /embed, /sentiment and /tokenize, step by step. */
+/* The JSON of /embed, /sentiment, /score and /tokenize, step by step; reply_json_scores.c has what
+ * /score and explanations add. */
 #include "reply_internal.h"
 
 #include <string.h>
@@ -7,17 +8,11 @@
 #define STEP_FLOATS       128
 #define STEP_BASE64       384 /* a multiple of 3, so that only the last step pads */
 #define STEP_STRING_BYTES 512 /* a control character of these becomes 6 */
-#define STEP_ENOUGH       512 /* small things are written one after the other up to here */
 
-_Static_assert(STEP_ENOUGH + 6 * STEP_STRING_BYTES + 64 <= REPLY_STEP_MAX, "");
+_Static_assert(REPLY_STEP_ENOUGH + 6 * STEP_STRING_BYTES + 64 <= REPLY_STEP_MAX, "");
 _Static_assert(STEP_BASE64 % 3 == 0 && STEP_BASE64 * 16 / 3 + 64 <= REPLY_STEP_MAX, "");
 
 /* ---- Small things ---- */
-
-static bool has_room(const struct json_writer *w, size_t n_before)
-{
-    return w->out->n_bytes - n_before < STEP_ENOUGH && !w->out->failed;
-}
 
 /* The length of a piece of a text, cut between characters: at most `max` of n bytes. */
 static size_t piece_length(const char *bytes, size_t n, size_t max)
@@ -113,6 +108,19 @@ bool reply_json_values(struct reply *r, const struct reply_output *output)
     return true;
 }
 
+void reply_write_truncated(struct reply *r)
+{
+    json_write_key(&r->writer, "truncated");
+    json_write_bool(&r->writer, r->request->inputs[r->input].truncated);
+}
+
+void reply_end_item(struct reply *r)
+{
+    json_write_object_end(&r->writer);
+    r->input++;
+    r->part = REPLY_ITEM;
+}
+
 /* ---- Outputs of /embed ---- */
 
 static void step_output(struct reply *r)
@@ -121,9 +129,7 @@ static void step_output(struct reply *r)
     while (r->output < reply_n_outputs(r) && !reply_output(r).values)
         r->output++;
     if (r->output == reply_n_outputs(r)) {
-        json_write_object_end(&r->writer);
-        r->input++;
-        r->part = REPLY_ITEM;
+        reply_end_item(r);
         return;
     }
     json_write_key(&r->writer, reply_output_name(r, layer));
@@ -142,17 +148,22 @@ static void step_values(struct reply *r)
 
 /* ---- Items ---- */
 
-static void write_truncated(struct reply *r)
-{
-    json_write_key(&r->writer, "truncated");
-    json_write_bool(&r->writer, r->request->inputs[r->input].truncated);
-}
-
 static void begin_outputs(struct reply *r)
 {
-    write_truncated(r);
+    reply_write_truncated(r);
     r->output = 0;
     r->part = REPLY_OUTPUT;
+}
+
+/* After the tokens, and their offsets. */
+static void begin_rest(struct reply *r)
+{
+    if (r->request->attributions)
+        reply_begin_attributions(r);
+    else if (r->request->log_probs)
+        reply_begin_unknown(r);
+    else
+        begin_outputs(r);
 }
 
 static void begin_offsets(struct reply *r)
@@ -175,7 +186,7 @@ static void step_tokens(struct reply *r)
 {
     const struct request_input *input = &r->request->inputs[r->input];
     size_t n_before = r->writer.out->n_bytes;
-    while (r->item < input->n_tokens && has_room(&r->writer, n_before))
+    while (r->item < input->n_tokens && reply_has_room(&r->writer, n_before))
         r->item +=
             reply_json_string(r, input->tokens[r->item].bytes, input->tokens[r->item].n_bytes);
     if (r->item < input->n_tokens)
@@ -184,14 +195,14 @@ static void step_tokens(struct reply *r)
     if (r->request->offsets != OFFSETS_NONE)
         begin_offsets(r);
     else
-        begin_outputs(r);
+        begin_rest(r);
 }
 
 static void step_offsets(struct reply *r)
 {
     struct json_writer *w = &r->writer;
     size_t n_tokens = r->request->inputs[r->input].n_tokens, n_before = w->out->n_bytes;
-    for (; r->item < n_tokens && has_room(w, n_before); r->item++) {
+    for (; r->item < n_tokens && reply_has_room(w, n_before); r->item++) {
         json_write_array_begin(w);
         json_write_uint(w, r->offsets[r->item][0]);
         json_write_uint(w, r->offsets[r->item][1]);
@@ -200,15 +211,29 @@ static void step_offsets(struct reply *r)
     if (r->item < n_tokens)
         return;
     json_write_array_end(w);
-    begin_outputs(r);
+    begin_rest(r);
+}
+
+static void begin_tokens(struct reply *r)
+{
+    json_write_key(&r->writer, "tokens");
+    json_write_array_begin(&r->writer);
+    r->item = 0;
+    r->part = REPLY_TOKENS;
+}
+
+size_t reply_best_label(const struct elmo_model_info *info, const float *probabilities)
+{
+    size_t best = 0;
+    for (size_t k = 1; k < info->n_labels; k++)
+        best = probabilities[k] > probabilities[best] ? k : best;
+    return best;
 }
 
 static void write_best_label(struct json_writer *w, const struct elmo_model_info *info,
                              const float *probabilities)
 {
-    size_t best = 0;
-    for (size_t k = 1; k < info->n_labels; k++)
-        best = probabilities[k] > probabilities[best] ? k : best;
+    size_t best = reply_best_label(info, probabilities);
     json_write_key(w, "label");
     json_write_text(w, info->labels[best]);
     json_write_key(w, "score");
@@ -220,17 +245,18 @@ static void step_labels(struct reply *r)
     const struct elmo_model_info *info = elmo_model_info(r->model);
     struct json_writer *w = &r->writer;
     size_t n_before = w->out->n_bytes;
-    for (; r->item < info->n_labels && has_room(w, n_before); r->item++) {
+    for (; r->item < info->n_labels && reply_has_room(w, n_before); r->item++) {
         json_write_key(w, info->labels[r->item]);
         json_write_float(w, r->sentences[r->input].probabilities[r->item]);
     }
     if (r->item < info->n_labels)
         return;
     json_write_object_end(w);
-    write_truncated(r);
-    json_write_object_end(w);
-    r->input++;
-    r->part = REPLY_ITEM;
+    reply_write_truncated(r);
+    if (r->request->attributions)
+        begin_tokens(r);
+    else
+        reply_end_item(r);
 }
 
 static void step_item(struct reply *r)
@@ -251,9 +277,7 @@ static void step_item(struct reply *r)
         json_write_object_begin(w);
         r->part = REPLY_LABELS;
     } else {
-        json_write_key(w, "tokens");
-        json_write_array_begin(w);
-        r->part = REPLY_TOKENS;
+        begin_tokens(r);
     }
 }
 
@@ -291,6 +315,9 @@ void reply_step_json(struct reply *r, struct buffer *out)
     case REPLY_OFFSETS: step_offsets(r); break;
     case REPLY_OUTPUT: step_output(r); break;
     case REPLY_VALUES: step_values(r); break;
+    case REPLY_ATTRIBUTIONS: reply_step_attributions(r); break;
+    case REPLY_UNKNOWN: reply_step_unknown(r); break;
+    case REPLY_SCORES: reply_step_scores(r); break;
     case REPLY_TAIL: step_tail(r); break;
     case REPLY_ID:
     case REPLY_END: break;

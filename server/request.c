@@ -81,15 +81,10 @@ void request_parse_encoding_format(struct request_parser *p, const json_t *value
     p->request->base64 = choice == 1;
 }
 
-/* A later version explains; this one must not take the wish and ignore it. */
 static void parse_explain(struct request_parser *p, const json_t *value,
                           const struct json_pointer *at)
 {
-    bool explain = false;
-    request_parse_bool(p, value, at, &explain);
-    if (explain)
-        problem_add_error(p->problem, PROBLEM_INVALID_VALUE, at,
-                          "Explanations are not offered by this version.");
+    request_parse_bool(p, value, at, &p->request->attributions);
 }
 
 /* The request's flag for an output, NULL when no output of this model has that name. */
@@ -207,12 +202,12 @@ static void parse_inputs(struct request_parser *p, const json_t *value,
     request_parse_inputs(p, value, at, REQUEST_TEXTS_OR_TOKENS);
 }
 
-enum { ALL_KINDS = REQUEST_EMBED | REQUEST_SENTIMENT | REQUEST_TOKENIZE };
+enum { ALL_KINDS = REQUEST_EMBED | REQUEST_SENTIMENT | REQUEST_SCORE | REQUEST_TOKENIZE };
 
 static const struct request_field fields[] = {
     {"truncate", ALL_KINDS, parse_truncate},
     {"max_tokens", ALL_KINDS, parse_max_tokens},
-    {"offsets", REQUEST_EMBED | REQUEST_TOKENIZE, parse_offsets},
+    {"offsets", REQUEST_EMBED | REQUEST_SCORE | REQUEST_TOKENIZE, parse_offsets},
     {"outputs", REQUEST_EMBED, parse_outputs},
     {"pooling", REQUEST_EMBED, parse_pooling},
     {"mix", REQUEST_EMBED, parse_mix},
@@ -303,6 +298,7 @@ static struct request *request_new(enum request_kind kind, const struct elmo_mod
     r->elmo = kind == REQUEST_EMBED;
     r->pooled = kind == REQUEST_EMBED || kind == REQUEST_OPENAI;
     r->probabilities = kind == REQUEST_SENTIMENT;
+    r->log_probs = kind == REQUEST_SCORE;
     r->mix.gamma = 1;
     r->layers = calloc(n_layers, sizeof *r->layers);
     r->mix_weights = calloc(n_layers, sizeof *r->mix_weights);

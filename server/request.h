@@ -1,7 +1,7 @@
 #pragma once
-/* The body of POST /embed, /sentiment and /tokenize: JSON bytes in, a checked struct with its
- * tokens out, or a problem that names every place to blame. Pure: no I/O, no clock, no state; any
- * thread.
+/* The body of POST /embed, /sentiment, /score and /tokenize: JSON bytes in, a checked struct with
+ * its tokens out, or a problem that names every place to blame. Pure: no I/O, no clock, no state;
+ * any thread.
  *
  * Texts are tokenised here, so that the queue can count tokens and a request that is too large is
  * refused before it waits. Tokens point into the strings of the parsed body: no text is copied. */
@@ -13,8 +13,9 @@ enum request_kind {
     REQUEST_EMBED = 1,
     REQUEST_SENTIMENT = 2,
     REQUEST_TOKENIZE = 4,
-    REQUEST_OPENAI = 8, /* POST /v1/embeddings */
-    REQUEST_OIP = 16,   /* POST /v2/models/{model}/infer */
+    REQUEST_SCORE = 8,
+    REQUEST_OPENAI = 16, /* POST /v1/embeddings */
+    REQUEST_OIP = 32,    /* POST /v2/models/{model}/infer */
 };
 
 struct request_limits {
@@ -42,6 +43,8 @@ struct request {
     size_t max_tokens; /* per input: min(asked for, limit) */
     enum request_offsets offsets;
     bool probabilities; /* of the sentiment head */
+    bool attributions;  /* of its logit, to the tokens */
+    bool log_probs;     /* of the language model */
     const char *id;     /* to be repeated in the answer, borrowed, or NULL; of the Open Inference
                            Protocol alone */
     /* Vectors. */

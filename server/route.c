@@ -11,6 +11,7 @@
 #define ROUTES(X)                                                                               \
     X("/embed", "POST", JSON, handle_embed)                                                     \
     X("/sentiment", "POST", JSON, handle_sentiment)                                             \
+    X("/score", "POST", JSON, handle_score)                                                     \
     X("/tokenize", "POST", JSON, handle_tokenize)                                               \
     X("/info", "GET, HEAD", JSON, handle_info)                                                  \
     X("/health/live", "GET, HEAD", NULL, handle_live)                                           \

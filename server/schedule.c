@@ -76,7 +76,7 @@ static bool is_all_taken(const struct job *job)
 
 static size_t next_cost(const struct job *job)
 {
-    return sentence_cost(&job->sentences[job->n_taken]);
+    return sentence_cost(job, job->n_taken);
 }
 
 /* Whether the job's next sentence fits. One always does. */

@@ -52,6 +52,9 @@ static void init(struct elmo_model *model, const struct fake_elmo *options)
                 .n_parameters = 1000,
                 .n_labels = options->without_head ? 0 : N_LABELS,
                 .labels = labels,
+                .explained_by = options->without_head ? NULL : "integrated_gradients",
+                .n_words = options->without_lm ? 0 : 1000,
+                .score_cost = options->without_lm ? 0 : 3,
             },
     };
     snprintf(model->name, sizeof model->name, "%s",
@@ -97,6 +100,11 @@ struct elmo_cache_stats elmo_model_cache_stats(const struct elmo_model *model)
 {
     (void)model;
     return (struct elmo_cache_stats){.n_hits = 30, .n_misses = 4, .n_words = 4, .n_places = 1000};
+}
+
+bool elmo_model_knows(const struct elmo_model *model, const struct elmo_token *word)
+{
+    return model->info.n_words && !(word->n_bytes && word->bytes[0] == 'x');
 }
 
 int elmo_model_warm(const struct elmo_model *model, const struct elmo_token *words, size_t n_words,
@@ -203,9 +211,24 @@ static void fill_row(float *row, size_t layer, const struct elmo_sentence *s, si
     row[3] = (float)mark;
 }
 
+static void explain_and_score(const struct elmo_sentence *s)
+{
+    size_t n = s->n_tokens;
+    for (size_t t = 0; t < n && s->attributions; t++)
+        s->attributions[t] = (float)s->tokens[t].n_bytes;
+    if (s->attributions) {
+        s->attributions[n] = -1;
+        s->attributions[n + 1] = -2;
+    }
+    for (unsigned d = 0; d < 2; d++)
+        for (size_t t = 0; t <= n && s->log_probs[d]; t++)
+            s->log_probs[d][t] = (t < n ? -(float)(t + 1) : -0.5F) - 10 * (float)d;
+}
+
 static void compute(const struct elmo_model *model, const struct elmo_sentence *s)
 {
     unsigned mark = model->options.mark;
+    explain_and_score(s);
     for (size_t t = 0; t < s->n_tokens; t++) {
         if (s->layers && s->layers[0]) {
             s->layers[0][t * TOKEN_DIM] = (float)s->tokens[t].n_bytes;

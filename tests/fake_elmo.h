@@ -7,12 +7,17 @@
  *     layer k[t]   = {k, t, bytes of token t, mark}; elmo[t] is the same with k = 9
  *     pooled       = {n_tokens, pooling, mark, 0, ...}; probabilities = {1 - p, p}, p = 1 / (1 +
  * n_tokens)
+ *     attributions = bytes of each token, then -1 (the bias), then -2 (the logit)
+ *     log_probs[d] = -(t + 1) of token t forward, 10 less backward; of the end -0.5, -10.5
+ *
+ * The language model's scores cost 3 positions more each, and its vocabulary has all tokens that do
+ * not begin with "x".
  *
  * A token "NaN" makes the run fail with ELMO_E_NUMERIC, a token "lost" with ELMO_E_NOMEM. */
 #include "elmo.h"
 
 struct fake_elmo {
-    bool without_head;
+    bool without_head, without_lm;
     bool new_session_fails, first_run_fails;
     const char *name; /* NULL: fake "elmo" */
     unsigned mark;    /* tells models apart in what they compute; its sha256 ends in it */

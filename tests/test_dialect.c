@@ -15,7 +15,8 @@ static json_t *written(enum dialect dialect, const struct problem *problem)
     AUTO(buffer_done) struct buffer out = {0};
     dialect_write_problem(dialect, &out, problem);
     assert_false(out.failed);
-    json_t *json = json_loadb(out.bytes, out.n_bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+    json_t *json =
+        json_loadb(out.bytes, out.n_bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
     if (!json)
         fail_msg("%.*s", (int)out.n_bytes, out.bytes);
     return json;

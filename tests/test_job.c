@@ -34,7 +34,7 @@ static void every_wanted_output_has_its_own_room(void **state)
     struct job job = {.sentences = sentences,
                       .n_sentences = 3,
                       .n_tokens = 5,
-                      .wants = {layers, true, true, true}};
+                      .wants = {layers, true, true, true, true, true}};
     assert_true(job_place_outputs(&job, model));
     assert_int_equal(run(model, &job), 0);
 
@@ -51,7 +51,17 @@ static void every_wanted_output_has_its_own_room(void **state)
     assert_memory_equal(sentences[1].pooled, pooled_1, sizeof pooled_1);
     assert_float_equal(sentences[1].probabilities[1], 1.0F, 0);
     assert_float_equal(sentences[2].probabilities[1], 1 / 3.0F, 1e-6F);
+    const float attributions_0[] = {1, 2, 3, -1, -2}, attributions_1[] = {-1, -2};
+    assert_memory_equal(sentences[0].attributions, attributions_0, sizeof attributions_0);
+    assert_memory_equal(sentences[1].attributions, attributions_1, sizeof attributions_1);
+    const float forward[] = {-1, -2, -0.5F}, backward[] = {-11, -12, -10.5F};
+    assert_memory_equal(sentences[2].log_probs[0], forward, sizeof forward);
+    assert_memory_equal(sentences[2].log_probs[1], backward, sizeof backward);
+    assert_int_equal(sentences[2].log_probs[1] + 3 - job.outputs, job_output_floats(&job, model));
     job_release_outputs(&job);
+    assert_null(sentences[0].attributions);
+    assert_null(sentences[2].log_probs[0]);
+    assert_null(sentences[2].log_probs[1]);
     assert_null(sentences[0].elmo);
     assert_null(sentences[0].layers);
     assert_null(sentences[2].pooled);
@@ -69,6 +79,9 @@ static void what_is_not_wanted_has_no_room(void **state)
     assert_null(sentence.layers);
     assert_null(sentence.elmo);
     assert_null(sentence.pooled);
+    assert_null(sentence.attributions);
+    assert_null(sentence.log_probs[0]);
+    assert_null(sentence.log_probs[1]);
     assert_int_equal(run(model, &job), 0);
     assert_float_equal(sentence.probabilities[0] + sentence.probabilities[1], 1, 1e-6F);
     job_release_outputs(&job);

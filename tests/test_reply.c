@@ -40,7 +40,7 @@ static void set_up(struct fixture *f, enum request_kind kind, const char *body)
         .n_sentences = f->request->n_inputs,
         .n_tokens = f->request->n_tokens,
         .wants = {f->request->layers, f->request->elmo, f->request->pooled,
-                  kind == REQUEST_SENTIMENT},
+                  kind == REQUEST_SENTIMENT, f->request->attributions, kind == REQUEST_SCORE},
     };
     assert_true(job_place_outputs(&f->job, f->model));
 }
@@ -316,6 +316,7 @@ static void info_tells_model_limits_and_build(void **state)
     parse_out(&f);
     assert_int_equal(json_integer_value(member(f.json, "model", "layer_dim")), 4);
     assert_int_equal(json_array_size(member(f.json, "model", "labels")), 2);
+    assert_true(json_is_true(member(f.json, "model", "language_model")));
     const json_t *outputs = member(f.json, "model", "outputs");
     assert_int_equal(json_array_size(outputs), 5);
     assert_string_equal(text_at(outputs, 0), "word_emb");
@@ -344,11 +345,13 @@ static void info_tells_model_limits_and_build(void **state)
 static void a_model_without_head_has_no_labels(void **state)
 {
     (void)state;
-    struct fixture f = {.model = fake_elmo_model(&(struct fake_elmo){.without_head = true})};
+    const struct fake_elmo without = {.without_head = true, .without_lm = true};
+    struct fixture f = {.model = fake_elmo_model(&without)};
     const struct reply_info info = {.version = "1", .commit = "a"};
     reply_info(&f.out, f.model, &info);
     parse_out(&f);
     assert_int_equal(json_array_size(member(f.json, "model", "labels")), 0);
+    assert_true(json_is_false(member(f.json, "model", "language_model")));
     json_decref(f.json);
     buffer_done(&f.out);
 }
@@ -364,6 +367,9 @@ static const char *const piecewise_bodies[] = {
     "e{\"inputs\":\"\",\"outputs\":[\"elmo\"]}",
     "e{\"inputs\":\"\",\"outputs\":[\"elmo\"],\"encoding_format\":\"base64\"}",
     "s{\"inputs\":[\"a\",\"\",\"b c\"]}",
+    "s{\"inputs\":[\"a @\",\"\",\"b c\"],\"explain\":true}",
+    "c{\"inputs\":[\"a x @ d\",\"\",\"xx @\"],\"offsets\":\"utf16\"}",
+    "c{\"inputs\":[[\"a\",\"x y\"],[]]}",
     "t{\"inputs\":[\"a b\",\"@\",\"\"],\"offsets\":\"bytes\"}",
     "t{\"inputs\":[[\"\",\"@\",\"a\"],[]]}",
 };
@@ -383,6 +389,7 @@ static void set_up_piecewise(struct fixture *f, const char *body)
     uint64_t random = 5;
     enum request_kind kind = *body == 'e'   ? REQUEST_EMBED
                              : *body == 's' ? REQUEST_SENTIMENT
+                             : *body == 'c' ? REQUEST_SCORE
                                             : REQUEST_TOKENIZE;
     for (const char *c = body + 1; *c; c++) {
         if (*c == '@')

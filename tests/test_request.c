@@ -24,6 +24,8 @@ static enum request_kind kind_of(const char *path)
         return dialect_of_path(path) == DIALECT_OPENAI ? REQUEST_OPENAI : REQUEST_OIP;
     if (strcmp(path, "/sentiment") == 0)
         return REQUEST_SENTIMENT;
+    if (strcmp(path, "/score") == 0)
+        return REQUEST_SCORE;
     return strcmp(path, "/tokenize") == 0 ? REQUEST_TOKENIZE : REQUEST_EMBED;
 }
 

@@ -81,7 +81,7 @@ static void assert_batch(const struct part *parts, size_t n)
         assert_int_equal(piece->n_sentences, parts[i].n_sentences);
         assert_int_equal(piece->outcome, JOB_DONE);
         for (size_t k = 0; k < piece->n_sentences; k++) {
-            cost += sentence_cost(&piece->job->sentences[piece->first + k]);
+            cost += sentence_cost(piece->job, piece->first + k);
             n_tokens += piece->job->sentences[piece->first + k].n_tokens;
         }
     }
@@ -418,10 +418,52 @@ static void the_first_deadline_is_the_earliest_of_many(void **state)
 static void a_sentence_costs_its_tokens_and_two_more(void **state)
 {
     (void)state;
-    const struct job job = {.n_sentences = 3, .n_tokens = 7};
-    const struct elmo_sentence sentence = {.n_tokens = 7};
+    struct elmo_sentence sentences[] = {{.n_tokens = 1}, {.n_tokens = 6}, {.n_tokens = 0}};
+    struct job job = {.sentences = sentences, .n_sentences = 3, .n_tokens = 7};
     assert_int_equal(job_cost(&job), 13);
-    assert_int_equal(sentence_cost(&sentence), 9);
+    assert_int_equal(sentence_cost(&job, 1), 8);
+    job.extra_cost = 7;
+    assert_int_equal(job_cost(&job), 8 * 13);
+    assert_int_equal(sentence_cost(&job, 1), 8 * 8);
+}
+
+/* Of two that have begun, the one whose positions cost four times as much has a quarter of them. */
+static void costly_positions_share_the_workers_by_their_cost(void **state)
+{
+    (void)state;
+    enum { N = 600 };
+    static struct elmo_sentence sentences[N];
+    struct schedule s;
+    struct batch batch;
+    size_t n[2] = {0};
+    struct job jobs[2] = {{.extra_cost = 0}, {.extra_cost = 3}};
+    const struct schedule_options options = {.max_batch_cost = 1024, .n_workers = 1};
+    for (size_t k = 0; k < N; k++)
+        sentences[k].n_tokens = 6;
+    schedule_init(&s, &options);
+    for (size_t i = 0; i < 2; i++) {
+        jobs[i].sentences = sentences;
+        jobs[i].n_sentences = N;
+        jobs[i].n_tokens = (size_t)N * 6;
+        jobs[i].deadline_ns = UINT64_MAX;
+        assert_true(schedule_push(&s, &jobs[i]));
+    }
+    while (n[0] < N && n[1] < N) { /* until one of them is all taken */
+        schedule_take(&s, 0, &batch);
+        assert_true(batch.n_pieces > 0 && batch.cost <= 1024);
+        for (size_t i = 0; i < batch.n_pieces; i++)
+            n[batch.pieces[i].job - jobs] += batch.pieces[i].n_sentences;
+        struct job_list done = {0};
+        schedule_finish(&s, &batch, &done);
+    }
+    assert_int_equal(n[0], N);
+    assert_in_range(n[1], N / 4 - 32, N / 4 + 32);
+    while (schedule_n_jobs(&s) > 0) {
+        struct job_list done = {0};
+        schedule_take(&s, 0, &batch);
+        schedule_finish(&s, &batch, &done);
+    }
+    schedule_done(&s);
 }
 
 int main(void)
@@ -446,6 +488,7 @@ int main(void)
         cmocka_unit_test(a_job_without_memory_for_its_place_is_refused),
         cmocka_unit_test(the_first_deadline_is_the_earliest_of_many),
         cmocka_unit_test(a_sentence_costs_its_tokens_and_two_more),
+        cmocka_unit_test(costly_positions_share_the_workers_by_their_cost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -168,7 +168,7 @@ static void check_batch(struct sim *sim, const struct batch *batch)
         n_sentences += piece->n_sentences;
         size_t before = cost;
         for (size_t k = 0; k < piece->n_sentences; k++)
-            cost += sentence_cost(&r->job.sentences[piece->first + k]);
+            cost += sentence_cost(&r->job, piece->first + k);
         sim->served_of_kind[r->kind] += (double)(cost - before);
     }
     assert_int_equal(cost, batch->cost);

@@ -173,6 +173,72 @@ static void perplexity_is_that_of_the_type_that_is_computed_in(void **state)
     }
 }
 
+/* Perplexities of the lines by elmo_sentence.log_probs, as POST /score has them. */
+static void score_lines(double ret_perplexities[3], const char *model_path, const char *softmax,
+                        enum elmo_dtype dtype, const char *const *lines, size_t n_lines)
+{
+    const struct elmo_model_settings settings = {.dtype = dtype, .softmax = softmax};
+    struct elmo_model *model = NULL;
+    struct elmo_session *session = NULL;
+    double nats[2] = {0};
+    size_t n_predictions = 0;
+    assert_int_equal(elmo_model_open(&model, model_path, &settings, NULL), 0);
+    assert_int_equal(elmo_session_new(&session, model, NULL), 0);
+    for (size_t k = 0; k < n_lines; k++) {
+        float log_probs[2][64];
+        struct elmo_sentence s = {.log_probs = {log_probs[0], log_probs[1]}};
+        AUTO(mem_free) struct elmo_token *tokens = NULL;
+        int r = elmo_tokenize(model, lines[k], strlen(lines[k]), &tokens, &s.n_tokens, NULL);
+        assert_true(r == 0 && s.n_tokens < 64);
+        s.tokens = tokens;
+        assert_int_equal(elmo_session_run(session, &s, 1, NULL), 0);
+        for (size_t t = 0; t <= s.n_tokens; t++, n_predictions++)
+            for (unsigned d = 0; d < 2; d++)
+                nats[d] -= (double)log_probs[d][t];
+    }
+    for (unsigned d = 0; d < 2; d++)
+        ret_perplexities[d] = exp(nats[d] / (double)n_predictions);
+    ret_perplexities[2] = exp((nats[0] + nats[1]) / (2 * (double)n_predictions));
+    elmo_session_free(session);
+    elmo_model_free(model);
+}
+
+/* eval runs the softmax in float32, a server in the type of the LSTMs. */
+static void a_server_s_scores_measure_as_eval_does(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {"The film was long .", "I liked the end of it .",
+                                        "She sat on the bank of the river .", "Unheard of !"};
+    static const struct {
+        const char *name;
+        enum elmo_dtype dtype;
+        double bound;
+    } types[] = {{"f32", ELMO_DTYPE_F32, 1e-4},
+                 {"bf16", ELMO_DTYPE_BF16, 2e-3},
+                 {"int8", ELMO_DTYPE_INT8, 0.02}};
+    AUTO(mem_free) char *tiny = temp_path(&dir, "model.safetensors");
+    AUTO(mem_free) char *tiny_softmax = temp_path(&dir, "softmax.safetensors");
+    AUTO(mem_free) char *shipped = source_path("model/weights/elmo-small.safetensors");
+    AUTO(mem_free)
+    char *shipped_softmax = source_path("model/weights/elmo-small.softmax.safetensors");
+    const char *const files[][2] = {{tiny, tiny_softmax}, {shipped, shipped_softmax}};
+    char text[256];
+    snprintf(text, sizeof text, "%s\n%s\n%s\n%s\n", lines[0], lines[1], lines[2], lines[3]);
+    write_text("lines.txt", text);
+    for (size_t k = 0; k < ARRAY_LEN(files); k++)
+        for (size_t i = 0; i < (k ? 1 : ARRAY_LEN(types)); i++) {
+            char arguments[1024];
+            double expected[3], found[3];
+            snprintf(arguments, sizeof arguments,
+                     "eval --model '%s' --softmax '%s' --corpus lines.txt --dtype %s", files[k][0],
+                     files[k][1], types[i].name);
+            measure(expected, arguments);
+            assert_null(strstr(printed, "note"));
+            score_lines(found, files[k][0], files[k][1], types[i].dtype, lines, ARRAY_LEN(lines));
+            assert_true(difference_of(expected, found) <= types[i].bound);
+        }
+}
+
 static void a_softmax_of_another_bilm_is_noted(void **state)
 {
     (void)state;
@@ -519,6 +585,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shipped_files_measure_as_their_checkpoint_does),
         cmocka_unit_test(perplexity_is_that_of_the_type_that_is_computed_in),
+        cmocka_unit_test(a_server_s_scores_measure_as_eval_does),
         cmocka_unit_test(a_softmax_of_another_bilm_is_noted),
         cmocka_unit_test(a_run_goes_on_from_shipped_files_alone),
         cmocka_unit_test(words_of_another_vocabulary_are_matched_by_their_bytes),

@@ -14,9 +14,9 @@ const client = new OpenAI({
 const [model] = (await client.models.list()).data;
 const answer = await client.embeddings.create({
   model: model.id,
-  input: ["A gripping, funny and moving film.", "I loved every minute of it.", "The train leaves at nine."],
+  input: ["A gripping, funny and moving film.", "A warm, clever and beautiful movie.", "The train leaves at nine."],
 });
-const [film, liked, train] = answer.data.map((item) => item.embedding);
+const [film, movie, train] = answer.data.map((item) => item.embedding);
 
 function cosine(a, b) {
   const dot = (x, y) => x.reduce((sum, value, k) => sum + value * y[k], 0);
@@ -24,5 +24,5 @@ function cosine(a, b) {
 }
 
 console.log(`${film.length} numbers a text, ${answer.usage.total_tokens} tokens`);
-console.log(`film, liked: ${cosine(film, liked).toFixed(3)}`);
+console.log(`film, movie: ${cosine(film, movie).toFixed(3)}`);
 console.log(`film, train: ${cosine(film, train).toFixed(3)}`);

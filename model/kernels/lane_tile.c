@@ -260,6 +260,39 @@ static void highway(float *y, const float *carry, const float *transform, size_t
     memcpy(y + k, rest[0], n_left * sizeof *y);
 }
 
+/* ---- The softmax ---- */
+
+INLINE float greatest_number(const float *x, size_t n)
+{
+    float most = x[0];
+    size_t k = 0;
+    if (n >= LANES) {
+        lanes greatest = *(const lanes_at *)x;
+        for (k = LANES; k + LANES <= n; k += LANES)
+            greatest = lanes_at_least(greatest, *(const lanes_at *)(x + k));
+        for (size_t lane = 0; lane < LANES; lane++)
+            most = greatest[lane] > most ? greatest[lane] : most;
+    }
+    for (; k < n; k++)
+        most = x[k] > most ? x[k] : most;
+    return most;
+}
+
+static float sum_exp(float *ret_greatest, const float *x, size_t n)
+{
+    float greatest = greatest_number(x, n), sum = 0;
+    lanes sums = {0}, rest = lanes_of(greatest);
+    size_t k = 0;
+    for (; k + LANES <= n; k += LANES)
+        sums += lanes_exp(*(const lanes_at *)(x + k) - greatest, LANES_LOG2_E);
+    memcpy(&rest, x + k, (n - k) * sizeof *x);
+    rest = lanes_exp(rest - greatest, LANES_LOG2_E);
+    for (size_t lane = 0; lane < LANES; lane++)
+        sum += sums[lane] + (lane < n - k ? rest[lane] : 0);
+    *ret_greatest = greatest;
+    return sum;
+}
+
 /* ---- Rounding ---- */
 
 /* To nearest even. Infinities stay; NaN stays NaN. */
@@ -361,5 +394,6 @@ const struct lane_tile ISA_NAME(lane_tile) = {
     .step = step,
     .convolve = convolve,
     .highway = highway,
+    .sum_exp = sum_exp,
     .round = round_row,
 };

@@ -62,6 +62,9 @@ struct lane_tile {
     void (*convolve)(float *y, const struct lane_windows *windows);
     /* y = g relu(transform) + (1 - g) y with g = sigmoid(carry), of n floats. */
     void (*highway)(float *y, const float *carry, const float *transform, size_t n);
+    /* Of n floats, at least one: the sum of exp(x - the greatest), and the greatest. To a relative
+     * 1e-6 for 1024 of them; NaN where one is NaN or the greatest is infinite. */
+    float (*sum_exp)(float *ret_greatest, const float *x, size_t n);
     /* n floats as units, the last one filled up; returns the scale of int8 (1 elsewhere). */
     float (*round)(enum number number, uint32_t *units, const float *x, size_t n);
 };

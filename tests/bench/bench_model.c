@@ -4,7 +4,11 @@
  * the same run (limits.h): of the LSTMs' multiply-adds in registers, and of reading their weights.
  * The token encoder comes on top, but for words in the cache.
  *
- *     bench_model [--model FILE] [--dtype f32|bf16|int8] [--kernel NAME] [--word-cache-bytes N]
+ * With --softmax the sentences are scored instead: its multiply-adds are then part of the
+ * arithmetic.
+ *
+ *     bench_model [--model FILE] [--softmax FILE] [--dtype f32|bf16|int8] [--kernel NAME]
+ * [--word-cache-bytes N]
  *                 [--sentences FILE] [--limit N] [--by-length 1: batches of like lengths]
  *                 [--threads N] [--together N] [--batch N] [--rounds N]
  *
@@ -87,6 +91,12 @@ static double lstm_madds(const struct options *o)
     return 2 * (double)o->n_layers * (2 * P * 4 * C + C * P);
 }
 
+/* Of the softmax, both directions; 0 without one. */
+static double softmax_madds(const struct bench *b)
+{
+    return 2 * (double)b->model->options.proj_dim * (double)elmo_model_info(b->model)->n_words;
+}
+
 /* A processor that lacks the instructions of a type has float32's. */
 static struct bounds measure_bounds(const struct bench *b, enum elmo_dtype dtype)
 {
@@ -103,12 +113,25 @@ static struct bounds measure_bounds(const struct bench *b, enum elmo_dtype dtype
     printf("the registers multiply at %.0f GOP/s, and %.1f MB are read at %.0f GB/s\n",
            2 * peak / 1e9, step_bytes / 1e6, bandwidth / 1e9);
     return (struct bounds){
-        .arithmetic = peak / (lstm_madds(o) * positions),
+        .arithmetic = peak / ((lstm_madds(o) + softmax_madds(b)) * positions),
         .reading = bandwidth / (2 * (double)o->n_layers * step_bytes * positions),
     };
 }
 
 /* ---- Set-up ---- */
+
+/* Room for what is asked for: the mix, or scores. */
+static bool place_outputs(struct elmo_sentence *s, const struct elmo_model_info *info)
+{
+    float *floats = malloc((s->n_tokens + 1) * info->layer_dim * sizeof *floats);
+    if (info->n_words) {
+        s->log_probs[0] = floats;
+        s->log_probs[1] = floats ? floats + s->n_tokens + 1 : NULL;
+    } else {
+        s->elmo = floats;
+    }
+    return floats;
+}
 
 static bool read_sentences(struct bench *b, const char *path, size_t limit)
 {
@@ -123,8 +146,7 @@ static bool read_sentences(struct bench *b, const char *path, size_t limit)
         if (!text || elmo_tokenize(b->model, text, strlen(text), &tokens, &s->n_tokens, NULL))
             break;
         s->tokens = tokens;
-        s->elmo = malloc((s->n_tokens + 1) * elmo_model_info(b->model)->layer_dim * sizeof(float));
-        if (!s->elmo)
+        if (!place_outputs(s, elmo_model_info(b->model)))
             break;
         b->n_tokens += s->n_tokens;
         b->n_sentences++;
@@ -187,10 +209,11 @@ int main(int argc, char **argv)
     long threads = atol(option(argc, argv, "--threads", "2"));
     if (rounds < 1 || rounds > MAX_ROUNDS || limit < 1 || limit > MAX_SENTENCES || threads < 1 ||
         threads > MAX_THREADS || argc % 2 == 0) {
-        fprintf(stderr,
-                "usage: bench_model [--model FILE] [--threads N] [--together N] [--sentences FILE]"
-                " [--limit N] [--batch N] [--rounds N] [--dtype TYPE] [--kernel NAME]"
-                " [--word-cache-bytes N]\n");
+        fprintf(
+            stderr,
+            "usage: bench_model [--model FILE] [--softmax FILE] [--threads N] [--together N] [--sentences FILE]"
+            " [--limit N] [--batch N] [--rounds N] [--dtype TYPE] [--kernel NAME]"
+            " [--word-cache-bytes N]\n");
         return 2;
     }
     b.n_threads = (unsigned)threads;
@@ -202,6 +225,7 @@ int main(int argc, char **argv)
     b.n_sessions = (unsigned)(threads / together);
     const char *dtype = option(argc, argv, "--dtype", "f32");
     struct elmo_model_settings settings = {
+        .softmax = option(argc, argv, "--softmax", ""),
         .kernel = option(argc, argv, "--kernel", ""),
         .word_cache_bytes = (size_t)atol(option(argc, argv, "--word-cache-bytes", "0")),
     };

@@ -48,16 +48,25 @@ def wait_until(event, what):
     return value
 
 
+# What the built-in model predicts words with.
+SOFTMAX = pathlib.Path(
+    os.environ["ELMOD_SOURCE_ROOT"], "model/weights/elmo-small.softmax.safetensors"
+)
+
+
 class Elmod:
     """with Elmod(binary, "--threads", "1") as elmod: elmod.ask("GET", "/info")
 
-    Leaving the block stops it and demands that it ended well.
+    Leaving the block stops it and demands that it ended well. Without a --model or --softmax of its
+    own it has SOFTMAX.
     """
 
     def __init__(self, binary, *flags, ready=True):
         self.folder = tempfile.TemporaryDirectory(prefix="elmod-contract-")
         self.asked_to_stop = False
         self.port_file = pathlib.Path(self.folder.name, "address")
+        if not {"--model", "--softmax"} & set(flags):
+            flags += ("--softmax", SOFTMAX)
         self.log = open(pathlib.Path(self.folder.name, "log"), "w+b")
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("ELMOD_")

@@ -15,6 +15,7 @@ PROBLEM_H = pathlib.Path(os.environ["ELMOD_OPENAPI"]).parent / "server" / "probl
 POSTS = {
     "/embed",
     "/sentiment",
+    "/score",
     "/tokenize",
     "/v1/embeddings",
     "/v2/models/{model}/infer",

@@ -12,6 +12,7 @@ import math
 import os
 import pathlib
 import struct
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -19,7 +20,7 @@ import unittest
 from dialect import body_of, codes_of, root_of, status_of
 from elmod import Elmod, wait_until
 from spec import Spec
-from zero_model import write_zero_model
+from zero_model import write_zero_model, write_zero_softmax
 
 BINARY = os.environ["ELMOD_BINARY"]
 OPENAPI = os.environ["ELMOD_OPENAPI"]
@@ -92,8 +93,12 @@ BAD_EMBED_BODIES = [
     ),
 ]
 BAD_SENTIMENT_BODIES = [
-    ("an explanation", {**TEXT, "explain": True}, "invalid_value", "#/explain"),
+    ("a number for a truth value", {**TEXT, "explain": 1}, "invalid_type", "#/explain"),
     ("a field of /embed", {**TEXT, "outputs": ["elmo"]}, "unknown_field", "#/outputs"),
+]
+BAD_SCORE_BODIES = [
+    ("offsets of tokens", {"inputs": [["a"]], "offsets": "bytes"}, "invalid_value", "#/offsets"),
+    ("a field of /sentiment", {**TEXT, "explain": True}, "unknown_field", "#/explain"),
 ]
 
 # (request header, value or None for none at all, status)
@@ -205,6 +210,37 @@ class WithDefaults(OneServerTest):
                 self.assertEqual(
                     {dim * n_pooled if name == "default" else dim}, set(map(len, rows))
                 )
+
+    def test_attributions_and_bias_sum_to_the_logit(self):
+        body = {"inputs": ["A wonderful film, awful acting.", ""], "explain": True}
+        data = self.expect(self.elmod.ask("POST", "/sentiment", body), 200).json()["data"]
+        for item in data:
+            explanation = item["explanation"]
+            self.assertEqual("positive", explanation["label"])
+            self.assertEqual(len(item["tokens"]), len(item["attributions"]))
+            total = sum(item["attributions"]) + explanation["bias"]
+            self.assertAlmostEqual(explanation["logit"], total, places=4)
+            odds = item["probabilities"]["positive"] / item["probabilities"]["negative"]
+            self.assertAlmostEqual(explanation["logit"], math.log(odds), places=4)
+        self.assertEqual(data[1]["explanation"]["bias"], data[1]["explanation"]["logit"])
+        self.assertEqual(data[0]["explanation"]["bias"], data[1]["explanation"]["bias"])
+
+    def test_perplexities_are_those_of_the_log_probs(self):
+        body = {"inputs": ["We sat on the xqzt bank.", ""]}
+        for item in self.expect(self.elmod.ask("POST", "/score", body), 200).json()["data"]:
+            self.assertEqual(
+                [index for index, token in enumerate(item["tokens"]) if token == "xqzt"],
+                item["unknown"],
+            )
+            every = []
+            for side in (item["forward"], item["backward"]):
+                self.assertEqual(len(item["tokens"]), len(side["log_probs"]))
+                scores = [*side["log_probs"], side["end_log_prob"]]
+                perplexity = math.exp(-math.fsum(scores) / len(scores))
+                self.assertAlmostEqual(1, side["perplexity"] / perplexity, places=5)
+                every += scores
+            perplexity = math.exp(-math.fsum(every) / len(every))
+            self.assertAlmostEqual(1, item["perplexity"] / perplexity, places=5)
 
     def test_outputs_that_are_not_asked_for_are_those_of_the_document(self):
         default = SPEC.doc["components"]["schemas"]["EmbedRequest"]["properties"]["outputs"][
@@ -477,6 +513,7 @@ class WithSmallLimits(OneServerTest):
             bodies = BAD_BODIES + {
                 "/embed": BAD_EMBED_BODIES,
                 "/sentiment": BAD_SENTIMENT_BODIES,
+                "/score": BAD_SCORE_BODIES,
             }.get(path, [])
             for what, body, code, pointer in bodies:
                 with self.subTest(path=path, what=what):
@@ -541,6 +578,47 @@ class WithMadeModels(ContractTest):
     def setUp(self):
         folder = self.enterContext(tempfile.TemporaryDirectory())
         self.model = pathlib.Path(folder, "zero.safetensors")
+        self.softmax = pathlib.Path(folder, "zero.softmax.safetensors")
+
+    def test_a_server_without_a_softmax_says_so(self):
+        with Elmod(BINARY, "--softmax", "") as elmod:
+            self.expect(elmod.ask("POST", "/score", TEXT), 501, "not_in_model")
+            info = self.expect(elmod.ask("GET", "/info"), 200).json()
+            self.assertFalse(info["model"]["language_model"])
+
+    def test_words_of_a_model_of_zeros_are_all_alike(self):
+        """And so are its labels: nothing is added to nothing."""
+        write_zero_model(self.model)
+        write_zero_softmax(self.softmax, n_words=100)
+        with Elmod(BINARY, "--model", self.model, "--softmax", self.softmax) as elmod:
+            body = {"inputs": [["w7", "x"], []]}
+            for item in self.expect(elmod.ask("POST", "/score", body), 200).json()["data"]:
+                n_tokens = len(item["tokens"])
+                self.assertEqual([1] if n_tokens else [], item["unknown"])
+                self.assertAlmostEqual(100, item["perplexity"], places=3)
+                for side in (item["forward"], item["backward"]):
+                    self.assertEqual(n_tokens, len(side["log_probs"]))
+                    self.assertAlmostEqual(100, side["perplexity"], places=3)
+            body["explain"] = True
+            for item in self.expect(elmod.ask("POST", "/sentiment", body), 200).json()["data"]:
+                self.assertEqual([0] * len(item["tokens"]), item["attributions"])
+                self.assertEqual(
+                    {"label": "no", "logit": 0, "bias": 0, "method": "linear"},
+                    item["explanation"],
+                )
+
+    def test_a_softmax_of_another_model_ends_the_start(self):
+        write_zero_model(self.model)
+        write_zero_softmax(self.softmax, cell_dim=17)
+        done = subprocess.run(
+            [BINARY, "--listen", "127.0.0.1:0", "--model", self.model, "--softmax", self.softmax],
+            env={},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(1, done.returncode)
+        self.assertRegex(done.stderr, "model_failed.*trained with another biLM")
 
     def test_a_model_without_a_sentiment_head_says_so(self):
         write_zero_model(self.model, labels=())
@@ -582,11 +660,13 @@ class WithMadeModels(ContractTest):
         in the queue until its deadline, and the others have none. The requests are made longer
         until that is seen."""
         write_zero_model(self.model, cell_dim=2048, proj_dim=256)
+        write_zero_softmax(self.softmax, cell_dim=2048, proj_dim=256)
+        model = ("--model", self.model, "--softmax", self.softmax)
         n_tokens = 500
         while not {(path, status) for path in QUEUED for status in (429, 504)} <= seen:
             limits = ("--max-tokens", "--max-request-tokens", "--queue-tokens")
             flags = [text for flag in limits for text in (flag, n_tokens)]
-            with Elmod(BINARY, "--model", self.model, "--threads", 1, *flags) as elmod:
+            with Elmod(BINARY, *model, "--threads", 1, *flags) as elmod:
                 for path in QUEUED:
                     self.crowd(elmod, path, body_of(path, ["a " * n_tokens], "zero"))
             n_tokens *= 2

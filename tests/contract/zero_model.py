@@ -2,7 +2,9 @@
 
 They answer nothing but zero vectors, as slowly as a real model of their size.
 """
+import hashlib
 import json
+import math
 import struct
 
 
@@ -62,13 +64,31 @@ def write_zero_model(path, cell_dim=16, proj_dim=4, labels=("no", "maybe", "yes"
     }
     if labels:
         metadata["labels"] = json.dumps(labels)
+    write_zeros(path, metadata, shapes(cell_dim, proj_dim, len(labels)))
+
+
+def write_zero_softmax(path, cell_dim=16, proj_dim=4, n_words=100):
+    """Writes the LM softmax of such a model, with words w3, w4 and so on behind the marks."""
+    digest = hashlib.sha256()
+    for name, shape in sorted(shapes(cell_dim, proj_dim, 0)):
+        digest.update(f"{name}\0F32\0{shape}\0".encode())
+        digest.update(bytes(4 * math.prod(shape)))
+    metadata = {
+        "elmo_softmax_format": "1",
+        "name": "zero",
+        "bilm_sha256": digest.hexdigest(),
+        "vocabulary": json.dumps(["<S>", "</S>", "<UNK>"] + [f"w{k}" for k in range(3, n_words)]),
+    }
+    write_zeros(path, metadata, [("softmax/W", [n_words, proj_dim]), ("softmax/b", [n_words])])
+
+
+def write_zeros(path, metadata, tensors):
+    """Writes a safetensors file of zeros."""
     header = {"__metadata__": metadata}
     end = 0
-    for name, shape in shapes(cell_dim, proj_dim, len(labels)):
+    for name, shape in tensors:
         start = end
-        end += 4
-        for size in shape:
-            end += (end - start) * (size - 1)
+        end += 4 * math.prod(shape)
         header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [start, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)

@@ -59,6 +59,7 @@ static void check_request(const struct request *r, const struct elmo_model *mode
     struct request as_tokenize = *r;
     struct reply reply = {0};
     as_tokenize.kind = REQUEST_TOKENIZE;
+    as_tokenize.attributions = as_tokenize.log_probs = false;
     REQUIRE(reply_begin(&reply, REPLY_JSON, model, &as_tokenize, NULL));
     REQUIRE(reply_write_ahead(&reply, SIZE_MAX));
     require_json_object(&reply.ahead);
@@ -67,9 +68,10 @@ static void check_request(const struct request *r, const struct elmo_model *mode
 
 static enum request_kind kind_of(unsigned char byte)
 {
-    static const enum request_kind native[] = {REQUEST_EMBED, REQUEST_SENTIMENT, REQUEST_TOKENIZE};
+    static const enum request_kind native[] = {REQUEST_EMBED, REQUEST_SENTIMENT, REQUEST_TOKENIZE,
+                                               REQUEST_SCORE};
     if (byte < 128)
-        return native[byte % 3];
+        return native[byte % ARRAY_LEN(native)];
     return byte < 192 ? REQUEST_OPENAI : REQUEST_OIP;
 }
 

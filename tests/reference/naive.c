@@ -263,6 +263,10 @@ static void run_direction(struct naive_sentence *s, const struct naive_model *mo
         free(in);
         in = out;
     }
+    s->predictors[direction] = zeros((T - 1) * P);
+    for (size_t step = 0; step < T - 1; step++)
+        memcpy(s->predictors[direction] + step * P,
+               in + (direction == FORWARD ? step : T - 1 - step) * P, P * sizeof *in);
     free(in);
 }
 
@@ -290,6 +294,8 @@ void naive_sentence_done(struct naive_sentence *sentence)
     for (size_t layer = 0; layer < ARRAY_LEN(sentence->layers); layer++)
         free(sentence->layers[layer]);
     free(sentence->final_state);
+    free(sentence->predictors[FORWARD]);
+    free(sentence->predictors[BACKWARD]);
     *sentence = (struct naive_sentence){0};
 }
 
@@ -462,6 +468,11 @@ static uint64_t hash_ngram(const struct elmo_token *tokens, size_t order)
     return ngram;
 }
 
+size_t naive_ngram_row(const struct elmo_token *tokens, size_t order, size_t n_rows)
+{
+    return hash_ngram(tokens, order) % n_rows;
+}
+
 /* Each row of the table that any n-gram of the sentence has is added once. */
 static void add_ngrams(double *logits, const struct named_tensor *table,
                        const struct elmo_token *tokens, size_t n_tokens, size_t max_order)
@@ -470,15 +481,15 @@ static void add_ngrams(double *logits, const struct named_tensor *table,
     AUTO(mem_free) bool *seen = must_calloc(n_rows, sizeof *seen);
     for (size_t first = 0; first < n_tokens; first++)
         for (size_t order = 1; order <= max_order && first + order <= n_tokens; order++)
-            seen[hash_ngram(tokens + first, order) % n_rows] = true;
+            seen[naive_ngram_row(tokens + first, order, n_rows)] = true;
     for (size_t row = 0; row < n_rows; row++)
         for (size_t k = 0; k < n_out && seen[row]; k++)
             logits[k] += (double)table->values[row * n_out + k];
 }
 
-double *naive_sentiment(const struct naive_model *model, const struct naive_sentence *sentence,
-                        const struct elmo_token *tokens, const struct naive_head *head,
-                        size_t *ret_n_labels)
+double *naive_logits(const struct naive_model *model, const struct naive_sentence *sentence,
+                     const struct elmo_token *tokens, const struct naive_head *head,
+                     size_t *ret_n_outputs)
 {
     const struct tensor_set *w = model->weights;
     const struct named_tensor *kernel_1 = tensor_set_find(w, HEAD_DENSE_1_KERNEL);
@@ -489,11 +500,20 @@ double *naive_sentiment(const struct naive_model *model, const struct naive_sent
                             tensor_set_values(w, HEAD_DENSE_1_BIAS), kernel_1->dims[1]);
     for (size_t k = 0; k < kernel_1->dims[1]; k++)
         hidden[k] = relu(hidden[k]);
-    AUTO(mem_free)
     double *logits = affine(hidden, kernel_2->dims[0], kernel_2->values,
                             tensor_set_values(w, HEAD_DENSE_2_BIAS), kernel_2->dims[1]);
-    if (head->ngram_order)
+    if (head->ngram_order && tokens)
         add_ngrams(logits, tensor_set_find(w, HEAD_NGRAMS), tokens, sentence->n_tokens,
                    head->ngram_order);
-    return probabilities_of(logits, kernel_2->dims[1], ret_n_labels);
+    *ret_n_outputs = kernel_2->dims[1];
+    return logits;
+}
+
+double *naive_sentiment(const struct naive_model *model, const struct naive_sentence *sentence,
+                        const struct elmo_token *tokens, const struct naive_head *head,
+                        size_t *ret_n_labels)
+{
+    size_t n_outputs;
+    AUTO(mem_free) double *logits = naive_logits(model, sentence, tokens, head, &n_outputs);
+    return probabilities_of(logits, n_outputs, ret_n_labels);
 }
