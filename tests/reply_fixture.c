@@ -5,12 +5,32 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+const struct word_vectors *reply_fixture_vectors(void)
+{
+    static struct word_vectors *vectors; /* for as long as the program runs */
+    static const char text[] = "a 1 2 3\nbc 4 5 6\nd 7 8 9\n";
+    char path[] = "/tmp/elmod-test-XXXXXX";
+    struct elmo_error err = {0};
+    if (vectors)
+        return vectors;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+    const struct word_vectors_options options = {.path = path, .cache_path = "/nowhere/cache"};
+    if (word_vectors_open(&vectors, &options, &err))
+        fail_msg("%s", err.message);
+    unlink(path);
+    return vectors;
+}
+
 void reply_fixture_set_up(struct reply_fixture *f, enum request_kind kind, const char *body)
 {
-    const struct request_limits limits = {4, 100, 100};
+    const struct request_limits limits = {4, 100, 100, reply_fixture_vectors()};
     struct problem problem = {0};
     *f = (struct reply_fixture){.model = fake_elmo_model(&(struct fake_elmo){0})};
     if (!request_parse(&f->request, kind, body, strlen(body), f->model, &limits, &problem))
@@ -23,8 +43,9 @@ void reply_fixture_set_up(struct reply_fixture *f, enum request_kind kind, const
         .sentences = f->sentences,
         .n_sentences = f->request->n_inputs,
         .n_tokens = f->request->n_tokens,
-        .wants = {f->request->layers, f->request->elmo, f->request->pooled,
-                  f->request->probabilities},
+        .wants = {f->request->layers, f->request->elmo || f->request->word_vec_elmo,
+                  f->request->pooled, f->request->probabilities, f->request->attributions,
+                  kind == REQUEST_SCORE},
     };
     assert_true(job_place_outputs(&f->job, f->model));
 }
@@ -94,6 +115,7 @@ static enum request_kind kind_of(char letter)
     switch (letter) {
     case 'e': return REQUEST_EMBED;
     case 's': return REQUEST_SENTIMENT;
+    case 'c': return REQUEST_SCORE;
     case 'o': return REQUEST_OPENAI;
     case 'i': return REQUEST_OIP;
     default: return REQUEST_TOKENIZE;
@@ -115,7 +137,7 @@ void reply_fixture_set_up_long(struct reply_fixture *f, const char *body)
     assert_false(text.failed);
     reply_fixture_set_up(f, kind, text.bytes);
     fill_with_any_finite_bits(f->job.outputs, job_output_floats(&f->job, f->model), &random);
-    if (kind == REQUEST_SENTIMENT || kind == REQUEST_TOKENIZE)
+    if (kind == REQUEST_SENTIMENT || kind == REQUEST_TOKENIZE || kind == REQUEST_SCORE)
         reply_fixture_run(f);
 }
 

@@ -18,10 +18,13 @@ struct reply_fixture {
     json_t *json;      /* the same, parsed */
 };
 
+/* Vectors of the words a (1, 2, 3), bc (4, 5, 6) and d (7, 8, 9), which a request may ask for. */
+const struct word_vectors *reply_fixture_vectors(void);
 /* At most 4 inputs; what is no request fails the test. */
 void reply_fixture_set_up(struct reply_fixture *f, enum request_kind kind, const char *body);
-/* The body comes after a letter: e, s or t, the kind of the request. In it, "@" stands for a long
- * token with all that is escaped. The outputs of /embed are random, the others computed. */
+/* The body comes after a letter, the kind of the request: e, s, c (/score), t, o (OpenAI) or i
+ * (Open Inference). In it, "@" stands for a long token with all that is escaped. The outputs of e,
+ * o and i are random, the others computed. */
 void reply_fixture_set_up_long(struct reply_fixture *f, const char *body);
 void reply_fixture_tear_down(struct reply_fixture *f);
 /* Computes the outputs, as fake_elmo.h says. */
