@@ -2,6 +2,9 @@
 import assert from "node:assert/strict";
 import {execFile} from "node:child_process";
 import {copyFile} from "node:fs/promises";
+import {mkdtemp, rm, writeFile} from "node:fs/promises";
+import {tmpdir} from "node:os";
+import {join} from "node:path";
 import {after, before, describe, test} from "node:test";
 import {promisify} from "node:util";
 
@@ -160,6 +163,18 @@ describe("with a model that is steered", () => {
     const model = await clientOf(elmod.origin).models.retrieve(NAME);
     assert.equal(model.id, NAME);
     await elmod.stop();
+  });
+
+  test("a wrong key: AuthenticationError", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "elmod-keys-"));
+    const keys = join(folder, "keys");
+    await writeFile(keys, "sk-0123456789abcdef\n", {mode: 0o600});
+    const elmod = await start(["--api-keys", keys]);
+    const embed = (apiKey) => clientOf(elmod.origin, {apiKey}).embeddings.create({model: NAME, input: "a"});
+    await failsWith(embed("sk-another-key-000"), OpenAI.AuthenticationError, 401, {code: "invalid_api_key"});
+    assert.equal((await embed("sk-0123456789abcdef")).data.length, 1);
+    await elmod.stop();
+    await rm(folder, {recursive: true});
   });
 
   test("a full server: RateLimitError, and the SDK comes back when told to", async () => {
