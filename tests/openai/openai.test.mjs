@@ -1,8 +1,7 @@
 // OpenAI's own SDK, unchanged, against elmod.
 import assert from "node:assert/strict";
 import {execFile} from "node:child_process";
-import {copyFile} from "node:fs/promises";
-import {mkdtemp, rm, writeFile} from "node:fs/promises";
+import {copyFile, mkdtemp, rm, writeFile} from "node:fs/promises";
 import {tmpdir} from "node:os";
 import {join} from "node:path";
 import {after, before, describe, test} from "node:test";
