@@ -44,6 +44,12 @@
          "memory for vectors of words that come again; 0: none")                                   \
     TEXT(word_cache_vocab, "", false, NULL, "FILE",                                                \
          "fill it at start with these words: one a line, the most frequent first")                 \
+    TEXT(word_vectors, "", false, NULL, "FILE",                                                    \
+         "GloVe, word2vec or fastText text: adds the outputs word_vec and word_vec_elmo")          \
+    TEXT(word_vectors_cache, "", false, NULL, "FILE",                                              \
+         "where what it says is kept; beside it, with .cache behind its name, when empty")         \
+    PICK(word_vectors_case, enum config_word_case, 0, "exact|lower",                               \
+         "lower: a word that is not there as it is written is looked up in lower case")            \
     TEXT(kernel, "", false, NULL, "NAME",                                                          \
          "instructions to compute with, as /info calls them; the best ones when empty")            \
     PICK(log_format, enum log_format, 0, "json|text", "form of a log line")                        \
@@ -71,6 +77,8 @@
 enum config_tls_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };
 
 enum config_dtype { CONFIG_DTYPE_F32, CONFIG_DTYPE_BF16, CONFIG_DTYPE_INT8 };
+
+enum config_word_case { CONFIG_CASE_EXACT, CONFIG_CASE_LOWER };
 
 struct config { /* made by config_load alone; texts are owned and never NULL */
 #define TEXT(field, ...)       char *field;

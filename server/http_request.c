@@ -16,12 +16,13 @@
 #include "log.h"
 #include "metrics.h"
 #include "ms_text.h"
+#include "negotiate.h"
 #include "route.h"
 #include "service.h"
 #include "tls.h"
 
-#define SERVER_TIMING_MAX    160
-#define HTTP_1_0_BLOCK_BYTES (16 * 1024)
+#define SERVER_TIMING_MAX 160
+#define BLOCK_BYTES       (32 * 1024) /* of an answer that is not sent in chunks */
 
 /* ---- Begin ---- */
 
@@ -109,6 +110,14 @@ static bool must_close(const struct exchange *x)
            atomic_load_explicit(&x->service->state, memory_order_acquire) == SERVICE_DRAINING;
 }
 
+/* The headers of the request that decide how the answer goes; or NULL. */
+static const char *vary(const struct exchange *x)
+{
+    if (negotiate_varies(x))
+        return x->may_be_coded ? "Accept, Accept-Encoding" : "Accept";
+    return x->may_be_coded ? "Accept-Encoding" : NULL;
+}
+
 static bool add_more_headers(const struct exchange *x,
                              bool (*add)(void *to, const char *name, const char *value), void *to)
 {
@@ -128,7 +137,7 @@ static bool for_each_header(const struct exchange *x,
         snprintf(retry_after, sizeof retry_after, "%" PRIu64, (x->retry_after_ms + 999) / 1000);
     return add(to, "X-Request-Id", x->request_id) && add(to, "Server-Timing", timing) &&
            (!x->content_type || add(to, "Content-Type", x->content_type)) &&
-           (!x->may_be_coded || add(to, "Vary", "Accept-Encoding")) &&
+           (!vary(x) || add(to, "Vary", vary(x))) &&
            (x->coding == CODING_IDENTITY || add(to, "Content-Encoding", coding_name(x->coding))) &&
            (!x->allow || x->status != 405 || add(to, "Allow", x->allow)) &&
            (!x->retry_after_ms || add(to, "Retry-After", retry_after)) &&
@@ -171,12 +180,16 @@ static ssize_t read_answer(void *request, uint64_t position, char *dst, size_t n
     return n;
 }
 
-/* In chunks, straight into the library's memory for the connection. HTTP/1.0 has none: there it
- * goes through a block of its own, and the end is where the connection is closed. */
+/* Where the length is not known: in chunks, straight into the library's memory for the connection.
+ * HTTP/1.0 has none: there, as where the length is known, it goes through a block of its own. */
 static struct MHD_Response *streamed_response(struct http_request *r)
 {
-    size_t n_block = r->is_http_1_0 ? HTTP_1_0_BLOCK_BYTES : 1;
-    return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, n_block, read_answer, r, NULL);
+    const struct exchange *x = &r->exchange;
+    uint64_t n_bytes = x->encoder ? REPLY_LENGTH_UNKNOWN : x->reply.n_bytes;
+    bool in_chunks = n_bytes == REPLY_LENGTH_UNKNOWN && !r->is_http_1_0;
+    _Static_assert(REPLY_LENGTH_UNKNOWN == MHD_SIZE_UNKNOWN, "");
+    return MHD_create_response_from_callback(n_bytes, in_chunks ? 1 : BLOCK_BYTES, read_answer, r,
+                                             NULL);
 }
 
 /* Hands the answer to the library. */

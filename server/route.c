@@ -5,7 +5,14 @@
 #include "handlers.h"
 #include "web.h"
 
-#define JSON "application/json"
+static const char *const json[] = {"application/json", NULL};
+static const char *const vectors[] = {"application/json", "application/vnd.safetensors",
+                                      "application/x-npy", NULL};
+static const char *const sentiments[] = {"application/json", "application/x-npy", NULL};
+
+#define JSON       json
+#define VECTORS    vectors
+#define SENTIMENTS sentiments
 
 /* Who is let in where there are API keys (access.h). */
 #define KEY  false
@@ -13,8 +20,8 @@
 
 /* X(path, allow, access, produces, handler); of patterns that match the first counts. */
 #define ROUTES(X)                                                                         \
-    X("/embed", "POST", KEY, JSON, handle_embed)                                          \
-    X("/sentiment", "POST", KEY, JSON, handle_sentiment)                                  \
+    X("/embed", "POST", KEY, VECTORS, handle_embed)                                       \
+    X("/sentiment", "POST", KEY, SENTIMENTS, handle_sentiment)                            \
     X("/score", "POST", KEY, JSON, handle_score)                                          \
     X("/tokenize", "POST", KEY, JSON, handle_tokenize)                                    \
     X("/info", "GET, HEAD", KEY, JSON, handle_info)                                       \

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "route.h"
 #include "signals.h"
+#include "vectors_file.h"
 #include "version.h"
 
 #define OPEN_FILES_BESIDE_CONNECTIONS 64 /* logs, epoll, wake-ups, /proc, the model */
@@ -123,6 +124,8 @@ static bool load(struct service *service)
 {
     struct live_model_failure failure;
     uint64_t begun_ns = clock_now_ns();
+    if (!vectors_file_open(service))
+        return false;
     if (live_models_start(service->models, &failure)) {
         log_failure(failure.event, failure.err.message);
         return false;
@@ -213,6 +216,7 @@ int service_run(const struct config *config)
     live_models_stop(service.models);
     http_stop(http);
     live_models_free(service.models);
+    word_vectors_free(service.word_vectors);
     metrics_free(service.metrics);
     credentials_free(&service);
     if (loaded)

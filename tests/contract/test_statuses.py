@@ -110,7 +110,7 @@ BAD_HEADERS = [
     ("Content-Encoding", "br", 415),
     ("Content-Encoding", "gzip, gzip", 415),
     ("Accept", "text/html", 406),
-    ("Accept", "application/vnd.safetensors", 406),
+    ("Accept", "application/vnd.safetensors;q=0, image/*", 406),
     ("Accept", "application/json;q=0, text/html", 406),
 ]
 GZIP_JSON = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
