@@ -69,7 +69,7 @@ static void what_is_nearly_a_key_is_none(void **state)
                                          "# a comment",
                                          "k-0123456789abc",
                                          "k-0123456789abce",
-                                         " " KEY,
+                                         (" " KEY),
                                          OTHER_KEY};
     for (size_t i = 0; i < ARRAY_LEN(others); i++)
         assert_false(has(keys, others[i]));
