@@ -223,7 +223,7 @@ def breaks_a_rule_beyond_the_schema(path, body, model):
 class Generated(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.elmod = cls.enterClassContext(Elmod(os.environ["ELMOD_BINARY"]))
+        cls.elmod = cls.enterClassContext(Elmod(os.environ["ELMOD_BINARY"], "--dtype", "int8"))
         cls.model = cls.elmod.ask("GET", "/info").json()["model"]
         cls.connection = cls.elmod.connect()
         cls.addClassCleanup(cls.connection.close)
