@@ -113,7 +113,8 @@ static bool must_close(const struct exchange *x)
 /* The headers of the request that decide how the answer goes; or NULL. */
 static const char *vary(const struct exchange *x)
 {
-    if (negotiate_varies(x))
+    bool by_accept = negotiate_varies(x) && (x->status == 200 || x->status == 406);
+    if (by_accept)
         return x->may_be_coded ? "Accept, Accept-Encoding" : "Accept";
     return x->may_be_coded ? "Accept-Encoding" : NULL;
 }

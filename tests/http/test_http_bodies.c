@@ -111,7 +111,7 @@ static void what_is_wrong_is_a_problem_whatever_accept_says(void **state)
     r = client_read(&client);
     assert_problem(&r, 500, "internal");
     response_done(&r);
-    client_get(&client, "/tokenize", "");
+    client_get(&client, "/embed", "Accept: " NPY "\r\n");
     r = client_read(&client);
     assert_problem(&r, 405, "method_not_allowed");
     assert_no_field(&r, "Vary");
