@@ -14,7 +14,7 @@ void word_table_done(struct word_table *table)
 }
 
 /* FNV-1a, 64 bits, folded. */
-static uint32_t hash(const char *bytes, size_t n_bytes)
+uint32_t word_hash(const char *bytes, size_t n_bytes)
 {
     uint64_t h = 0xcbf29ce484222325u;
     for (size_t k = 0; k < n_bytes; k++)
@@ -89,7 +89,7 @@ static const char *copy_text(struct word_table *t, const char *bytes, size_t n_b
 
 uint32_t word_table_add(struct word_table *t, const char *bytes, size_t n_bytes)
 {
-    uint32_t h = hash(bytes, n_bytes);
+    uint32_t h = word_hash(bytes, n_bytes);
     if (!grow(t))
         return WORD_NONE;
     size_t slot = find_slot(t, bytes, n_bytes, h);
@@ -107,6 +107,6 @@ uint32_t word_table_find(const struct word_table *t, const char *bytes, size_t n
 {
     if (!t->n_slots)
         return WORD_NONE;
-    size_t slot = find_slot(t, bytes, n_bytes, hash(bytes, n_bytes));
+    size_t slot = find_slot(t, bytes, n_bytes, word_hash(bytes, n_bytes));
     return t->slots[slot] ? (uint32_t)t->slots[slot] - 1 : WORD_NONE;
 }

@@ -23,5 +23,7 @@ void word_table_done(struct word_table *table);
 
 /* The word's index, adding it if it is new; WORD_NONE: out of memory (or of indices). */
 uint32_t word_table_add(struct word_table *table, const char *bytes, size_t n_bytes);
+/* As in `slots`. Files hold it too: it stays as it is. */
+uint32_t word_hash(const char *bytes, size_t n_bytes);
 /* WORD_NONE: not there. */
 uint32_t word_table_find(const struct word_table *table, const char *bytes, size_t n_bytes);

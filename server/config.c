@@ -267,6 +267,8 @@ static bool apply_all(struct loader *l)
                     "queue-tokens (%" PRIu64 ") must be at least max-request-tokens (%" PRIu64 "), "
                     "or the largest requests would never be taken",
                     l->config.queue_tokens, l->config.max_request_tokens);
+    if (!*l->config.tls_cert != !*l->config.tls_key)
+        return fail(l, "tls-cert and tls-key must be given together");
     return true;
 }
 

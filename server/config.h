@@ -30,6 +30,12 @@
     TEXT(                                                                                          \
         admin_socket, "", false, NULL, "FILE",                                                     \
         "Unix socket for its owner: POST /reload loads as SIGHUP does, and tells what came of it") \
+    TEXT(api_keys, "", false, NULL, "FILE", "clients must send one of its keys: one a line")       \
+    TEXT(tls_cert, "", false, NULL, "FILE", "serve HTTPS with this certificate chain in PEM")      \
+    TEXT(tls_key, "", false, NULL, "FILE", "and its key")                                          \
+    PICK(tls_min_version, enum config_tls_version, 0, "1.2|1.3", "oldest version of TLS taken")    \
+    TEXT(cors_origins, "", false, origins_is_list, "SCHEME://HOST[:PORT],... or *",                \
+         "pages of these may use this server in browsers; none when empty")                        \
     UINT(threads, 0, 0, 1024, "that compute; 0: as many as CPUs may be used")                      \
     UINT(batch_threads, 0, 0, 64, "that compute a batch together; 0: by the model and the cache")  \
     UINT(http_threads, 2, 1, 64, "threads that read requests and send answers")                    \
@@ -38,6 +44,12 @@
          "memory for vectors of words that come again; 0: none")                                   \
     TEXT(word_cache_vocab, "", false, NULL, "FILE",                                                \
          "fill it at start with these words: one a line, the most frequent first")                 \
+    TEXT(word_vectors, "", false, NULL, "FILE",                                                    \
+         "GloVe, word2vec or fastText text: adds the outputs word_vec and word_vec_elmo")          \
+    TEXT(word_vectors_cache, "", false, NULL, "FILE",                                              \
+         "where what it says is kept; beside it, with .cache behind its name, when empty")         \
+    PICK(word_vectors_case, enum config_word_case, 0, "exact|lower",                               \
+         "lower: a word that is not there as it is written is looked up in lower case")            \
     TEXT(kernel, "", false, NULL, "NAME",                                                          \
          "instructions to compute with, as /info calls them; the best ones when empty")            \
     PICK(log_format, enum log_format, 0, "json|text", "form of a log line")                        \
@@ -62,7 +74,11 @@
     UINT(drain_timeout_ms, 30000, 1, 3600000, "to answer what was accepted, then exit 1")          \
     UINT(retry_after_ms, 1000, 1, 3600000, "what Retry-After says, in whole seconds, rounded up")
 
+enum config_tls_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };
+
 enum config_dtype { CONFIG_DTYPE_F32, CONFIG_DTYPE_BF16, CONFIG_DTYPE_INT8 };
+
+enum config_word_case { CONFIG_CASE_EXACT, CONFIG_CASE_LOWER };
 
 struct config { /* made by config_load alone; texts are owned and never NULL */
 #define TEXT(field, ...)       char *field;

@@ -44,9 +44,9 @@ void config_print_help(FILE *out)
           "with keys like \"max_inputs\", else it is the default.\n"
           "\n"
           "SIGTERM and SIGINT end it when all that it has accepted is answered. SIGHUP loads the\n"
-          "file of --model anew (and --word-cache-vocab's) beside the model that serves, which\n"
-          "goes on where that fails; the log says what came of it. Both take memory for a while.\n"
-          "Replace the file (mv), never write into it: what elmod has mapped must not change.\n"
+          "files of --model, --softmax and --word-cache-vocab anew, beside the model that serves,\n"
+          "which goes on where that fails; the log says what came of it. Both take memory for a\n"
+          "while. Replace files (mv), never write into them: what is mapped must not change.\n"
           "\n",
           out);
     for (size_t i = 0; i < CONFIG_N_OPTIONS; i++) {

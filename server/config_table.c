@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "origins.h"
+
 static bool is_address(const char *text)
 {
     struct config_address address;

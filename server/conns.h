@@ -26,7 +26,8 @@
 struct conns_options {
     uint64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms;
     /* Appends the last answer to a client whose body did not arrive in time: a whole HTTP response.
-     * Called under the lock with what conn_enter got; NULL: none is sent. */
+     * Called under the lock with what conn_enter got, and sent as it is. NULL: none is sent,
+     * as with TLS, where only the connection's own thread may send. */
     void (*write_late_answer)(void *request, struct buffer *out);
 };
 

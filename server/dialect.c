@@ -34,6 +34,7 @@ static const char *openai_code(enum problem_code code)
     switch (code) {
     case PROBLEM_INPUT_TOO_LONG: return "context_length_exceeded";
     case PROBLEM_QUEUE_FULL: return "rate_limit_exceeded";
+    case PROBLEM_UNAUTHORIZED: return "invalid_api_key";
     default: return problem_code_text(code);
     }
 }

@@ -23,7 +23,7 @@ struct route_params {
     struct route_param model, version;
 };
 
-enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_OTHER };
+enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_OPTIONS, METHOD_OTHER };
 
 struct header {
     const char *name, *value; /* borrowed */

@@ -3,8 +3,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "access.h"
 #include "clock.h"
+#include "cors.h"
 #include "media.h"
+#include "negotiate.h"
 #include "openapi.h"
 #include "reply.h"
 #include "route.h"
@@ -34,9 +37,8 @@ static void check_media(struct exchange *x)
         exchange_answer_code(x, PROBLEM_BAD_HEADER,
                              "Binary tensor data is not offered: send all of it as JSON, without "
                              "Inference-Header-Content-Length.");
-    else if (x->route->produces && !media_accepts(head->accept, head->n_accept, x->route->produces))
-        exchange_answer_code(x, PROBLEM_NOT_ACCEPTABLE,
-                             "The answer is application/json, which Accept rules out.");
+    else if (!negotiate_path(x))
+        return;
     else if (route_takes_post(x->route) && !is_json)
         exchange_answer_code(x, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
                              "Content-Type must be application/json, in UTF-8.");
@@ -55,6 +57,8 @@ void exchange_check(struct exchange *x)
 {
     uint64_t n_bytes = head_body_bytes(&x->head);
     x->must_close = is_too_large(x, n_bytes);
+    if (cors_answer_preflight(x) || !access_check(x))
+        return;
     if (!x->route->allow) {
         exchange_answer_code(x, PROBLEM_NOT_FOUND, "There is nothing at this path.");
     } else if (!is_allowed(x->route, x->method)) {
@@ -155,6 +159,7 @@ static bool parse_request(struct exchange *x, enum request_kind kind)
         .max_inputs = config->max_inputs,
         .max_tokens = config->max_tokens,
         .max_request_tokens = config->max_request_tokens,
+        .word_vectors = x->service->word_vectors,
     };
     struct problem problem;
     problem_init(&problem);
@@ -185,10 +190,18 @@ static bool fill_sentences(struct exchange *x)
     return x->sentences != NULL;
 }
 
+static void count_words(struct exchange *x)
+{
+    const struct reply_words words = reply_count_words(x->request);
+    atomic_fetch_add_explicit(&x->service->n_words_known, words.n_known, memory_order_relaxed);
+    atomic_fetch_add_explicit(&x->service->n_words_unknown, words.n_unknown, memory_order_relaxed);
+}
+
 /* Starts the answer, and ends it at once where it is short. Then its floats are of no use any
  * more; else they stay until it is read. */
 static void begin_reply(struct exchange *x)
 {
+    count_words(x);
     struct reply *reply = &x->reply;
     uint64_t begun_ns = clock_now_ns();
     bool begun = reply_begin(reply, x->form, x->live->model, x->request, x->sentences);
@@ -265,7 +278,7 @@ void exchange_finish(struct exchange *x)
 static struct job_wants wants_of(const struct request *r)
 {
     return (struct job_wants){.layers = r->layers,
-                              .elmo = r->elmo,
+                              .elmo = r->elmo || r->word_vec_elmo,
                               .pooled = r->pooled,
                               .probabilities = r->probabilities,
                               .attributions = r->attributions,
@@ -281,7 +294,7 @@ void exchange_prepare_job(struct exchange *x, enum request_kind kind)
         exchange_answer_problem(x, &problem);
         return;
     }
-    if (!parse_request(x, kind))
+    if (!parse_request(x, kind) || !negotiate_form(x))
         return;
     if (!fill_sentences(x)) {
         exchange_answer_code(x, PROBLEM_INTERNAL, "Out of memory.");
@@ -341,7 +354,8 @@ static uint64_t answer_bytes_of(const struct exchange *x)
     uint64_t text_max = 2 * (REPLY_WHOLE_MAX + REPLY_STEP_MAX); /* a buffer grows by doubling */
     if (n_floats > UINT64_MAX / 64)
         return UINT64_MAX / 2;
-    uint64_t text = n_floats * each < text_max ? n_floats * each : text_max;
+    bool has_more = x->request->word_vec || x->request->word_vec_elmo; /* not among the outputs */
+    uint64_t text = !has_more && n_floats * each < text_max ? n_floats * each : text_max;
     return n_floats * sizeof(float) + text + coding_memory_bytes(x->accepts);
 }
 
@@ -387,6 +401,7 @@ void handle_info(struct exchange *x)
         .limits = {config->max_inputs, config->max_tokens, config->max_request_tokens},
         .queue_tokens = config->queue_tokens,
         .request_timeout_ms = config->request_timeout_ms,
+        .word_vectors = x->service->word_vectors,
         .version = elmod_version,
         .commit = elmod_commit,
     };
@@ -411,7 +426,13 @@ void handle_ready(struct exchange *x)
 void handle_metrics(struct exchange *x)
 {
     const struct elmo_cache_stats words = live_models_cache_stats(x->service->models);
-    struct metrics_now now = {.n_word_hits = words.n_hits, .n_word_misses = words.n_misses};
+    struct metrics_now now = {
+        .n_word_hits = words.n_hits,
+        .n_word_misses = words.n_misses,
+        .n_vectors_known = atomic_load_explicit(&x->service->n_words_known, memory_order_relaxed),
+        .n_vectors_unknown =
+            atomic_load_explicit(&x->service->n_words_unknown, memory_order_relaxed),
+    };
     struct metrics_model model;
     if (x->live) {
         const struct elmo_model_info *info = elmo_model_info(x->live->model);

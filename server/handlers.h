@@ -12,7 +12,7 @@
  * Every step before the last may set the answer; then the later ones are left out. */
 #include "exchange.h"
 
-/* Path, method, Accept, Content-Type, size of the body. */
+/* API key, path, method, Accept, Content-Type, size of the body. */
 void exchange_check(struct exchange *exchange);
 void exchange_body(struct exchange *exchange, const char *bytes, size_t n_bytes);
 void exchange_dispatch(struct exchange *exchange);

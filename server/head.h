@@ -11,19 +11,23 @@
 #include "problem.h"
 
 /* X(member, field name) */
-#define HEAD_FIELDS(X)                         \
-    X(host, "Host")                            \
-    X(content_length, "Content-Length")        \
-    X(transfer_encoding, "Transfer-Encoding")  \
-    X(expect, "Expect")                        \
-    X(content_type, "Content-Type")            \
-    X(content_encoding, "Content-Encoding")    \
-    X(accept_encoding, "Accept-Encoding")      \
-    X(if_none_match, "If-None-Match")          \
-    X(request_id, "X-Request-Id")              \
-    X(request_timeout, "X-Request-Timeout-Ms") \
-    X(traceparent, "traceparent")              \
-    X(binary_json_bytes, "Inference-Header-Content-Length")
+#define HEAD_FIELDS(X)                                      \
+    X(host, "Host")                                         \
+    X(content_length, "Content-Length")                     \
+    X(transfer_encoding, "Transfer-Encoding")               \
+    X(expect, "Expect")                                     \
+    X(content_type, "Content-Type")                         \
+    X(content_encoding, "Content-Encoding")                 \
+    X(accept_encoding, "Accept-Encoding")                   \
+    X(if_none_match, "If-None-Match")                       \
+    X(request_id, "X-Request-Id")                           \
+    X(request_timeout, "X-Request-Timeout-Ms")              \
+    X(traceparent, "traceparent")                           \
+    X(binary_json_bytes, "Inference-Header-Content-Length") \
+    X(authorization, "Authorization")                       \
+    X(api_key, "X-API-Key")                                 \
+    X(origin, "Origin")                                     \
+    X(requested_method, "Access-Control-Request-Method")
 
 #define HEAD_ACCEPT_MAX       8   /* fields of this name; more are refused */
 #define HEAD_REQUEST_ID_MAX   128 /* characters */

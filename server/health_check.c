@@ -7,6 +7,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "tls_client.h"
+
 #define TIMEOUT_S 2 /* for each of connecting, sending and receiving */
 
 static void fd_close(int fd)
@@ -82,16 +84,32 @@ static int connect_to_host(const struct config_address *address, FILE *err)
     return fd;
 }
 
+struct link { /* to the server; with TLS where it has a certificate */
+    int fd;
+    struct tls_client *tls; /* or NULL */
+};
+
+static ssize_t link_send(const struct link *link, const void *bytes, size_t n_bytes)
+{
+    return link->tls ? tls_client_send(link->tls, bytes, n_bytes)
+                     : send(link->fd, bytes, n_bytes, MSG_NOSIGNAL);
+}
+
+static ssize_t link_receive(const struct link *link, void *dst, size_t n_max)
+{
+    return link->tls ? tls_client_receive(link->tls, dst, n_max) : recv(link->fd, dst, n_max, 0);
+}
+
 /* Sends the question, and reads as much of the answer as its status needs. */
-static bool ask(int fd, char *answer, size_t answer_bytes)
+static bool ask(const struct link *link, char *answer, size_t answer_bytes)
 {
     static const char question[] = "GET /health/ready HTTP/1.1\r\n"
                                    "Host: localhost\r\nConnection: close\r\n\r\n";
-    if (send(fd, question, sizeof question - 1, MSG_NOSIGNAL) != (ssize_t)sizeof question - 1)
+    if (link_send(link, question, sizeof question - 1) != (ssize_t)sizeof question - 1)
         return false;
     size_t n = 0;
     while (n < answer_bytes) {
-        ssize_t n_read = recv(fd, answer + n, answer_bytes - n, 0);
+        ssize_t n_read = link_receive(link, answer + n, answer_bytes - n);
         if (n_read <= 0)
             return false;
         n += (size_t)n_read;
@@ -109,7 +127,14 @@ bool health_check(const struct config *config, FILE *err)
     AUTO(fd_close) int fd = connect_to_host(&address, err);
     if (fd < 0)
         return false;
-    if (!ask(fd, answer, sizeof answer))
+    AUTO(tls_client_free) struct tls_client *tls = NULL;
+    const char *reason = NULL;
+    if (config->tls_cert[0])
+        tls = tls_client_start(fd, &reason);
+    if (reason)
+        return fail(err, "TLS", reason);
+    const struct link link = {fd, tls};
+    if (!ask(&link, answer, sizeof answer))
         return fail(err, "asking", "no answer");
     if (memcmp(answer, ready, sizeof answer) != 0)
         return fail(err, "/health/ready", "it answered that it is not");

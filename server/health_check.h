@@ -1,7 +1,8 @@
 #pragma once
 /* `elmod --health-check`: asks the elmod that this configuration describes whether it is ready, so
  * that a container without a shell or curl can have a health check. It asks the address in
- * port_file where there is one, else `listen` (of all addresses, the loopback one). Blocks for a
+ * port_file where there is one, else `listen` (of all addresses, the loopback one), with TLS where
+ * tls_cert is set: without a look at the certificate, as no secret goes there. Blocks for a
  * few seconds at most; for main() alone. */
 #include <stdio.h>
 

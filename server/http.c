@@ -11,9 +11,15 @@
 #include "conns.h"
 #include "http_request.h"
 #include "log.h"
+#include "tls.h"
 
 #define CONNECTION_MEMORY_BYTES (32 * 1024) /* request line and headers must fit in */
 #define BACKLOG_PATIENCE_MS     1000
+
+/* HTTPS not by epoll: in a handshake that waits for its client the library would ask again and
+ * again without a pause, as it forgets that it has read all there is. */
+#define HTTP_FLAGS  MHD_USE_EPOLL_INTERNAL_THREAD
+#define HTTPS_FLAGS (MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_TLS)
 
 struct http {
     struct service *service; /* borrowed */
@@ -33,7 +39,7 @@ static struct conn *conn_of(struct MHD_Connection *connection)
     return info ? info->socket_context : NULL;
 }
 
-/* Once before the first request and once before the socket is closed. */
+/* Once before the first request, and before a handshake, and once before the socket is closed. */
 static void on_connection(void *cls, struct MHD_Connection *connection, void **conn,
                           enum MHD_ConnectionNotificationCode code)
 {
@@ -42,6 +48,9 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
         const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         *conn = conns_add(http->conns, info->connect_fd);
+        info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+        if (info && http->service->tls)
+            tls_attach(http->service->tls, info->tls_session);
     } else {
         conns_remove(http->conns, *conn);
         *conn = NULL;
@@ -134,8 +143,16 @@ static struct MHD_Daemon *start_daemon(struct http *http)
     };
     if (n_threads == 1) /* the library takes no pool of one */
         pool[0].option = MHD_OPTION_END;
+    const struct MHD_OptionItem https[] = {
+        {MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, (void *)(intptr_t)tls_certificate},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0,
+         (void *)(intptr_t)tls_priorities(config->tls_min_version == CONFIG_TLS_1_3)},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    bool is_https = http->service->tls != NULL;
     return MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG,
+        (is_https ? HTTPS_FLAGS : HTTP_FLAGS) | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
+            MHD_USE_ERROR_LOG,
         0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL,
         MHD_OPTION_LISTEN_SOCKET, http->listen_fd, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
         http, MHD_OPTION_URI_LOG_CALLBACK, on_request_line, http, MHD_OPTION_NOTIFY_COMPLETED,
@@ -144,7 +161,7 @@ static struct MHD_Daemon *start_daemon(struct http *http)
         (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)config->max_connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         (unsigned)config->max_connections_per_ip, MHD_OPTION_CONNECTION_TIMEOUT, timeout_s,
-        MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+        MHD_OPTION_ARRAY, pool, MHD_OPTION_ARRAY, is_https ? https : https + 2, MHD_OPTION_END);
 }
 
 static void http_free(struct http *http)
@@ -163,7 +180,7 @@ struct http *http_start(struct service *service, int listen_fd)
         .header_timeout_ms = config->header_timeout_ms,
         .body_timeout_ms = config->body_timeout_ms,
         .idle_timeout_ms = config->idle_timeout_ms,
-        .write_late_answer = http_request_write_late_answer,
+        .write_late_answer = service->tls ? NULL : http_request_write_late_answer,
     };
     struct http *http = calloc(1, sizeof *http);
     if (http) {
@@ -196,11 +213,13 @@ static void wait_for_backlog(int listen_fd)
 
 /* Not by MHD_quiesce_daemon: that and the library's threads may both take the socket out of the
  * epoll set, and who comes second aborts the process. Instead a silent socket takes its place,
- * under the same number: the listener is closed with that, and nothing comes any more. */
+ * under the same number: the listener is closed with that, and nothing comes any more. A thread
+ * that waits in poll still holds it, so it is shut down before. */
 void http_stop_listening(struct http *http)
 {
     http->listening = false;
     wait_for_backlog(http->listen_fd);
+    shutdown(http->listen_fd, SHUT_RDWR);
     while (dup2(http->silent[0], http->listen_fd) < 0 && errno == EINTR)
         continue;
     conns_drain(http->conns);

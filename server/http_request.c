@@ -8,17 +8,21 @@
 #include <strings.h>
 #include <sys/random.h>
 
+#include "access.h"
 #include "clock.h"
+#include "cors.h"
 #include "handlers.h"
 #include "http_head.h"
 #include "log.h"
 #include "metrics.h"
 #include "ms_text.h"
+#include "negotiate.h"
 #include "route.h"
 #include "service.h"
+#include "tls.h"
 
-#define SERVER_TIMING_MAX    160
-#define HTTP_1_0_BLOCK_BYTES (16 * 1024)
+#define SERVER_TIMING_MAX 160
+#define BLOCK_BYTES       (32 * 1024) /* of an answer that is not sent in chunks */
 
 /* ---- Begin ---- */
 
@@ -106,6 +110,14 @@ static bool must_close(const struct exchange *x)
            atomic_load_explicit(&x->service->state, memory_order_acquire) == SERVICE_DRAINING;
 }
 
+/* The headers of the request that decide how the answer goes; or NULL. */
+static const char *vary(const struct exchange *x)
+{
+    if (negotiate_varies(x))
+        return x->may_be_coded ? "Accept, Accept-Encoding" : "Accept";
+    return x->may_be_coded ? "Accept-Encoding" : NULL;
+}
+
 static bool add_more_headers(const struct exchange *x,
                              bool (*add)(void *to, const char *name, const char *value), void *to)
 {
@@ -125,12 +137,13 @@ static bool for_each_header(const struct exchange *x,
         snprintf(retry_after, sizeof retry_after, "%" PRIu64, (x->retry_after_ms + 999) / 1000);
     return add(to, "X-Request-Id", x->request_id) && add(to, "Server-Timing", timing) &&
            (!x->content_type || add(to, "Content-Type", x->content_type)) &&
-           (!x->may_be_coded || add(to, "Vary", "Accept-Encoding")) &&
+           (!vary(x) || add(to, "Vary", vary(x))) &&
            (x->coding == CODING_IDENTITY || add(to, "Content-Encoding", coding_name(x->coding))) &&
            (!x->allow || x->status != 405 || add(to, "Allow", x->allow)) &&
            (!x->retry_after_ms || add(to, "Retry-After", retry_after)) &&
            (!x->etag || add(to, "ETag", x->etag)) && add_more_headers(x, add, to) &&
-           (!must_close(x) || add(to, "Connection", "close"));
+           (x->status != 401 || add(to, "WWW-Authenticate", "Bearer realm=\"elmod\"")) &&
+           cors_add_headers(x, add, to) && (!must_close(x) || add(to, "Connection", "close"));
 }
 
 static bool add_to_response(void *to, const char *name, const char *value)
@@ -167,12 +180,16 @@ static ssize_t read_answer(void *request, uint64_t position, char *dst, size_t n
     return n;
 }
 
-/* In chunks, straight into the library's memory for the connection. HTTP/1.0 has none: there it
- * goes through a block of its own, and the end is where the connection is closed. */
+/* Where the length is not known: in chunks, straight into the library's memory for the connection.
+ * HTTP/1.0 has none: there, as where the length is known, it goes through a block of its own. */
 static struct MHD_Response *streamed_response(struct http_request *r)
 {
-    size_t n_block = r->is_http_1_0 ? HTTP_1_0_BLOCK_BYTES : 1;
-    return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, n_block, read_answer, r, NULL);
+    const struct exchange *x = &r->exchange;
+    uint64_t n_bytes = x->encoder ? REPLY_LENGTH_UNKNOWN : x->reply.n_bytes;
+    bool in_chunks = n_bytes == REPLY_LENGTH_UNKNOWN && !r->is_http_1_0;
+    _Static_assert(REPLY_LENGTH_UNKNOWN == MHD_SIZE_UNKNOWN, "");
+    return MHD_create_response_from_callback(n_bytes, in_chunks ? 1 : BLOCK_BYTES, read_answer, r,
+                                             NULL);
 }
 
 /* Hands the answer to the library. */
@@ -237,16 +254,20 @@ static enum method method_of(const char *method)
         return METHOD_GET;
     if (strcmp(method, "HEAD") == 0)
         return METHOD_HEAD;
+    if (strcmp(method, "OPTIONS") == 0)
+        return METHOD_OPTIONS;
     return strcmp(method, "POST") == 0 ? METHOD_POST : METHOD_OTHER;
 }
 
 /* A URI may also name the host: "http://host/path" (RFC 9112, section 3.2.2). */
 static const char *path_of(const char *url)
 {
-    const char *authority = strncasecmp(url, "http://", 7) == 0 ? url + 7 : NULL;
-    if (!authority)
+    size_t n_scheme = strncasecmp(url, "http://", 7) == 0    ? 7
+                      : strncasecmp(url, "https://", 8) == 0 ? 8
+                                                             : 0;
+    if (n_scheme == 0)
         return url;
-    const char *path = strchr(authority, '/');
+    const char *path = strchr(url + n_scheme, '/');
     return path ? path : "/";
 }
 
@@ -301,10 +322,20 @@ bool http_request_head(struct http_request *r, const char *url, const char *meth
     return conn_enter(r->conns, r->conn, has_body ? CONN_BODY : CONN_BUSY, r);
 }
 
+/* Sends the last answer of the connection while its body still comes, and cuts it. */
+static void cut(struct http_request *r, const struct buffer *response)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    if (info)
+        tls_send_last(info->tls_session, response);
+    conn_cut(r->conn, info ? NULL : response);
+}
+
 bool http_request_body(struct http_request *r, const char *bytes, size_t n_bytes)
 {
     struct exchange *x = &r->exchange;
-    uint64_t max = x->service->config->max_body_bytes;
+    uint64_t max = access_body_max(x);
     r->n_body_bytes += n_bytes;
     if (r->n_body_bytes > max) { /* only chunked ones: a Content-Length was checked */
         AUTO(buffer_done) struct buffer response = {0};
@@ -313,7 +344,7 @@ bool http_request_body(struct http_request *r, const char *bytes, size_t n_bytes
         write_response(x, &response);
         r->n_answer_bytes = x->out.n_bytes;
         r->answered = true;
-        conn_cut(r->conn, &response);
+        cut(r, &response);
         return false;
     }
     if (x->status) /* answered already; the body is read for the next request's sake */
@@ -349,10 +380,8 @@ bool http_request_complete(struct http_request *r)
 static const char *method_name(enum method method)
 {
     static const char *const names[] = {
-        [METHOD_GET] = "GET",
-        [METHOD_HEAD] = "HEAD",
-        [METHOD_POST] = "POST",
-        [METHOD_OTHER] = "other",
+        [METHOD_GET] = "GET",         [METHOD_HEAD] = "HEAD",   [METHOD_POST] = "POST",
+        [METHOD_OPTIONS] = "OPTIONS", [METHOD_OTHER] = "other",
     };
     return names[method];
 }

@@ -6,6 +6,7 @@
 
 #include "base64.h"
 #include "float_text.h"
+#include "little_endian.h"
 
 /* Values of a vector written at once: few calls, and little room asked for in vain. */
 #define CHUNK_VALUES 384
@@ -241,23 +242,12 @@ void json_write_floats(struct json_writer *w, const float *values, size_t n_valu
         append_chunk(w->out, values + i, chunk_length(n_values - i));
 }
 
-static void store_little_endian(unsigned char dst[static 4], float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    bits = __builtin_bswap32(bits);
-#endif
-    memcpy(dst, &bits, sizeof bits);
-}
-
 void json_write_base64_part(struct json_writer *w, const float *values, size_t n_values)
 {
     unsigned char bytes[CHUNK_VALUES * 4]; /* a multiple of 3: no padding but in the last chunk */
     for (size_t i = 0; i < n_values && !w->out->failed; i += CHUNK_VALUES) {
         size_t n = chunk_length(n_values - i);
-        for (size_t j = 0; j < n; j++)
-            store_little_endian(bytes + 4 * j, values[i + j]);
+        little_endian_store(bytes, values + i, n);
         base64_append(w->out, bytes, 4 * n);
     }
 }

@@ -48,7 +48,7 @@ static bool slice_is(struct slice s, const char *text)
 }
 
 /* 3: the very type, 2: "application/" and a star, 1: both stars, 0: no match. */
-static int specificity(struct slice range, const char *type)
+static unsigned specificity(struct slice range, const char *type)
 {
     size_t n_main = (size_t)(strchr(type, '/') - type) + 1; /* with the slash */
     if (slice_is(range, type))
@@ -59,16 +59,19 @@ static int specificity(struct slice range, const char *type)
     return slice_is(range, "*/*") ? 1 : 0;
 }
 
-/* qvalue: 0, 0.ddd, 1 or 1.000. Whether it is above 0; malformed ones are taken as 1. */
-static bool is_positive(struct slice q)
+/* qvalue: 0, 0.5, 0.125, 1 or 1.000, in thousandths; malformed ones are taken as 1. */
+static unsigned quality(struct slice q)
 {
-    if (q.n_bytes == 0 || q.bytes[0] != '0')
-        return true;
-    for (size_t i = 1; i < q.n_bytes; i++) {
-        if (q.bytes[i] >= '1' && q.bytes[i] <= '9')
-            return true;
+    unsigned value = 0, digit = 100;
+    if (q.n_bytes == 0 || q.n_bytes > strlen("0.125") || q.bytes[0] != '0' ||
+        (q.n_bytes > 1 && q.bytes[1] != '.'))
+        return 1000;
+    for (size_t i = 2; i < q.n_bytes; i++, digit /= 10) {
+        if (q.bytes[i] < '0' || q.bytes[i] > '9')
+            return 1000;
+        value += digit * (unsigned)(q.bytes[i] - '0');
     }
-    return false;
+    return value;
 }
 
 /* The value of a parameter "name=value" if it has that name; {NULL} otherwise. */
@@ -79,30 +82,36 @@ static struct slice parameter_value(struct slice parameter, const char *name)
     return slice_is(found, name) ? trim(value) : (struct slice){0};
 }
 
-bool media_accepts(const char *const *accept, size_t n_accept, const char *type)
+/* The q among the parameters of a range. */
+static unsigned quality_of(struct slice parameters)
 {
-    int best = 0;
-    bool allowed = false, any_range = false;
+    unsigned value = 1000;
+    while (parameters.n_bytes > 0) {
+        struct slice q = parameter_value(cut(&parameters, ';'), "q");
+        if (q.bytes)
+            value = quality(q);
+    }
+    return value;
+}
+
+unsigned media_rank(const char *const *accept, size_t n_accept, const char *type)
+{
+    unsigned best = 0, best_quality = 0;
+    bool any_range = false;
     for (size_t i = 0; i < n_accept; i++) {
         struct slice rest = {accept[i], strlen(accept[i])};
         while (rest.n_bytes > 0) {
             struct slice item = cut(&rest, ',');
             any_range = any_range || item.n_bytes > 0;
-            int match = specificity(cut(&item, ';'), type);
-            bool positive = true;
-            while (item.n_bytes > 0) {
-                struct slice q = parameter_value(cut(&item, ';'), "q");
-                if (q.bytes)
-                    positive = is_positive(q);
-            }
-            if (match > best)
-                allowed = positive;
-            else if (match == best && match > 0)
-                allowed = allowed || positive;
+            unsigned match = specificity(cut(&item, ';'), type), q = quality_of(item);
+            if (match > best || (match == best && match > 0 && q > best_quality))
+                best_quality = q;
             best = match > best ? match : best;
         }
     }
-    return allowed || !any_range;
+    if (!any_range)
+        return 1;
+    return best_quality > 0 ? 4 * best_quality + best : 0;
 }
 
 bool media_is_json(const char *content_type)
@@ -116,19 +125,6 @@ bool media_is_json(const char *content_type)
             return false;
     }
     return true;
-}
-
-/* A qvalue in thousandths; malformed ones are taken as 1. */
-static unsigned thousandths(struct slice q)
-{
-    unsigned value = 0, place = 100;
-    if (q.n_bytes == 0 || q.bytes[0] != '0')
-        return 1000;
-    for (size_t i = 2; i < q.n_bytes && i < 5 && q.bytes[i] >= '0' && q.bytes[i] <= '9'; i++) {
-        value += (unsigned)(q.bytes[i] - '0') * place;
-        place /= 10;
-    }
-    return value;
 }
 
 static bool is_gzip(struct slice coding)
@@ -157,7 +153,7 @@ enum coding media_coding(const struct head_field *accept_encoding)
                  : slice_is(name, "*")        ? LISTED_ANY
                                               : N_LISTED;
         if (at < N_LISTED)
-            q[at] = value.bytes ? (int)thousandths(value) : 1000;
+            q[at] = value.bytes ? (int)quality(value) : 1000;
     }
     int gzip = q[LISTED_GZIP] >= 0 ? q[LISTED_GZIP] : q[LISTED_ANY];
     int zstd = q[LISTED_ZSTD] >= 0 ? q[LISTED_ZSTD] : q[LISTED_ANY];

@@ -1,13 +1,14 @@
 #pragma once
-/* Media types in headers: may we answer in this form (Accept, RFC 9110 section 12.5.1), and is the
- * body in the form that we read (Content-Type)? Pure; malformed parts match nothing. */
+/* Media types in headers: in which form should we answer (Accept, RFC 9110 section 12.5.1), and is
+ * the body in the form that we read (Content-Type)? Pure; malformed parts match nothing. */
 #include "defs.h"
 #include "encoder.h"
 #include "head.h"
 
-/* Whether the Accept fields of a request (none: anything goes) allow `type`, such as
- * "application/json". The most specific range that matches decides, by its q being above 0. */
-bool media_accepts(const char *const *accept, size_t n_accept, const char *type);
+/* How welcome `type`, such as "application/json", is to the Accept fields of a request: 0: not at
+ * all; else the greater the better, first by the q of the most specific range that matches it, then
+ * by how specific that is. Without fields everything is equally welcome. */
+unsigned media_rank(const char *const *accept, size_t n_accept, const char *type);
 
 /* The coding with the highest q in Accept-Encoding (RFC 9110, section 12.5.3), zstd before gzip
  * where they have the same; CODING_IDENTITY when there is none or the field comes twice. */

@@ -72,8 +72,8 @@ static uint64_t nanoseconds(double seconds)
 /* ---- The state ---- */
 
 /* What the service answers; a test holds this list to problem.h. Anything else is "other". */
-static const unsigned statuses[] = {200, 304, 400, 404, 405, 406, 408, 413,
-                                    415, 422, 429, 500, 501, 503, 504};
+static const unsigned statuses[] = {200, 204, 304, 400, 401, 404, 405, 406, 408,
+                                    413, 415, 422, 429, 500, 501, 503, 504};
 #define N_STATUSES ARRAY_LEN(statuses)
 
 struct path_metrics {
@@ -311,6 +311,12 @@ static void write_word_misses(const struct scrape *s, const char *name)
     write_sample(s->out, (struct series){.name = name}, s->now->n_word_misses);
 }
 
+static void write_word_vectors(const struct scrape *s, const char *name)
+{
+    write_sample(s->out, (struct series){name, "outcome", "known"}, s->now->n_vectors_known);
+    write_sample(s->out, (struct series){name, "outcome", "unknown"}, s->now->n_vectors_unknown);
+}
+
 static void write_rejected(const struct scrape *s, const char *name)
 {
     for (enum problem_code code = PROBLEM_NONE + 1; code < PROBLEM_N_CODES; code++)
@@ -396,6 +402,8 @@ static void write_start_time(const struct scrape *s, const char *name)
       "Distinct words of a batch that the word cache had.")                                        \
     X(write_word_misses, "elmod_word_cache_misses_total", "counter",                               \
       "Distinct words of a batch that the word cache lacked.")                                     \
+    X(write_word_vectors, "elmod_word_vectors_total", "counter",                                   \
+      "Tokens whose word vector was asked for.")                                                   \
     X(write_rejected, "elmod_rejected_total", "counter",                                           \
       "Requests turned away, by the code of the problem in the answer.")                           \
     X(write_inflight, "elmod_inflight_requests", "gauge", "Requests begun and not yet answered.")  \

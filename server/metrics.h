@@ -48,9 +48,10 @@ void metrics_inflight_add(struct metrics *metrics, int64_t change);
 /* The model was to be loaded once more; !ok: it could not be. */
 void metrics_reload(struct metrics *metrics, bool ok);
 
-struct metrics_now {                     /* what others know at the moment of a scrape */
-    const struct metrics_model *model;   /* that serves; NULL: none does yet */
-    uint64_t n_word_hits, n_word_misses; /* of the word caches of all models so far */
+struct metrics_now {                             /* what others know at the moment of a scrape */
+    const struct metrics_model *model;           /* that serves; NULL: none does yet */
+    uint64_t n_word_hits, n_word_misses;         /* of the word caches of all models so far */
+    uint64_t n_vectors_known, n_vectors_unknown; /* words whose vectors were asked for */
 };
 
 void metrics_write(struct metrics *metrics, const struct metrics_now *now, struct buffer *out);

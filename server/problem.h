@@ -18,6 +18,7 @@
     X(BAD_FRAMING, "bad_framing", 400, "The length of the body is not clear")                     \
     X(BAD_HEADER, "bad_header", 400, "A header has a value that is not allowed")                  \
     X(BAD_ENCODING, "bad_encoding", 400, "The body is not as Content-Encoding says")              \
+    X(UNAUTHORIZED, "unauthorized", 401, "The request has no API key that is known")              \
     X(NOT_FOUND, "not_found", 404, "There is nothing at this path")                               \
     X(MODEL_NOT_FOUND, "model_not_found", 404, "There is no model of this name")                  \
     X(METHOD_NOT_ALLOWED, "method_not_allowed", 405, "This path does not take this method")       \

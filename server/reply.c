@@ -3,52 +3,33 @@
 #include <limits.h>
 #include <string.h>
 
-/* ---- Outputs ---- */
-
-size_t reply_n_outputs(const struct reply *r)
-{
-    return r->sentences ? elmo_model_info(r->model)->n_layers + 3 : 0;
-}
-
-struct reply_output reply_output(const struct reply *r)
-{
-    const struct elmo_model_info *info = elmo_model_info(r->model);
-    const struct elmo_sentence *s = &r->sentences[r->input];
-    struct reply_output output = {.n_rows = s->n_tokens, .n_cols = info->layer_dim};
-    if (r->output <= info->n_layers) {
-        output.values = s->layers ? s->layers[r->output] : NULL;
-        output.n_cols = r->output == 0 ? info->token_dim : info->layer_dim;
-    } else if (r->output == info->n_layers + 1) {
-        output.values = s->elmo;
-    } else {
-        output = (struct reply_output){s->pooled, 1, elmo_pooled_dim(r->model, s->pooling), true};
-    }
-    return output;
-}
-
-const char *reply_output_name(const struct reply *r, char layer[static LAYER_NAME_MAX])
-{
-    size_t n_layers = elmo_model_info(r->model)->n_layers;
-    if (r->output > n_layers)
-        return r->output == n_layers + 1 ? "elmo" : "default";
-    request_layer_name(r->output, layer);
-    return layer;
-}
-
-/* ---- The whole, whatever its form ---- */
-
 static const struct {
     const char *content_type;
+    bool (*begin)(struct reply *r); /* or NULL */
     void (*step)(struct reply *r, struct buffer *out);
 } forms[] = {
-    [REPLY_JSON] = {"application/json", reply_step_json},
-    [REPLY_OPENAI] = {"application/json", reply_step_openai},
-    [REPLY_OIP] = {"application/json", reply_step_oip},
+    [REPLY_JSON] = {"application/json", NULL, reply_step_json},
+    [REPLY_SAFETENSORS] = {"application/vnd.safetensors", reply_begin_safetensors,
+                           reply_step_safetensors},
+    [REPLY_NPY] = {"application/x-npy", reply_begin_npy, reply_step_npy},
+    [REPLY_OPENAI] = {"application/json", NULL, reply_step_openai},
+    [REPLY_OIP] = {"application/json", NULL, reply_step_oip},
 };
+_Static_assert(ARRAY_LEN(forms) == REPLY_N_FORMS, "");
 
 const char *reply_content_type(enum reply_form form)
 {
     return forms[form].content_type;
+}
+
+bool reply_holds(enum reply_form form, const struct elmo_model *model,
+                 const struct request *request)
+{
+    switch (form) {
+    case REPLY_SAFETENSORS: return request->kind == REQUEST_EMBED;
+    case REPLY_NPY: return reply_npy_holds(model, request);
+    default: return true;
+    }
 }
 
 static void step(struct reply *r, struct buffer *out)
@@ -56,17 +37,27 @@ static void step(struct reply *r, struct buffer *out)
     forms[r->form].step(r, out);
 }
 
+/* Room for the offsets of any input, where they are asked for; false: out of memory. */
+static bool place_offsets(struct reply *r)
+{
+    size_t n_max = 1; /* not 0: then NULL would not mean a failure */
+    if (r->request->offsets == OFFSETS_NONE)
+        return true;
+    for (size_t i = 0; i < r->request->n_inputs; i++)
+        n_max = r->request->inputs[i].n_tokens > n_max ? r->request->inputs[i].n_tokens : n_max;
+    r->offsets = calloc(n_max, sizeof *r->offsets);
+    return r->offsets != NULL;
+}
+
 bool reply_begin(struct reply *r, enum reply_form form, const struct elmo_model *model,
                  const struct request *request, const struct elmo_sentence *sentences)
 {
-    size_t n_max = 1; /* not 0: then NULL would not mean a failure */
-    *r = (struct reply){.form = form, .model = model, .request = request, .sentences = sentences};
-    if (request->offsets == OFFSETS_NONE)
-        return true;
-    for (size_t i = 0; i < request->n_inputs; i++)
-        n_max = request->inputs[i].n_tokens > n_max ? request->inputs[i].n_tokens : n_max;
-    r->offsets = calloc(n_max, sizeof *r->offsets);
-    return r->offsets != NULL;
+    *r = (struct reply){.form = form,
+                        .model = model,
+                        .request = request,
+                        .sentences = sentences,
+                        .n_bytes = REPLY_LENGTH_UNKNOWN};
+    return place_offsets(r) && (!forms[form].begin || forms[form].begin(r));
 }
 
 void reply_done(struct reply *r)

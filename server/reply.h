@@ -23,11 +23,22 @@
 #include "thread_plan.h"
 
 #define REPLY_WHOLE_MAX (64 * 1024) /* bytes of an answer that is sent in one piece */
-/* Bytes of one step, at most: the longest are 128 floats and 512 bytes of a token, escaped. Names
+/* Bytes of one step, at most: the longest are 1024 floats and 256 bytes of a token, escaped. Names
  * of the model and of its labels come on top of it. */
 #define REPLY_STEP_MAX 4096
 
-enum reply_form { REPLY_JSON, REPLY_OPENAI, REPLY_OIP };
+enum reply_form {
+    /* Of these Accept chooses; in the order in which the server prefers them where it does not. */
+    REPLY_JSON,
+    REPLY_SAFETENSORS,
+    REPLY_NPY,
+    REPLY_N_CHOICES,
+    REPLY_OPENAI = REPLY_N_CHOICES,
+    REPLY_OIP,
+    REPLY_N_FORMS
+};
+
+#define REPLY_LENGTH_UNKNOWN UINT64_MAX
 
 /* What a writer writes next; each form has its own of these. */
 enum reply_part {
@@ -37,6 +48,7 @@ enum reply_part {
     REPLY_LABELS,
     REPLY_TOKENS,
     REPLY_OFFSETS,
+    REPLY_UNKNOWN_VECS,
     REPLY_OUTPUT,
     REPLY_VALUES,
     REPLY_ATTRIBUTIONS,
@@ -46,12 +58,16 @@ enum reply_part {
     REPLY_END,
 };
 
+/* Of safetensors: what the parts are parts of. */
+enum reply_section { REPLY_PREFIX, REPLY_ANSWER, REPLY_TENSORS, REPLY_DATA };
+
 struct reply { /* {0} is one that reply_done takes */
     enum reply_form form;
     /* Borrowed until the last byte is read. */
     const struct elmo_model *model;
     const struct request *request;
     const struct elmo_sentence *sentences; /* [n_inputs] with outputs; NULL for /tokenize */
+    uint64_t n_bytes;                      /* of the whole, or REPLY_LENGTH_UNKNOWN */
 
     struct buffer ahead;  /* written and not yet read; owned */
     size_t n_read;        /* bytes of it that are read */
@@ -63,7 +79,12 @@ struct reply { /* {0} is one that reply_done takes */
     size_t input;
     size_t item;   /* token, label or value of the part */
     size_t byte;   /* of the token */
-    size_t output; /* k: layer k; 1 + L: elmo; 2 + L: default. Of scores: the direction */
+    size_t output; /* as reply_outputs.c counts them; of scores: the direction */
+
+    /* Of safetensors. */
+    enum reply_section section;
+    uint64_t header_bytes, data_bytes; /* data_bytes: of the tensors listed so far */
+    size_t n_padding;
 };
 
 /* sentences[i] holds the computed outputs of request->inputs[i]. False: out of memory. */
@@ -71,6 +92,9 @@ ELMO_MUST_USE bool reply_begin(struct reply *reply, enum reply_form form,
                                const struct elmo_model *model, const struct request *request,
                                const struct elmo_sentence *sentences);
 const char *reply_content_type(enum reply_form form);
+/* Whether the answer to such a request can have that form. */
+bool reply_holds(enum reply_form form, const struct elmo_model *model,
+                 const struct request *request);
 /* Frees what it owns and makes it {0}. */
 void reply_done(struct reply *reply);
 
@@ -89,8 +113,16 @@ struct reply_info { /* what GET /info tells beside the model */
     struct request_limits limits;
     size_t queue_tokens;
     uint64_t request_timeout_ms;
+    const struct word_vectors *word_vectors; /* or NULL */
     const char *version, *commit;
 };
+
+/* Tokens of the request, and how many of them have no word vector. */
+struct reply_words {
+    uint64_t n_known, n_unknown;
+};
+/* {0} where none are asked for. */
+struct reply_words reply_count_words(const struct request *request);
 
 /* A failure (memory) shows in out->failed. */
 void reply_info(struct buffer *out, const struct elmo_model *model, const struct reply_info *info);

@@ -1,7 +1,8 @@
 #include "json_write.h"
 #include "reply.h"
 
-static void write_output_names(struct json_writer *w, const struct elmo_model_info *info)
+static void write_output_names(struct json_writer *w, const struct elmo_model_info *info,
+                               bool has_word_vectors)
 {
     json_write_key(w, "outputs");
     json_write_array_begin(w);
@@ -12,10 +13,15 @@ static void write_output_names(struct json_writer *w, const struct elmo_model_in
     }
     json_write_text(w, "elmo");
     json_write_text(w, "default");
+    if (has_word_vectors) {
+        json_write_text(w, "word_vec");
+        json_write_text(w, "word_vec_elmo");
+    }
     json_write_array_end(w);
 }
 
-static void write_model_info(struct json_writer *w, const struct elmo_model_info *info)
+static void write_model_info(struct json_writer *w, const struct elmo_model_info *info,
+                             bool has_word_vectors)
 {
     json_write_key(w, "model");
     json_write_object_begin(w);
@@ -28,7 +34,7 @@ static void write_model_info(struct json_writer *w, const struct elmo_model_info
     json_write_uint_member(w, "token_dim", info->token_dim);
     json_write_uint_member(w, "layer_dim", info->layer_dim);
     json_write_uint_member(w, "cell_dim", info->cell_dim);
-    write_output_names(w, info);
+    write_output_names(w, info, has_word_vectors);
     reply_write_labels(w, info);
     json_write_key(w, "language_model");
     json_write_bool(w, info->n_words > 0);
@@ -36,6 +42,20 @@ static void write_model_info(struct json_writer *w, const struct elmo_model_info
     json_write_raw(w, info->options);
     json_write_key(w, "provenance");
     json_write_raw(w, info->provenance);
+    json_write_object_end(w);
+}
+
+static void write_word_vectors(struct json_writer *w, const struct word_vectors *vectors)
+{
+    json_write_key(w, "word_vectors");
+    if (!vectors) {
+        json_write_null(w);
+        return;
+    }
+    json_write_object_begin(w);
+    json_write_text_member(w, "name", word_vectors_info(vectors)->name);
+    json_write_uint_member(w, "dim", word_vectors_info(vectors)->dim);
+    json_write_uint_member(w, "words", word_vectors_info(vectors)->n_words);
     json_write_object_end(w);
 }
 
@@ -56,7 +76,8 @@ void reply_info(struct buffer *out, const struct elmo_model *model, const struct
 {
     struct json_writer w = {.out = out};
     json_write_object_begin(&w);
-    write_model_info(&w, elmo_model_info(model));
+    write_model_info(&w, elmo_model_info(model), info->word_vectors != NULL);
+    write_word_vectors(&w, info->word_vectors);
     json_write_key(&w, "compute");
     json_write_object_begin(&w);
     json_write_text_member(&w, "dtype", elmo_model_info(model)->compute_dtype);

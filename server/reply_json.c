@@ -1,5 +1,5 @@
 /* The JSON of /embed, /sentiment, /score and /tokenize, step by step; reply_json_scores.c has what
- * /score and explanations add. */
+ * /score and explanations add. Without vectors it is also a part of safetensors. */
 #include "reply_internal.h"
 
 #include <string.h>
@@ -7,9 +7,9 @@
 /* What one step writes, of each kind; together with what surrounds it below REPLY_STEP_MAX. */
 #define STEP_FLOATS       128
 #define STEP_BASE64       384 /* a multiple of 3, so that only the last step pads */
-#define STEP_STRING_BYTES 512 /* a control character of these becomes 6 */
+#define STEP_STRING_BYTES 256 /* each may become 6, and 7 where JSON is in a string */
 
-_Static_assert(REPLY_STEP_ENOUGH + 6 * STEP_STRING_BYTES + 64 <= REPLY_STEP_MAX, "");
+_Static_assert(2 * REPLY_STEP_ENOUGH + 7 * STEP_STRING_BYTES + 128 <= REPLY_STEP_MAX, "");
 _Static_assert(STEP_BASE64 % 3 == 0 && STEP_BASE64 * 16 / 3 + 64 <= REPLY_STEP_MAX, "");
 
 /* ---- Small things ---- */
@@ -76,18 +76,23 @@ bool reply_json_floats(struct reply *r, const float *values, size_t n_values)
 static void write_row_part(struct reply *r, const struct reply_output *output)
 {
     struct json_writer *w = &r->writer;
-    size_t row_end = (r->item / output->n_cols + 1) * output->n_cols;
-    if (r->item % output->n_cols == 0 && !output->is_vector)
+    float room[STEP_FLOATS];
+    size_t col = r->item % output->n_cols, n = output->n_cols - col;
+    n = n < STEP_FLOATS ? n : STEP_FLOATS;
+    if (col == 0 && !output->is_vector)
         json_write_array_begin(w);
-    if (reply_json_floats(r, output->values, row_end) && !output->is_vector)
+    json_write_floats(w, reply_values(r, output, r->item, n, room), n);
+    r->item += n;
+    if (col + n == output->n_cols && !output->is_vector)
         json_write_array_end(w);
 }
 
 static void write_base64_part(struct reply *r, const struct reply_output *output, size_t n_values)
 {
+    float room[STEP_BASE64];
     size_t n = n_values - r->item;
     n = n < STEP_BASE64 ? n : STEP_BASE64;
-    json_write_base64_part(&r->writer, output->values + r->item, n);
+    json_write_base64_part(&r->writer, reply_values(r, output, r->item, n, room), n);
     r->item += n;
 }
 
@@ -126,9 +131,7 @@ void reply_end_item(struct reply *r)
 static void step_output(struct reply *r)
 {
     char layer[LAYER_NAME_MAX];
-    while (r->output < reply_n_outputs(r) && !reply_output(r).values)
-        r->output++;
-    if (r->output == reply_n_outputs(r)) {
+    if (!reply_find_output(r)) {
         reply_end_item(r);
         return;
     }
@@ -150,20 +153,32 @@ static void step_values(struct reply *r)
 
 static void begin_outputs(struct reply *r)
 {
-    reply_write_truncated(r);
-    r->output = 0;
+    r->output = r->form == REPLY_JSON ? 0 : reply_n_outputs(r); /* the others have them elsewhere */
     r->part = REPLY_OUTPUT;
+}
+
+static void begin_unknown_vecs(struct reply *r)
+{
+    json_write_key(&r->writer, "unknown_word_vecs");
+    json_write_array_begin(&r->writer);
+    r->item = 0;
+    r->part = REPLY_UNKNOWN_VECS;
 }
 
 /* After the tokens, and their offsets. */
 static void begin_rest(struct reply *r)
 {
-    if (r->request->attributions)
+    if (r->request->attributions) {
         reply_begin_attributions(r);
-    else if (r->request->log_probs)
+    } else if (r->request->log_probs) {
         reply_begin_unknown(r);
-    else
-        begin_outputs(r);
+    } else {
+        reply_write_truncated(r);
+        if (r->request->word_vec || r->request->word_vec_elmo)
+            begin_unknown_vecs(r);
+        else
+            begin_outputs(r);
+    }
 }
 
 static void begin_offsets(struct reply *r)
@@ -212,6 +227,21 @@ static void step_offsets(struct reply *r)
         return;
     json_write_array_end(w);
     begin_rest(r);
+}
+
+/* The tokens whose words have no vector. */
+static void step_unknown_vecs(struct reply *r)
+{
+    struct json_writer *w = &r->writer;
+    size_t n_tokens = r->request->inputs[r->input].n_tokens, n_before = w->out->n_bytes;
+    for (; r->item < n_tokens && reply_has_room(w, n_before); r->item++) {
+        if (!reply_word_vector(r, r->item))
+            json_write_uint(w, r->item);
+    }
+    if (r->item < n_tokens)
+        return;
+    json_write_array_end(w);
+    begin_outputs(r);
 }
 
 static void begin_tokens(struct reply *r)
@@ -313,6 +343,7 @@ void reply_step_json(struct reply *r, struct buffer *out)
     case REPLY_LABELS: step_labels(r); break;
     case REPLY_TOKENS: step_tokens(r); break;
     case REPLY_OFFSETS: step_offsets(r); break;
+    case REPLY_UNKNOWN_VECS: step_unknown_vecs(r); break;
     case REPLY_OUTPUT: step_output(r); break;
     case REPLY_VALUES: step_values(r); break;
     case REPLY_ATTRIBUTIONS: reply_step_attributions(r); break;

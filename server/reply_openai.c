@@ -8,7 +8,7 @@ static void step_head(struct reply *r)
     json_write_text_member(w, "object", "list");
     json_write_key(w, "data");
     json_write_array_begin(w);
-    r->output = reply_n_outputs(r) - 1; /* "default" is the last, and all that there is */
+    reply_find_output(r); /* "default": there is no other */
     r->part = REPLY_ITEM;
 }
 

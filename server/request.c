@@ -95,6 +95,10 @@ static bool *output_flag(struct request_parser *p, const char *name)
         return &r->elmo;
     if (strcmp(name, "default") == 0)
         return &r->pooled;
+    if (strcmp(name, "word_vec") == 0 && r->word_vectors)
+        return &r->word_vec;
+    if (strcmp(name, "word_vec_elmo") == 0 && r->word_vectors)
+        return &r->word_vec_elmo;
     for (size_t k = 0; k <= elmo_model_info(p->model)->n_layers; k++) {
         char layer[LAYER_NAME_MAX];
         request_layer_name(k, layer);
@@ -102,6 +106,11 @@ static bool *output_flag(struct request_parser *p, const char *name)
             return &r->layers[k];
     }
     return NULL;
+}
+
+static bool is_of_word_vectors(const char *output)
+{
+    return strcmp(output, "word_vec") == 0 || strcmp(output, "word_vec_elmo") == 0;
 }
 
 static void parse_output(struct request_parser *p, const json_t *value,
@@ -117,6 +126,9 @@ static void parse_output(struct request_parser *p, const json_t *value,
         request_wrong_type(p, &at, "a string");
     else if (flag)
         problem_add_error(p->problem, PROBLEM_INVALID_VALUE, &at, "This output is named twice.");
+    else if (is_of_word_vectors(json_string_value(value)))
+        problem_add_error(p->problem, PROBLEM_INVALID_VALUE, &at,
+                          "This server was started without --word-vectors.");
     else
         problem_add_error(p->problem, PROBLEM_INVALID_VALUE, &at,
                           "The model has no output of this name; GET /info lists them.");
@@ -299,6 +311,7 @@ static struct request *request_new(enum request_kind kind, const struct elmo_mod
     r->pooled = kind == REQUEST_EMBED || kind == REQUEST_OPENAI;
     r->probabilities = kind == REQUEST_SENTIMENT;
     r->log_probs = kind == REQUEST_SCORE;
+    r->word_vectors = limits->word_vectors;
     r->mix.gamma = 1;
     r->layers = calloc(n_layers, sizeof *r->layers);
     r->mix_weights = calloc(n_layers, sizeof *r->mix_weights);

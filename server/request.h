@@ -8,6 +8,7 @@
 #include "defs.h"
 #include "elmo.h"
 #include "problem.h"
+#include "word_vectors.h"
 
 enum request_kind {
     REQUEST_EMBED = 1,
@@ -22,6 +23,8 @@ struct request_limits {
     size_t max_inputs;
     size_t max_tokens;         /* of one input */
     size_t max_request_tokens; /* of all inputs, after truncation */
+    /* Whose outputs may be named; NULL: there are none. */
+    const struct word_vectors *word_vectors;
 };
 
 struct request_input {
@@ -50,6 +53,8 @@ struct request {
     /* Vectors. */
     bool *layers; /* [1 + L], owned: the single layers asked for */
     bool elmo, pooled;
+    bool word_vec, word_vec_elmo;
+    const struct word_vectors *word_vectors; /* of the last two; borrowed, or NULL */
     bool has_mix;
     struct elmo_mix mix;
     float *mix_weights; /* [1 + L], owned; mix.weights is this or NULL */

@@ -5,48 +5,60 @@
 #include "handlers.h"
 #include "web.h"
 
-#define JSON "application/json"
+static const char *const json[] = {"application/json", NULL};
+static const char *const vectors[] = {"application/json", "application/vnd.safetensors",
+                                      "application/x-npy", NULL};
+static const char *const sentiments[] = {"application/json", "application/x-npy", NULL};
 
-/* X(path, allow, produces, handler); of patterns that match the first counts. */
-#define ROUTES(X)                                                                               \
-    X("/embed", "POST", JSON, handle_embed)                                                     \
-    X("/sentiment", "POST", JSON, handle_sentiment)                                             \
-    X("/score", "POST", JSON, handle_score)                                                     \
-    X("/tokenize", "POST", JSON, handle_tokenize)                                               \
-    X("/info", "GET, HEAD", JSON, handle_info)                                                  \
-    X("/health/live", "GET, HEAD", NULL, handle_live)                                           \
-    X("/health/ready", "GET, HEAD", NULL, handle_ready)                                         \
-    X("/health", "GET, HEAD", NULL, handle_ready)                                               \
-    X("/metrics", "GET, HEAD", NULL, handle_metrics)                                            \
-    X("/openapi.yaml", "GET, HEAD", NULL, handle_openapi)                                       \
-    X("/v1/embeddings", "POST", JSON, handle_openai_embeddings)                                 \
-    X("/v1/models", "GET, HEAD", JSON, handle_openai_models)                                    \
-    X("/v1/models/{model}", "GET, HEAD", JSON, handle_openai_model)                             \
-    X("/v1/*", NULL, NULL, NULL)                                                                \
-    X("/v2", "GET, HEAD", JSON, handle_oip_server)                                              \
-    X("/v2/", "GET, HEAD", JSON, handle_oip_server)                                             \
-    X("/v2/health/live", "GET, HEAD", NULL, handle_oip_live)                                    \
-    X("/v2/health/ready", "GET, HEAD", NULL, handle_oip_ready)                                  \
-    X("/v2/models/{model}/versions/{version}/infer", "POST", JSON, handle_oip_infer)            \
-    X("/v2/models/{model}/versions/{version}/ready", "GET, HEAD", NULL, handle_oip_model_ready) \
-    X("/v2/models/{model}/versions/{version}", "GET, HEAD", JSON, handle_oip_model)             \
-    X("/v2/models/{model}/infer", "POST", JSON, handle_oip_infer)                               \
-    X("/v2/models/{model}/ready", "GET, HEAD", NULL, handle_oip_model_ready)                    \
-    X("/v2/models/{model}", "GET, HEAD", JSON, handle_oip_model)                                \
-    X("/v2/*", NULL, NULL, NULL)                                                                \
-    X("/", "GET, HEAD", NULL, handle_web)                                                       \
-    X("/docs", "GET, HEAD", NULL, handle_web)                                                   \
-    X("/web/{file}", "GET, HEAD", NULL, handle_web)                                             \
-    X("other", NULL, NULL, NULL)
+#define JSON       json
+#define VECTORS    vectors
+#define SENTIMENTS sentiments
+
+/* Who is let in where there are API keys (access.h). */
+#define KEY  false
+#define OPEN true
+
+/* X(path, allow, access, produces, handler); of patterns that match the first counts. */
+#define ROUTES(X)                                                                         \
+    X("/embed", "POST", KEY, VECTORS, handle_embed)                                       \
+    X("/sentiment", "POST", KEY, SENTIMENTS, handle_sentiment)                            \
+    X("/score", "POST", KEY, JSON, handle_score)                                          \
+    X("/tokenize", "POST", KEY, JSON, handle_tokenize)                                    \
+    X("/info", "GET, HEAD", KEY, JSON, handle_info)                                       \
+    X("/health/live", "GET, HEAD", OPEN, NULL, handle_live)                               \
+    X("/health/ready", "GET, HEAD", OPEN, NULL, handle_ready)                             \
+    X("/health", "GET, HEAD", OPEN, NULL, handle_ready)                                   \
+    X("/metrics", "GET, HEAD", OPEN, NULL, handle_metrics)                                \
+    X("/openapi.yaml", "GET, HEAD", OPEN, NULL, handle_openapi)                           \
+    X("/v1/embeddings", "POST", KEY, JSON, handle_openai_embeddings)                      \
+    X("/v1/models", "GET, HEAD", KEY, JSON, handle_openai_models)                         \
+    X("/v1/models/{model}", "GET, HEAD", KEY, JSON, handle_openai_model)                  \
+    X("/v1/*", NULL, KEY, NULL, NULL)                                                     \
+    X("/v2", "GET, HEAD", KEY, JSON, handle_oip_server)                                   \
+    X("/v2/", "GET, HEAD", KEY, JSON, handle_oip_server)                                  \
+    X("/v2/health/live", "GET, HEAD", OPEN, NULL, handle_oip_live)                        \
+    X("/v2/health/ready", "GET, HEAD", OPEN, NULL, handle_oip_ready)                      \
+    X("/v2/models/{model}/versions/{version}/infer", "POST", KEY, JSON, handle_oip_infer) \
+    X("/v2/models/{model}/versions/{version}/ready", "GET, HEAD", KEY, NULL,              \
+      handle_oip_model_ready)                                                             \
+    X("/v2/models/{model}/versions/{version}", "GET, HEAD", KEY, JSON, handle_oip_model)  \
+    X("/v2/models/{model}/infer", "POST", KEY, JSON, handle_oip_infer)                    \
+    X("/v2/models/{model}/ready", "GET, HEAD", KEY, NULL, handle_oip_model_ready)         \
+    X("/v2/models/{model}", "GET, HEAD", KEY, JSON, handle_oip_model)                     \
+    X("/v2/*", NULL, KEY, NULL, NULL)                                                     \
+    X("/", "GET, HEAD", OPEN, NULL, handle_web)                                           \
+    X("/docs", "GET, HEAD", OPEN, NULL, handle_web)                                       \
+    X("/web/{file}", "GET, HEAD", OPEN, NULL, handle_web)                                 \
+    X("other", NULL, KEY, NULL, NULL)
 
 static const struct route routes[] = {
-#define X(path, allow, produces, handler) {path, allow, produces, handler},
+#define X(path, allow, access, produces, handler) {path, allow, access, produces, handler},
     ROUTES(X)
 #undef X
 };
 
 static const char *const paths[] = {
-#define X(path, allow, produces, handler) path,
+#define X(path, ...) path,
     ROUTES(X)
 #undef X
 };

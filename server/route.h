@@ -6,8 +6,10 @@
 struct route {
     /* Exact, or with names in braces; also its label in metrics and logs. */
     const char *path;
-    const char *allow;    /* the Allow header: "POST" or "GET, HEAD" */
-    const char *produces; /* media type that Accept must allow, NULL: Accept is ignored */
+    const char *allow;           /* the Allow header: "POST" or "GET, HEAD" */
+    bool is_open;                /* to all: takes requests without an API key */
+    const char *const *produces; /* media types of which Accept must allow one, NULL-terminated;
+                                    NULL: Accept is ignored */
     /* Answers the exchange, or leaves its status 0 and a job to submit. NULL where `allow` is:
      * exchange_check has answered. */
     void (*handle)(struct exchange *exchange);

@@ -7,12 +7,14 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "credentials.h"
 #include "http.h"
 #include "http_admin.h"
 #include "listener.h"
 #include "log.h"
 #include "route.h"
 #include "signals.h"
+#include "vectors_file.h"
 #include "version.h"
 
 #define OPEN_FILES_BESIDE_CONNECTIONS 64 /* logs, epoll, wake-ups, /proc, the model */
@@ -96,7 +98,8 @@ static struct http *listen_and_serve(struct service *service)
         http_stop(http);
         return NULL;
     }
-    log_event(LOG_INFO, "listening", LOG_FIELDS(LOG_TEXT("address", text)));
+    log_event(LOG_INFO, "listening",
+              LOG_FIELDS(LOG_TEXT("address", text), LOG_BOOL("tls", service->tls != NULL)));
     return http;
 }
 
@@ -121,6 +124,8 @@ static bool load(struct service *service)
 {
     struct live_model_failure failure;
     uint64_t begun_ns = clock_now_ns();
+    if (!vectors_file_open(service))
+        return false;
     if (live_models_start(service->models, &failure)) {
         log_failure(failure.event, failure.err.message);
         return false;
@@ -168,6 +173,7 @@ static void drain(struct service *service, struct http *http)
 
 /* All that SIGHUP brings up to date, in this order. Each says itself in the log what came of it. */
 static void (*const reloads[])(struct service *service) = {
+    credentials_reload,
     reload_model,
 };
 
@@ -199,7 +205,8 @@ int service_run(const struct config *config)
     if (!service_init(&service, config))
         return EXIT_FAILURE;
     struct http_admin *admin = NULL;
-    struct http *http = listen_and_serve(&service);
+    bool may_serve = credentials_load(&service);
+    struct http *http = may_serve ? listen_and_serve(&service) : NULL;
     bool loaded = http && serve_admin(&service, &admin) && load(&service);
     if (loaded)
         serve_until_signal(&service, http);
@@ -209,7 +216,9 @@ int service_run(const struct config *config)
     live_models_stop(service.models);
     http_stop(http);
     live_models_free(service.models);
+    word_vectors_free(service.word_vectors);
     metrics_free(service.metrics);
+    credentials_free(&service);
     if (loaded)
         log_event(LOG_INFO, "stopped", NULL);
     return loaded ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -7,6 +7,7 @@
 #include "config.h"
 #include "live_models.h"
 #include "metrics.h"
+#include "word_vectors.h"
 
 enum service_state {
     SERVICE_LOADING,  /* there is no model yet */
@@ -17,8 +18,12 @@ enum service_state {
 struct service {
     const struct config *config; /* borrowed */
     struct metrics *metrics;     /* owned */
+    struct api_keys *api_keys;   /* owned; NULL: none are needed */
+    struct tls *tls;             /* owned; NULL: plain HTTP */
     _Atomic enum service_state state;
-    struct live_models *models; /* owned */
+    struct word_vectors *word_vectors; /* owned, or NULL; set before there is a model */
+    _Atomic uint64_t n_words_known, n_words_unknown; /* whose vectors were asked for */
+    struct live_models *models;                      /* owned */
     /* Whatever model it is for. */
     struct budget queue_tokens; /* of jobs that wait */
     struct budget answer_bytes; /* of jobs that were submitted and whose exchange is not over */

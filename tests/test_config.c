@@ -89,6 +89,9 @@ static void defaults_are_the_documented_ones(void **state)
     assert_int_equal(run.config.max_body_bytes, 4194304);
     assert_int_equal(run.config.max_request_tokens, 16384);
     assert_int_equal(run.config.drain_grace_ms, 0);
+    assert_string_equal(run.config.api_keys, "");
+    assert_string_equal(run.config.tls_cert, "");
+    assert_string_equal(run.config.cors_origins, "");
     assert_string_equal(run.err, "");
 }
 
@@ -232,6 +235,11 @@ static void values_out_of_range_name_their_source(void **state)
         {NULL, "ELMOD_THREADS=", "ELMOD_THREADS: must be 0..1024, got ''"},
         {NULL, "ELMOD_LISTEN=x", "ELMOD_LISTEN: must be HOST:PORT, got 'x'"},
         {"--config=/not/there", NULL, "/not/there"},
+        {"--tls-min-version=1.1", NULL, "--tls-min-version: must be 1.2|1.3, got '1.1'"},
+        {"--tls-cert=c", NULL, "tls-cert and tls-key must be given together"},
+        {NULL, "ELMOD_TLS_KEY=k", "tls-cert and tls-key must be given together"},
+        {"--cors-origins=https://a/", NULL,
+         "--cors-origins: must be SCHEME://HOST[:PORT],... or *, got 'https://a/'"},
         {"--queue-tokens=5", NULL, "queue-tokens (5) must be at least max-request-tokens (16384)"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -331,7 +339,7 @@ static void help_names_every_option_with_its_default(void **state)
     size_t n_flags = 0;
     for (const char *p = run.out; (p = strstr(p, "\n  --")); p++)
         n_flags++;
-    assert_int_equal(n_flags, 31 + 5);
+    assert_int_equal(n_flags, 39 + 5);
 }
 
 static void version_is_one_line(void **state)
@@ -368,7 +376,7 @@ static void print_config_shows_each_value_and_its_source(void **state)
     size_t n_lines = 0;
     for (const char *p = run.out; (p = strchr(p, '\n')); p++)
         n_lines++;
-    assert_int_equal(n_lines, 31);
+    assert_int_equal(n_lines, 39);
 }
 
 static void health_check_has_the_same_configuration(void **state)

@@ -101,6 +101,7 @@ static void openai_has_types_and_codes_that_its_clients_know(void **state)
         {PROBLEM_MODEL_NOT_FOUND, "invalid_request_error", "model_not_found"},
         {PROBLEM_INPUT_TOO_LONG, "invalid_request_error", "context_length_exceeded"},
         {PROBLEM_QUEUE_FULL, "rate_limit_error", "rate_limit_exceeded"},
+        {PROBLEM_UNAUTHORIZED, "invalid_request_error", "invalid_api_key"},
         {PROBLEM_INTERNAL, "server_error", "internal"},
         {PROBLEM_LOADING, "server_error", "loading"},
         {PROBLEM_DEADLINE_EXCEEDED, "server_error", "deadline_exceeded"},

@@ -48,7 +48,7 @@ struct expected {
 static void expect_line(struct expected *e, const struct embed_case *c, const char *text,
                         size_t line)
 {
-    struct elmo_session *session;
+    struct elmo_session *session = NULL;
     struct elmo_error err = {0};
     for (; line > 0; line--)
         text = strchr(text, '\n') + 1;

@@ -57,7 +57,7 @@ static bool check_answer(struct server *s, const char *host, const char *answer)
     s->answer = answer;
     assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
     snprintf(text, sizeof text, "%s:%u", host, (unsigned)s->port);
-    struct config config = {.listen = text, .port_file = ""};
+    struct config config = {.listen = text, .port_file = "", .tls_cert = ""};
     FILE *err = tmpfile();
     assert_non_null(err);
     bool healthy = health_check(&config, err);
@@ -102,7 +102,7 @@ static void nobody_there_is_not_healthy(void **state)
     server_listen(&s);
     close(s.listener);
     snprintf(text, sizeof text, "127.0.0.1:%u", (unsigned)s.port);
-    struct config config = {.listen = text, .port_file = ""};
+    struct config config = {.listen = text, .port_file = "", .tls_cert = ""};
     FILE *err = tmpfile();
     assert_non_null(err);
     assert_false(health_check(&config, err));
@@ -119,7 +119,7 @@ static bool check_port_file(const char *text, const char *listen_text)
     close(fd);
     char listen_copy[64];
     snprintf(listen_copy, sizeof listen_copy, "%s", listen_text);
-    struct config config = {.listen = listen_copy, .port_file = path};
+    struct config config = {.listen = listen_copy, .port_file = path, .tls_cert = ""};
     FILE *err = tmpfile();
     assert_non_null(err);
     bool healthy = health_check(&config, err);

@@ -49,8 +49,50 @@ static void accept_is_weighed_as_rfc_9110_says(void **state)
         {";q=1", false},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        if (media_accepts(&cases[i].accept, 1, "application/json") != cases[i].allowed)
+        if ((media_rank(&cases[i].accept, 1, "application/json") > 0) != cases[i].allowed)
             fail_msg("%s", cases[i].accept);
+    }
+}
+
+/* The order that a server with these two has to keep: '<' for "a/one is less welcome". */
+static void of_several_types_the_most_welcome_is_known(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *accept;
+        char order;
+    } cases[] = {
+        {"a/one, a/two", '='},
+        {"a/two, a/one", '='},
+        {"*/*", '='},
+        {"", '='},
+        {"b/three", '='}, /* neither */
+        {"a/one;q=0.5, a/two", '<'},
+        {"a/two;q=0.5, a/one", '>'},
+        {"a/one;q=0.001, a/two;q=0.002", '<'},
+        {"a/one;q=0.8, a/two;q=0.75", '>'},
+        {"a/one;q=0.8, a/two;q=0.80", '='},
+        {"a/one;q=1.000, a/two;q=1", '='},
+        {"a/one;q=0.9, */*", '<'},
+        {"a/two, */*", '<'}, /* as welcome, but asked for by name */
+        {"a/two, a/*", '<'},
+        {"a/*;q=0.9, */*;q=1, a/one;q=0.91", '>'},
+        {"a/one;q=0.2, a/one;q=0.6, a/two;q=0.4", '>'},
+        {"a/one;q=0, a/*;q=0.001", '<'},
+        {"a/one;q=x, a/two;q=0.9", '>'}, /* malformed: 1 */
+        {"a/one;q=0.1234, a/two;q=0.9", '>'},
+        {"a/one;q=0.12x, a/two;q=0.9", '>'},
+        {"a/one;q=00.1, a/two;q=0.9", '>'},
+        {"a/one;q=0., a/two;q=0.9", '<'},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        unsigned one = media_rank(&cases[i].accept, 1, "a/one");
+        unsigned two = media_rank(&cases[i].accept, 1, "a/two");
+        char order = '=';
+        if (one != two)
+            order = one < two ? '<' : '>';
+        if (order != cases[i].order)
+            fail_msg("%s: %c", cases[i].accept, order);
     }
 }
 
@@ -58,14 +100,14 @@ static void several_accept_fields_are_one_list(void **state)
 {
     (void)state;
     const char *const fields[] = {"*/*", "application/json;q=0"};
-    assert_false(media_accepts(fields, 2, "application/json"));
-    assert_true(media_accepts(fields, 1, "application/json"));
+    assert_int_equal(media_rank(fields, 2, "application/json"), 0);
+    assert_true(media_rank(fields, 1, "application/json") > 0);
 }
 
 static void no_accept_takes_anything(void **state)
 {
     (void)state;
-    assert_true(media_accepts(NULL, 0, "application/json"));
+    assert_true(media_rank(NULL, 0, "application/json") > 0);
 }
 
 static void content_type_is_json_in_utf8_alone(void **state)
@@ -139,6 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accept_is_weighed_as_rfc_9110_says),
+        cmocka_unit_test(of_several_types_the_most_welcome_is_known),
         cmocka_unit_test(several_accept_fields_are_one_list),
         cmocka_unit_test(no_accept_takes_anything),
         cmocka_unit_test(content_type_is_json_in_utf8_alone),

@@ -93,6 +93,8 @@ static void every_series_is_there_before_anything_happened(void **state)
         "elmod_tokens_total",
         "elmod_word_cache_hits_total",
         "elmod_word_cache_misses_total",
+        "elmod_word_vectors_total{outcome=\"known\"}",
+        "elmod_word_vectors_total{outcome=\"unknown\"}",
         "elmod_rejected_total{reason=\"queue_full\"}",
         "elmod_inflight_requests",
         "elmod_model_reloads_total{result=\"ok\"}",
@@ -185,9 +187,12 @@ static void batches_count_requests_and_tokens(void **state)
     assert_value(m, "elmod_batch_tokens_bucket{le=\"16\"}", 1);
     assert_value(m, "elmod_batch_tokens_bucket{le=\"+Inf\"}", 2);
     assert_value(m, "elmod_tokens_total", 1000005);
-    now = (struct metrics_now){.n_word_hits = 7, .n_word_misses = 2};
+    now = (struct metrics_now){
+        .n_word_hits = 7, .n_word_misses = 2, .n_vectors_known = 5, .n_vectors_unknown = 3};
     assert_value(m, "elmod_word_cache_hits_total", 7);
     assert_value(m, "elmod_word_cache_misses_total", 2);
+    assert_value(m, "elmod_word_vectors_total{outcome=\"known\"}", 5);
+    assert_value(m, "elmod_word_vectors_total{outcome=\"unknown\"}", 3);
 }
 
 static void gauges_show_the_present(void **state)
@@ -277,7 +282,7 @@ static void each_family_has_help_and_type_and_then_its_samples(void **state)
             assert_true(isdigit((unsigned char)line[strlen(line) - 1]));
         }
     }
-    assert_int_equal(n_families, 20);
+    assert_int_equal(n_families, 21);
 }
 
 static void promtool_finds_nothing_to_say(void **state)

@@ -4,6 +4,7 @@ ROOTS = ("/v1", "/v2")  # OpenAI, Open Inference Protocol; all else is native
 OPENAI_CODES = {
     "input_too_long": "context_length_exceeded",
     "queue_full": "rate_limit_exceeded",
+    "unauthorized": "invalid_api_key",
 }
 
 

@@ -56,7 +56,11 @@ class Spec:
         found = {
             (path, int(status)) for path, _, op in self.operations() for status in op["responses"]
         }
-        return found | {(path, 404) for path in self.doc["x-unknown-paths"]}
+        return found | {
+            (path, int(status))
+            for path, responses in self.doc["x-unknown-paths"].items()
+            for status in responses
+        }
 
     def path_of(self, path):
         """As the document has this path that a client asked for."""
@@ -94,11 +98,11 @@ class Spec:
         ]
 
     def response(self, path, status):
-        """The documented response, or None. A path that is not documented may answer 404 alone."""
-        if path in self.doc["x-unknown-paths"]:
-            return self.resolve(self.doc["x-unknown-paths"][path]) if status == 404 else None
-        _, operation = self.operation(path)
-        response = operation["responses"].get(str(status))
+        """The documented response, or None."""
+        responses = self.doc["x-unknown-paths"].get(path)
+        if responses is None:
+            responses = self.operation(path)[1]["responses"]
+        response = responses.get(str(status))
         return response and self.resolve(response)
 
     def answer_faults(self, path, answer):
@@ -131,6 +135,8 @@ class Spec:
             return [f"Content-Type is {media_type!r}, not one of {list(content)}"]
         if answer.method == "HEAD":
             return ["a body after HEAD"] if answer.body else []
+        if content[media_type]["schema"].get("format") == "binary":
+            return []
         try:
             text = answer.decoded().decode("utf-8")
             value = json.loads(text) if media_type.endswith("json") else text

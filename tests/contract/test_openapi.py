@@ -68,6 +68,9 @@ class TheDocument(unittest.TestCase):
             if isinstance(node.get("$ref"), str):
                 SPEC.resolver.resolve(node["$ref"])  # raises when it leads nowhere
                 used.add(node["$ref"])
+        for _, node in nodes(SPEC.doc):  # these are referred to by name
+            for need in node.get("security", []):
+                used |= {f"#/components/securitySchemes/{name}" for name in need}
         defined = {
             f"#/components/{kind}/{name}"
             for kind, entries in SPEC.doc["components"].items()
@@ -155,6 +158,12 @@ class TheOperations(unittest.TestCase):
                 header = SPEC.resolve(SPEC.response(path, status)["headers"]["X-Request-Id"])
                 self.assertTrue(header["required"])
 
+    def test_need_a_key_where_they_may_miss_one(self):
+        for path, _, operation in SPEC.operations():
+            with self.subTest(path):
+                is_open = operation.get("security") == []
+                self.assertNotEqual(is_open, "401" in operation["responses"])
+
     def test_have_the_parameters_of_their_paths(self):
         for path, _, operation in SPEC.operations():
             parameters = [SPEC.resolve(node) for node in operation["parameters"]]
@@ -185,6 +194,7 @@ class TheOperations(unittest.TestCase):
             headers = SPEC.response(path, status)["headers"]
             self.assertEqual(status in (429, 503), "Retry-After" in headers, (path, status))
             self.assertEqual(status == 405, "Allow" in headers, (path, status))
+            self.assertEqual(status == 401, "WWW-Authenticate" in headers, (path, status))
 
     def test_use_every_code_of_the_list(self):
         used = {"model_not_found"}  # in the dialects alone, which do not list codes by status

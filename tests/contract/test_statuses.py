@@ -110,7 +110,7 @@ BAD_HEADERS = [
     ("Content-Encoding", "br", 415),
     ("Content-Encoding", "gzip, gzip", 415),
     ("Accept", "text/html", 406),
-    ("Accept", "application/vnd.safetensors", 406),
+    ("Accept", "application/vnd.safetensors;q=0, image/*", 406),
     ("Accept", "application/json;q=0, text/html", 406),
 ]
 GZIP_JSON = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
@@ -572,6 +572,40 @@ class WithSmallLimits(OneServerTest):
         limits = self.expect(self.elmod.ask("GET", "/info"), 200).json()["limits"]
         for flag in ("--max-body-bytes", "--max-inputs", "--max-tokens", "--max-request-tokens"):
             self.assertEqual(self.flags[flag], limits[flag[2:].replace("-", "_")])
+
+
+class WithApiKeys(OneServerTest):
+    KEYS = ("a-key-0123456789", "another-key-0123456789")
+
+    @classmethod
+    def setUpClass(cls):
+        file = cls.enterClassContext(tempfile.NamedTemporaryFile("w", encoding="ascii"))
+        file.write("# two keys\n" + "\n".join(cls.KEYS) + "\n")
+        file.flush()
+        cls.flags = {"--api-keys": file.name}
+        super().setUpClass()
+
+    def ask(self, path, headers):
+        return self.elmod.ask("POST" if path in POSTS else "GET", path, GOOD.get(path), headers)
+
+    def test_paths_are_as_open_as_they_are_documented(self):
+        for path in PATHS + ["/nothing", "/v1/nothing", "/v2/nothing"]:
+            known = SPEC.path_of(path) in SPEC.doc["paths"]
+            is_open = known and SPEC.operation(path)[1].get("security") == []
+            for headers in ({}, {"Authorization": "Bearer no-key-0123456789"}):
+                with self.subTest(path=path, headers=headers):
+                    answer = self.ask(path, headers)
+                    if is_open:
+                        self.expect(answer, 200)
+                    else:
+                        self.expect(answer, 401, "unauthorized")
+
+    def test_each_key_is_taken_in_both_fields(self):
+        for path in PATHS:
+            for key in self.KEYS:
+                for headers in ({"Authorization": "Bearer " + key}, {"X-API-Key": key}):
+                    with self.subTest(path=path, headers=headers):
+                        self.expect(self.ask(path, headers), 200)
 
 
 class WithMadeModels(ContractTest):

@@ -20,7 +20,8 @@ static struct server *server;
 static int start(void **state)
 {
     (void)state;
-    const char *const flags[] = {"--threads", "2", "--http-threads", "2", NULL};
+    const char *const flags[] = {"--threads", "2", "--http-threads", "2", "--request-timeout-ms",
+                                 "3600000",   NULL};
     server = server_start(SERVER_REAL, flags);
     return 0;
 }

@@ -7,6 +7,7 @@ import {openPage, openPlayground, settled, startBrowser, startElmod} from "./har
 const MARGIN = 12; // of paper around a panel
 
 async function shoot(page, selector, file) {
+  await page.evaluate(() => scrollTo(0, 0));
   const box = await page.locator(selector).boundingBox();
   await page.screenshot({
     path: file,
@@ -37,12 +38,14 @@ for (const [name, options] of Object.entries(pages)) {
   for (const example of await page.locator("[data-part=examples] :first-child").all())
     await example.click();
   await settled(page);
+  await page.mouse.move(0, 0); // over no button
   // The bar at the top stays in sight while a page scrolls, and would lie over a panel.
   await page.locator(".top").evaluate((top) => {
     top.style.position = "static";
   });
   if (name === "dark") await page.getByRole("radio", {name: "mix"}).check();
   if (name === "phone") {
+    await page.evaluate(() => scrollTo(0, 0));
     await page.screenshot({path: join(out, "phone.png")});
     console.log(join(out, "phone.png"));
   } else {

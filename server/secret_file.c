@@ -1,0 +1,84 @@
+#define _DEFAULT_SOURCE /* explicit_bzero */
+#include "secret_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "log.h"
+
+static bool fail(struct elmo_error *err, const char *path, const char *why)
+{
+    err->status = ELMO_E_IO;
+    snprintf(err->message, sizeof err->message, "%.250s: %s", path, why);
+    return false;
+}
+
+/* All bytes up to the end of the file or the room; -1 with errno. Without stdio, whose buffer would
+ * stay behind. */
+static ssize_t read_all(int fd, char *bytes, size_t n_max)
+{
+    size_t n = 0;
+    while (n < n_max) {
+        ssize_t n_read = read(fd, bytes + n, n_max - n);
+        if (n_read < 0 && errno == EINTR)
+            continue;
+        if (n_read < 0)
+            return -1;
+        if (n_read == 0)
+            break;
+        n += (size_t)n_read;
+    }
+    return (ssize_t)n;
+}
+
+static bool read_open(struct secret_file *file, int fd, const char *path, size_t max_bytes,
+                      struct elmo_error *err)
+{
+    struct stat status;
+    if (fstat(fd, &status))
+        return fail(err, path, strerror(errno));
+    file->others_may_read = (status.st_mode & S_IROTH) != 0;
+    file->bytes = malloc(max_bytes + 2); /* a byte over the limit, and the NUL */
+    if (!file->bytes)
+        return fail(err, path, "out of memory");
+    ssize_t n = read_all(fd, file->bytes, max_bytes + 1);
+    if (n < 0)
+        return fail(err, path, strerror(errno));
+    file->n_bytes = (size_t)n;
+    file->bytes[n] = '\0';
+    return file->n_bytes <= max_bytes || fail(err, path, "the file is too large");
+}
+
+bool secret_file_read(struct secret_file *ret_file, const char *path, size_t max_bytes,
+                      struct elmo_error *err)
+{
+    AUTO(secret_file_done) struct secret_file file = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fail(err, path, strerror(errno));
+    bool ok = read_open(&file, fd, path, max_bytes, err);
+    close(fd);
+    if (!ok)
+        return false;
+    *ret_file = file;
+    file = (struct secret_file){0};
+    return true;
+}
+
+void secret_file_done(struct secret_file *file)
+{
+    if (file->bytes)
+        explicit_bzero(file->bytes, file->n_bytes);
+    free(file->bytes);
+    *file = (struct secret_file){0};
+}
+
+void secret_file_warn(const char *path, bool others_may_read)
+{
+    if (others_may_read)
+        log_event(LOG_WARN, "secret_file_open_to_others", LOG_FIELDS(LOG_TEXT("path", path)));
+}
