@@ -24,6 +24,27 @@ COPY --from=build /src/build/image/server/elmod /usr/local/bin/elmod
 COPY deploy/collect /deploy/
 RUN /deploy/collect /usr/local/bin/elmod /image
 
+# The bulk tool in an image of the same kind: docker build --target elmo-embed -t elmo-embed .
+FROM build AS build-embed
+RUN ninja -C build/image model/embed/elmo-embed && strip build/image/model/embed/elmo-embed
+
+FROM debian:12-slim AS collect-embed
+COPY --from=build-embed /src/deploy/install /src/deploy/packages.txt /deploy/
+RUN /deploy/install run-embed
+COPY --from=build-embed /src/build/image/model/embed/elmo-embed /usr/local/bin/elmo-embed
+COPY deploy/collect /deploy/
+RUN /deploy/collect /usr/local/bin/elmo-embed /image
+
+FROM scratch AS elmo-embed
+COPY --from=collect-embed /image /
+LABEL org.opencontainers.image.title="elmo-embed" \
+    org.opencontainers.image.description="ELMo vectors of text files" \
+    org.opencontainers.image.licenses="MIT"
+USER 65532:65532
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/usr/local/bin/elmo-embed"]
+
+# The service, which is what is built unless a target is named.
 FROM scratch
 COPY --from=collect /image /
 LABEL org.opencontainers.image.title="elmod" \

@@ -18,7 +18,6 @@
 #define BLOCK_BATCHES    4    /* batches that are sorted together */
 #define BLOCK_FLOATS     ((size_t)16 << 20)
 
-DEFINE_AUTO(elmo_model_free, struct elmo_model *);
 DEFINE_AUTO(json_decref, json_t *);
 
 struct run {

@@ -145,8 +145,7 @@ void work_folder_free(struct work_folder *folder)
 int work_folder_save(struct work_folder *folder, const json_t *state, struct elmo_error *err)
 {
     AUTO(mem_free)
-    char *path = work_folder_path(folder, STATE),
-         *text = json_dumps(state, JSON_INDENT(1));
+    char *path = work_folder_path(folder, STATE), *text = json_dumps(state, JSON_INDENT(1));
     return path && text ? text_file_write(path, text, err) : elmo_fail_nomem(err);
 }
 
