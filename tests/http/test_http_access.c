@@ -64,6 +64,12 @@ static void assert_field(const struct response *r, const char *name, const char 
     free(value);
 }
 
+/* In a field of its own, beside others that answers vary by. */
+static bool varies_by_origin(const struct response *r)
+{
+    return strstr(r->head, "\r\nVary: Origin\r\n") != NULL;
+}
+
 static void assert_refused(const struct response *r)
 {
     assert_problem(r, 401, "unauthorized");
@@ -412,7 +418,7 @@ static void a_preflight_of_an_allowed_origin_is_answered_without_a_key(void **st
         assert_field(&r, "Access-Control-Max-Age", "7200");
         assert_field(&r, "Access-Control-Allow-Credentials", NULL);
         assert_field(&r, "Content-Type", NULL);
-        assert_field(&r, "Vary", "Origin");
+        assert_true(varies_by_origin(&r));
         char *headers = response_field(&r, "Access-Control-Allow-Headers");
         assert_non_null(headers);
         assert_non_null(strstr(headers, "Authorization"));
@@ -476,7 +482,7 @@ static void answers_say_which_origin_may_read_them(void **state)
         assert_field(&r, "Access-Control-Allow-Origin", cases[i].reader);
         assert_field(&r, "Access-Control-Expose-Headers",
                      cases[i].reader ? "X-Request-Id, Server-Timing, Retry-After" : NULL);
-        assert_field(&r, "Vary", "Origin");
+        assert_true(varies_by_origin(&r));
         response_done(&r);
     }
 }
@@ -503,7 +509,7 @@ static void without_a_list_there_is_not_a_word_of_it(void **state)
     struct response r = ask("OPTIONS /embed", ORIGIN PREFLIGHT, NULL);
     assert_problem(&r, 405, "method_not_allowed");
     assert_null(strstr(r.head, "Access-Control"));
-    assert_null(strstr(r.head, "Vary"));
+    assert_false(varies_by_origin(&r));
     response_done(&r);
     r = ask("POST /tokenize", ORIGIN "Authorization: Basic eDp5\r\n", BODY);
     assert_int_equal(r.status, 200); /* a proxy's, perhaps */
@@ -525,7 +531,7 @@ static void a_star_is_any_origin(void **state)
     r = ask("POST /tokenize", ORIGIN, BODY);
     assert_int_equal(r.status, 200);
     assert_field(&r, "Access-Control-Allow-Origin", "*");
-    assert_field(&r, "Vary", NULL);
+    assert_false(varies_by_origin(&r));
     response_done(&r);
     server_stop(server);
     server = common;
