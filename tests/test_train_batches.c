@@ -16,26 +16,10 @@
 #include "test_files.h"
 #include "train_files.h"
 
-static struct temp_dir folder;
-
-static int group_setup(void **state)
-{
-    (void)state;
-    temp_dir_init(&folder);
-    return 0;
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    temp_dir_done(&folder);
-    return 0;
-}
-
 static void load(struct corpus *ret_corpus, const char *text)
 {
     const struct corpus_settings white = {.tokenizer = TOKENIZER_WHITESPACE};
-    char *path = train_write(folder.path, "corpus", text, strlen(text), TRAIN_PLAIN);
+    char *path = train_write(group_dir.path, "corpus", text, strlen(text), TRAIN_PLAIN);
     assert_int_equal(corpus_load(ret_corpus, (const char *const[]){path}, 1, &white, NULL), 0);
     free(path);
 }
@@ -419,7 +403,7 @@ static void a_corpus_without_text_is_refused(void **state)
     const struct corpus_settings words_only = {.words_only = true};
     struct corpus c;
     struct batches b;
-    char *path = train_write(folder.path, "corpus", "a b\n", 4, TRAIN_PLAIN);
+    char *path = train_write(group_dir.path, "corpus", "a b\n", 4, TRAIN_PLAIN);
     assert_int_equal(corpus_load(&c, (const char *const[]){path}, 1, &words_only, NULL), 0);
     assert_int_equal(batches_init(&b, &c, 1, 100, NULL), ELMO_E_INVALID);
     corpus_done(&c);
@@ -473,5 +457,5 @@ int main(void)
         cmocka_unit_test(a_corpus_without_text_is_refused),
         cmocka_unit_test(failing_memory_is_reported),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, group_dir_init, group_dir_done);
 }
