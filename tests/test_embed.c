@@ -19,15 +19,6 @@
 
 static const char *const models[] = {"tanh_deep", "relu_skip_clips", "no_projections"};
 
-static const char small_text[] = "The cat sat on the mat .\n"
-                                 "  a\xc2\xa0"
-                                 "b\tc  \n"
-                                 "one\r\n"
-                                 "x y \"z\" \\ \x01 \xf0\x9f\x98\x80\n"
-                                 "The cat sat on the mat .\n"
-                                 "and a longer line of words than any other line has here";
-#define SMALL_LINES 6
-
 /* ---- What a line gives by itself ---- */
 
 struct expected {
@@ -101,14 +92,14 @@ static void every_layer_is_what_the_line_alone_gives(void **state)
     for (size_t m = 0; m < ARRAY_LEN(models); m++) {
         struct embed_case c;
         struct hdf5_input *input;
-        embed_case_init(&c, models[m], small_text, strlen(small_text));
+        embed_case_init(&c, models[m], embed_small_text, strlen(embed_small_text));
         embed_case_run(&c);
-        assert_int_equal(embed_count(c.out), SMALL_LINES);
+        assert_int_equal(embed_count(c.out), EMBED_SMALL_LINES);
         assert_int_equal(hdf5_input_open(&input, c.out, NULL), 0);
-        for (size_t line = 0; line < SMALL_LINES; line++) {
+        for (size_t line = 0; line < EMBED_SMALL_LINES; line++) {
             struct expected e;
             char name[24];
-            expect_line(&e, &c, small_text, line);
+            expect_line(&e, &c, embed_small_text, line);
             const struct elmo_model_info *info = elmo_model_info(e.model);
             const struct hdf5_shape shape = {
                 3, {1 + info->n_layers, e.sentence.n_tokens, info->layer_dim}};
@@ -130,13 +121,13 @@ static void outputs_have_the_names_and_shapes_of_the_service(void **state)
     (void)state;
     struct embed_case c;
     struct hdf5_input *input;
-    embed_case_init(&c, "relu_skip_clips", small_text, strlen(small_text));
+    embed_case_init(&c, "relu_skip_clips", embed_small_text, strlen(embed_small_text));
     c.settings.outputs = "default,lstm_outputs1,word_emb,elmo";
     embed_case_run(&c);
-    assert_int_equal(embed_count(c.out), 4 * SMALL_LINES);
+    assert_int_equal(embed_count(c.out), 4 * EMBED_SMALL_LINES);
     assert_int_equal(hdf5_input_open(&input, c.out, NULL), 0);
     struct expected e;
-    expect_line(&e, &c, small_text, 3);
+    expect_line(&e, &c, embed_small_text, 3);
     size_t P = elmo_model_info(e.model)->token_dim, T = e.sentence.n_tokens;
     check_dataset(input, "default/3", &(struct hdf5_shape){1, {2 * P}}, e.outputs.pooled);
     check_dataset(input, "word_emb/3", &(struct hdf5_shape){2, {T, P}}, e.outputs.layers[0]);
@@ -202,17 +193,17 @@ static void npy_has_the_rows_of_all_lines(void **state)
     struct embed_case c;
     size_t n, n_tokens = 0;
     char shape[64];
-    embed_case_init(&c, "relu_skip_clips", small_text, strlen(small_text));
+    embed_case_init(&c, "relu_skip_clips", embed_small_text, strlen(embed_small_text));
     c.settings.format = &sink_npy;
     c.settings.outputs = "word_emb,default";
     embed_case_run(&c);
     AUTO(mem_free)
     unsigned char *rows = read_array(&c, "word_emb", &n), *pooled = read_array(&c, "default", &n),
                   *offsets = read_array(&c, "offsets", &n), *lines = read_array(&c, "lines", &n);
-    for (size_t line = 0; line < SMALL_LINES; line++) {
+    for (size_t line = 0; line < EMBED_SMALL_LINES; line++) {
         struct expected e;
         uint64_t begin, number;
-        expect_line(&e, &c, small_text, line);
+        expect_line(&e, &c, embed_small_text, line);
         size_t P = elmo_model_info(e.model)->token_dim, T = e.sentence.n_tokens;
         memcpy(&begin, npy_values(offsets, "<i8", "7,") + 8 * line, sizeof begin);
         memcpy(&number, npy_values(lines, "<i8", "6,") + 8 * line, sizeof number);
@@ -220,7 +211,7 @@ static void npy_has_the_rows_of_all_lines(void **state)
         assert_int_equal(number, line);
         assert_memory_equal(rows + 128 + n_tokens * P * sizeof(float), e.outputs.layers[0],
                             T * P * sizeof(float));
-        snprintf(shape, sizeof shape, "%d, %zu", SMALL_LINES, 2 * P);
+        snprintf(shape, sizeof shape, "%d, %zu", EMBED_SMALL_LINES, 2 * P);
         assert_memory_equal(npy_values(pooled, "<f4", shape) + line * 2 * P * sizeof(float),
                             e.outputs.pooled, 2 * P * sizeof(float));
         n_tokens += T;
@@ -238,10 +229,10 @@ static void npy_of_all_layers_has_them_by_token(void **state)
     struct expected e;
     size_t n;
     char shape[64];
-    embed_case_init(&c, "tanh_deep", small_text, strcspn(small_text, "\n"));
+    embed_case_init(&c, "tanh_deep", embed_small_text, strcspn(embed_small_text, "\n"));
     c.settings.format = &sink_npy;
     embed_case_run(&c);
-    expect_line(&e, &c, small_text, 0);
+    expect_line(&e, &c, embed_small_text, 0);
     const struct elmo_model_info *info = elmo_model_info(e.model);
     size_t n_layers = 1 + info->n_layers, width = info->layer_dim, T = e.sentence.n_tokens;
     snprintf(shape, sizeof shape, "%zu, %zu, %zu", T, n_layers, width);

@@ -7,7 +7,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -15,16 +14,9 @@
 
 #include "embed_case.h"
 #include "hdf5_strings.h"
+#include "program.h"
 #include "sentence_index.h"
 #include "tensor_set.h"
-
-static const char small_text[] = "The cat sat on the mat .\n"
-                                 "  a\xc2\xa0"
-                                 "b\tc  \n"
-                                 "one\r\n"
-                                 "x y \"z\" \\ \x01 \xf0\x9f\x98\x80\n"
-                                 "The cat sat on the mat .\n"
-                                 "and a longer line of words than any other line has here";
 
 /* ---- sentence_to_index ---- */
 
@@ -32,7 +24,7 @@ static void sentences_are_told_as_json_dumps_does(void **state)
 {
     (void)state;
     struct embed_case c;
-    embed_case_init(&c, "tanh_deep", small_text, strlen(small_text));
+    embed_case_init(&c, "tanh_deep", embed_small_text, strlen(embed_small_text));
     embed_case_run(&c);
     AUTO(mem_free) char *found = embed_sentences(c.out, 0);
     assert_string_equal(
@@ -228,11 +220,8 @@ static void program_says_0_1_or_2(void **state)
 {
     (void)state;
     struct embed_case c;
-    embed_case_init(&c, "tanh_deep", small_text, strlen(small_text));
-    static const struct {
-        int exit_code;
-        const char *arguments; /* run in the case's folder */
-    } runs[] = {
+    embed_case_init(&c, "tanh_deep", embed_small_text, strlen(embed_small_text));
+    static const struct program_case runs[] = {
         {0, "--help | grep -q 'usage: elmo-embed'"},
         {0, "--version | grep -Eq '^elmo-embed [0-9.]+ \\(.+\\)$'"},
         {2, "2>/dev/null"},
@@ -260,15 +249,7 @@ static void program_says_0_1_or_2(void **state)
         {0, "--quiet --dtype int8 --tokenizer model --threads 3 --average - p <in.txt"},
         {0, "--top in.txt t 2>err && grep -q '6 sentences, 36 tokens' err"},
     };
-    for (size_t k = 0; k < ARRAY_LEN(runs); k++) {
-        char command[4096];
-        snprintf(command, sizeof command, "cd '%s' && \"$ELMO_EMBED\" %s", c.dir.path,
-                 runs[k].arguments);
-        int status = system(command);
-        if (!WIFEXITED(status) || WEXITSTATUS(status) != runs[k].exit_code)
-            fail_msg("elmo-embed %s: %d expected, found %d", runs[k].arguments, runs[k].exit_code,
-                     WEXITSTATUS(status));
-    }
+    program_check("ELMO_EMBED", c.dir.path, runs, ARRAY_LEN(runs));
     embed_case_done(&c);
 }
 
