@@ -11,6 +11,7 @@
 
 #include "batches.h"
 #include "fail_alloc.h"
+#include "fnv.h"
 #include "rng.h"
 #include "sentences.h"
 #include "test_files.h"
@@ -55,15 +56,15 @@ static void init(struct batches *ret_batches, const struct corpus *corpus, uint6
 /* FNV-1a of all that batches [begin, n_batches) say. */
 static uint64_t digest(struct batches *b, size_t begin)
 {
-    uint64_t h = 0xcbf29ce484222325u;
+    uint64_t h = FNV_BASIS;
     for (size_t k = begin; k < b->n_batches; k++) {
         struct bilm_batch batch;
         batches_fill(b, k, &batch);
-        h = (h ^ batch.n_sentences) * 0x100000001b3u;
+        h = fnv_step(h, batch.n_sentences);
         for (size_t p = 0; p < batch.n_sentences * (batch.n_steps + 1); p++) {
             uint32_t word = batch.positions[p];
-            h = (h ^ word) * 0x100000001b3u;
-            h = (h ^ (uint64_t)(batch.words[word] - b->corpus->words)) * 0x100000001b3u;
+            h = fnv_step(h, word);
+            h = fnv_step(h, (uint64_t)(batch.words[word] - b->corpus->words));
         }
     }
     return h;
