@@ -1,3 +1,4 @@
+/* The JSON of GET /info. */
 #include "json_write.h"
 #include "reply.h"
 
