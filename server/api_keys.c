@@ -130,13 +130,24 @@ struct api_keys *api_keys_load(const char *path, struct elmo_error *err)
     return STEAL(keys);
 }
 
+static bool are_same(const struct key_set *a, const struct key_set *b)
+{
+    return a->n_keys == b->n_keys &&
+           memcmp(a->digests, b->digests, a->n_keys * sizeof a->digests[0]) == 0;
+}
+
+/* Often the file is as before, and who asks for this wants another one read: then nothing is added
+ * to what stays until the end. */
 bool api_keys_reload(struct api_keys *keys, struct elmo_error *err)
 {
-    struct key_set *set = key_set_load(keys->path, err);
+    AUTO(key_set_free) struct key_set *set = key_set_load(keys->path, err);
+    struct key_set *old = atomic_load(&keys->current);
     if (!set)
         return false;
-    set->older = atomic_load(&keys->current);
-    atomic_store(&keys->current, set);
+    if (are_same(set, old))
+        return true;
+    set->older = old;
+    atomic_store(&keys->current, STEAL(set));
     return true;
 }
 

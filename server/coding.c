@@ -94,12 +94,20 @@ static bool encode_whole(struct exchange *x)
     return true;
 }
 
+bool exchange_would_be_coded(const struct exchange *x, const char *content_type, size_t n_bytes)
+{
+    uint64_t min_bytes = x->service->config->compress_min_bytes;
+    return min_bytes > 0 && n_bytes >= min_bytes && is_text(content_type);
+}
+
 /* Where memory runs out the answer goes as it is: every client takes that. */
 void exchange_encode(struct exchange *x)
 {
-    uint64_t min_bytes = x->service->config->compress_min_bytes, begun_ns = clock_now_ns();
-    bool is_large = x->streamed || x->out.n_bytes >= min_bytes;
-    x->may_be_coded = x->status == 200 && min_bytes > 0 && is_large && is_text(x->content_type);
+    uint64_t begun_ns = clock_now_ns();
+    size_t n_bytes = x->streamed ? SIZE_MAX : x->out.n_bytes;
+    if (x->status != 200)
+        return;
+    x->may_be_coded = exchange_would_be_coded(x, x->content_type, n_bytes);
     if (!x->may_be_coded || x->accepts == CODING_IDENTITY)
         return;
     bool coded =

@@ -31,7 +31,7 @@ struct header {
 
 struct exchange {            /* all zero is a valid start */
     struct service *service; /* borrowed */
-    struct live_model *live; /* used from exchange_dispatch to the end; NULL: none is loaded */
+    struct live_model *live; /* used from exchange_dispatch until the answer is made; or NULL */
 
     /* The request. */
     const struct route *route; /* never NULL: unknown paths have routes too */

@@ -20,6 +20,9 @@ void exchange_dispatch(struct exchange *exchange);
 bool exchange_submit(struct exchange *exchange);
 void exchange_finish(struct exchange *exchange);
 void exchange_encode(struct exchange *exchange);
+/* Whether a 200 of that type and length has a coding, for clients that take one. */
+bool exchange_would_be_coded(const struct exchange *exchange, const char *content_type,
+                             size_t n_bytes);
 /* See reply_read. */
 ssize_t exchange_read(struct exchange *exchange, char *dst, size_t n_max);
 /* The body did not arrive in time, or grew over the limit. */

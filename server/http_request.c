@@ -13,6 +13,7 @@
 #include "cors.h"
 #include "handlers.h"
 #include "http_head.h"
+#include "live_models.h"
 #include "log.h"
 #include "metrics.h"
 #include "ms_text.h"
@@ -200,6 +201,8 @@ static bool answer(struct http_request *r)
     if (!conn_enter(r->conns, r->conn, CONN_ANSWER, NULL))
         return false;
     exchange_encode(x);
+    if (!x->streamed) /* all of it is in x->out: who does not read it keeps no model in memory */
+        live_model_release(STEAL(x->live));
     struct MHD_Response *response = x->streamed ? streamed_response(r) : whole_response(r);
     if (!response)
         return false;

@@ -146,14 +146,29 @@ struct tls *tls_load(const char *cert_path, const char *key_path, struct elmo_er
     return STEAL(tls);
 }
 
-/* The old ones stay: a few kilobytes each, and nobody renews a certificate often. */
+/* Each key is that of its first certificate. */
+static bool are_same(const struct identity *a, const struct identity *b)
+{
+    bool same = a->n_chain == b->n_chain;
+    for (unsigned i = 0; same && i < a->n_chain; i++) {
+        const gnutls_datum_t *x = &a->chain[i].cert, *y = &b->chain[i].cert;
+        same = x->size == y->size && memcmp(x->data, y->data, x->size) == 0;
+    }
+    return same;
+}
+
+/* The old ones stay: a few kilobytes each, and nobody renews a certificate often. But this is asked
+ * for also when other files are new. */
 bool tls_reload(struct tls *tls, struct elmo_error *err)
 {
-    struct identity *identity = identity_load(tls, err);
+    AUTO(identity_free) struct identity *identity = identity_load(tls, err);
+    struct identity *old = atomic_load(&tls->current);
     if (!identity)
         return false;
-    identity->older = atomic_load(&tls->current);
-    atomic_store(&tls->current, identity);
+    if (are_same(identity, old))
+        return true;
+    identity->older = old;
+    atomic_store(&tls->current, STEAL(identity));
     return true;
 }
 

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "exchange.h"
+#include "handlers.h"
 
 /* Scripts, styles and requests from here and nowhere else, nothing inline, in no frame of others.
  * no-cache: a browser keeps the files, but asks each time whether they are still the same, so that
@@ -60,7 +60,8 @@ void handle_web(struct exchange *x)
         return;
     }
     if (tags->count == 1 && web_etag_is_listed(tags->value, file->etag)) {
-        x->status = 304;
+        x->status = 304; /* with the Vary of the 200 (RFC 9110, section 15.4.5) */
+        x->may_be_coded = exchange_would_be_coded(x, file->media_type, file->n_bytes);
     } else {
         buffer_append(&x->out, file->bytes, file->n_bytes);
         exchange_answer_ok(x, file->media_type);

@@ -159,6 +159,19 @@ static void a_new_certificate_takes_the_place_of_the_old(void **state)
     assert_true(tls_expiry(tls) > old_expiry);
 }
 
+/* SIGHUP comes for other files as well; what was replaced stays in memory, so it must differ. */
+static void the_same_certificate_again_is_none_more(void **state)
+{
+    (void)state;
+    struct elmo_error err = {0};
+    write_pair("a");
+    AUTO(tls_free) struct tls *tls = load("now.pem", "now.key", &err);
+    assert_non_null(tls);
+    const void *first = current(tls);
+    assert_true(tls_reload(tls, &err));
+    assert_ptr_equal(current(tls), first);
+}
+
 static void a_wrong_new_certificate_leaves_the_old(void **state)
 {
     (void)state;
@@ -211,6 +224,7 @@ int main(void)
         cmocka_unit_test(pairs_of_every_kind_are_taken),
         cmocka_unit_test(a_wrong_file_is_named),
         cmocka_unit_test(a_new_certificate_takes_the_place_of_the_old),
+        cmocka_unit_test(the_same_certificate_again_is_none_more),
         cmocka_unit_test(a_wrong_new_certificate_leaves_the_old),
         cmocka_unit_test(running_out_of_memory_is_an_error),
         cmocka_unit_test(the_priorities_are_known_to_the_library),

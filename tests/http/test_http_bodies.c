@@ -220,6 +220,38 @@ static void who_does_not_read_holds_up_nobody_and_still_gets_it_all(void **state
     server_stop(server);
 }
 
+/* Caches keep the page with what it varies by, and that is said again with a 304. */
+static void a_304_varies_as_the_200(void **state)
+{
+    (void)state;
+    static const char *const min_bytes[] = {"1", "0"};
+    for (size_t i = 0; i < sizeof min_bytes / sizeof *min_bytes; i++) {
+        const char *const flags[] = {"--compress-min-bytes", min_bytes[i], NULL};
+        struct server *server = server_start(SERVER_FAKE, flags);
+        struct response page = get(server, "/");
+        struct client client = client_open(server);
+        char *vary = response_field(&page, "Vary"), more[100];
+        char *etag = response_field(&page, "ETag");
+        assert_non_null(etag);
+        snprintf(more, sizeof more, "If-None-Match: %s\r\n", etag);
+        client_get(&client, "/", more);
+        struct response same;
+        assert_true(client_try_read(&client, true, &same));
+        assert_int_equal(same.status, 304);
+        if (vary)
+            assert_field(&same, "Vary", "Accept-Encoding");
+        else
+            assert_no_field(&same, "Vary");
+        assert_int_equal(vary != NULL, i == 0);
+        free(vary);
+        free(etag);
+        response_done(&page);
+        response_done(&same);
+        client_close(&client);
+        server_stop(server);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +261,7 @@ int main(void)
         cmocka_unit_test(a_large_answer_has_a_length_and_the_connection_goes_on),
         cmocka_unit_test(http_1_0_gets_it_too),
         cmocka_unit_test(who_does_not_read_holds_up_nobody_and_still_gets_it_all),
+        cmocka_unit_test(a_304_varies_as_the_200),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

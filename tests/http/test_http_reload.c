@@ -274,6 +274,25 @@ static void an_answer_half_sent_goes_on_from_the_old_model(void **state)
     server_stop(server);
 }
 
+/* What is not vectors is whole in memory before it is sent, and of no model. */
+static void who_does_not_read_the_document_keeps_no_model(void **state)
+{
+    (void)state;
+    struct server *server = start_for_long_requests();
+    struct client slow = client_open_narrow(server);
+    client_get(&slow, "/openapi.yaml", "");
+    wait_for_metric(server, "elmod_inflight_requests", 2); /* with the one that asks */
+    reload(server, 2, 1);
+    wait_for_log(server, "\"unloaded\"", 1);
+    reload(server, 3, 2);
+    wait_for_log(server, "\"unloaded\"", 2);
+    struct response r = client_read(&slow);
+    assert_int_equal(r.status, 200);
+    response_done(&r);
+    client_close(&slow);
+    server_stop(server);
+}
+
 /* Who reads slowly, or never, keeps one model in memory, but not one for every reload. */
 static void there_are_never_three_models(void **state)
 {
@@ -507,6 +526,7 @@ int main(void)
         cmocka_unit_test(what_waits_is_answered_by_the_model_it_came_to),
         cmocka_unit_test(the_limit_of_the_queue_holds_for_both_models),
         cmocka_unit_test(an_answer_half_sent_goes_on_from_the_old_model),
+        cmocka_unit_test(who_does_not_read_the_document_keeps_no_model),
         cmocka_unit_test(there_are_never_three_models),
         cmocka_unit_test(no_request_fails_or_has_parts_of_two_models),
         cmocka_unit_test(the_memory_of_old_models_is_given_back),
