@@ -225,7 +225,7 @@ static void a_304_varies_as_the_200(void **state)
 {
     (void)state;
     static const char *const min_bytes[] = {"1", "0"};
-    for (size_t i = 0; i < sizeof min_bytes / sizeof *min_bytes; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(min_bytes); i++) {
         const char *const flags[] = {"--compress-min-bytes", min_bytes[i], NULL};
         struct server *server = server_start(SERVER_FAKE, flags);
         struct response page = get(server, "/");
@@ -241,7 +241,7 @@ static void a_304_varies_as_the_200(void **state)
         if (vary)
             assert_field(&same, "Vary", "Accept-Encoding");
         else
-            assert_no_field(&same, "Vary");
+            assert_field(&same, "Vary", NULL);
         assert_int_equal(vary != NULL, i == 0);
         free(vary);
         free(etag);
