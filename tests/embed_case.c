@@ -12,8 +12,8 @@
 #include <cmocka.h>
 #include <dirent.h>
 
-#include "rng.h"
 #include "tensor_set.h"
+#include "test_rng.h"
 #include "train_files.h"
 
 const char embed_small_text[] = "The cat sat on the mat .\n"

@@ -12,7 +12,7 @@
 
 #include "defs.h"
 #include "kernels/char_table.h"
-#include "rng.h"
+#include "test_rng.h"
 
 #define D         5
 #define N_IDS     7

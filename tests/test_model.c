@@ -54,7 +54,7 @@ static void a_model_says_how_it_computes(void **state)
 {
     (void)state;
     static const char *const names[] = {"f32", "bf16", "int8"};
-    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+    for (size_t k = 0; k < ARRAY_LEN(names); k++) {
         const struct elmo_model_settings settings = {.dtype = (enum elmo_dtype)k,
                                                      .kernel = "baseline"};
         struct elmo_model *model;

@@ -13,8 +13,8 @@
 
 #include "defs.h"
 #include "kernels/packed.h"
-#include "rng.h"
 #include "safetensors.h"
+#include "test_rng.h"
 
 #define MAX_B   19 /* more than three tiles of rows */
 #define MAX_IN  1030

@@ -13,8 +13,8 @@
 #include "naive.h"
 #include "outputs.h"
 #include "random_model.h"
-#include "rng.h"
 #include "test_files.h"
+#include "test_rng.h"
 
 #define TOLERANCE       1e-5 /* on values of order 1; relative for larger ones */
 #define N_MODELS        300

@@ -89,10 +89,10 @@ static void assert_batch(const struct part *parts, size_t n)
     assert_int_equal(f.batch.n_tokens, n_tokens);
 }
 
-#define ASSERT_BATCH(...)                                     \
-    do {                                                      \
-        const struct part parts_[] = {__VA_ARGS__};           \
-        assert_batch(parts_, sizeof parts_ / sizeof *parts_); \
+#define ASSERT_BATCH(...)                           \
+    do {                                            \
+        const struct part parts_[] = {__VA_ARGS__}; \
+        assert_batch(parts_, ARRAY_LEN(parts_));    \
     } while (0)
 
 /* ---- One worker, jobs of one turn ---- */

@@ -425,7 +425,7 @@ static void two_clients_share_the_workers(void **state)
     (void)state;
     enum { N = 3000 };
     static const size_t n_texts[] = {1000, 700, 450};
-    for (size_t k = 0; k < sizeof n_texts / sizeof *n_texts; k++) {
+    for (size_t k = 0; k < ARRAY_LEN(n_texts); k++) {
         static struct sim sim;
         struct request *requests = new_requests(2 * N);
         sim = (struct sim){.n_workers = 1};

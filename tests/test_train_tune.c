@@ -249,7 +249,7 @@ static void check_adversary(double dropout, size_t n_team)
     assert_sum(f.gradients.head, head, head_there, n_head);
     assert_sum(f.gradients.vectors, vectors, vectors_there, n);
     real *owned[] = {bilm, head, vectors, before, bilm_there, head_there, vectors_there};
-    for (size_t k = 0; k < sizeof owned / sizeof *owned; k++)
+    for (size_t k = 0; k < ARRAY_LEN(owned); k++)
         free(owned[k]);
     fixture_done(&f);
 }

@@ -334,7 +334,7 @@ static void vectors_have_the_same_bits_with_and_without(void **state)
     check_model(path, 0, without, &hits);
     assert_false(hits);
     static const size_t sizes[] = {4000, 1 << 20};
-    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+    for (size_t k = 0; k < ARRAY_LEN(sizes); k++) {
         check_model(path, sizes[k], with, &hits);
         assert_true(hits);
         assert_memory_equal(with, without, n * sizeof *with);

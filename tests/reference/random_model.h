@@ -5,9 +5,9 @@
  * the program. */
 #include "elmo.h"
 #include "options.h"
-#include "rng.h"
 #include "tensor_set.h"
 #include "tensor_specs.h"
+#include "test_rng.h"
 
 struct random_model { /* owned: random_model_done */
     struct options options;

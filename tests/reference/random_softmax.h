@@ -2,7 +2,7 @@
 /* A random LM softmax for a model file, and its file. A tool of the tests: when memory is short it
  * ends the program. */
 #include "elmo.h"
-#include "rng.h"
+#include "test_rng.h"
 #include "word_table.h"
 
 struct random_softmax {           /* owned: random_softmax_done */

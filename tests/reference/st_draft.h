@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "rng.h"
+#include "test_rng.h"
 
 #define ST_DRAFT_HEADER_BYTES 16384
 
