@@ -305,6 +305,34 @@ static void a_damaged_checkpoint_is_an_error(void **state)
     }
 }
 
+/* "OUT.work" may be somebody's folder: nothing in it is ours to remove. */
+static void what_is_in_a_folder_of_others_stays(void **state)
+{
+    (void)state;
+    struct embed_case c;
+    char path[1024];
+    embed_case_init(&c, "tanh_deep", "a\n", 2);
+    snprintf(path, sizeof path, "%s.work", c.out);
+    assert_int_equal(mkdir(path, 0777), 0);
+    snprintf(path, sizeof path, "%s.work/notes", c.out);
+    FILE *notes = fopen(path, "w");
+    assert_non_null(notes);
+    fclose(notes);
+    embed_case_fails(&c, ELMO_E_IO, "is no folder of a run");
+    c.settings.resume = true;
+    embed_case_fails(&c, ELMO_E_IO, "is no folder of a run");
+    assert_int_equal(access(path, F_OK), 0);
+    FILE *done = fopen(c.out, "w"); /* and where there is nothing to do */
+    assert_non_null(done);
+    fclose(done);
+    embed_case_run(&c);
+    assert_int_equal(access(path, F_OK), 0);
+    unlink(path);
+    snprintf(path, sizeof path, "%s.work", c.out);
+    rmdir(path);
+    embed_case_done(&c);
+}
+
 static void only_one_run_is_at_work_on_a_result(void **state)
 {
     (void)state;
@@ -331,6 +359,7 @@ int main(void)
         cmocka_unit_test(another_input_does_not_go_on),
         cmocka_unit_test(other_settings_do_not_go_on),
         cmocka_unit_test(a_damaged_checkpoint_is_an_error),
+        cmocka_unit_test(what_is_in_a_folder_of_others_stays),
         cmocka_unit_test(only_one_run_is_at_work_on_a_result),
     };
     return cmocka_run_group_tests_name("embed_resume", tests, NULL, NULL);
