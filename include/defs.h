@@ -49,3 +49,8 @@ static inline bool add_ok(size_t a, size_t b, size_t *ret)
     *ret = sum;
     return true;
 }
+
+static inline size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}

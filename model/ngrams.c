@@ -2,8 +2,7 @@
 
 #include <stdlib.h>
 
-#define FNV_BASIS 0xcbf29ce484222325u
-#define FNV_PRIME 0x100000001b3u
+#include "fnv.h"
 
 /* FNV-1a over the token's bytes. */
 static uint64_t hash_token(const struct elmo_token *token)
@@ -11,7 +10,7 @@ static uint64_t hash_token(const struct elmo_token *token)
     uint64_t h = FNV_BASIS;
     for (size_t k = 0; k < token->n_bytes; k++) {
         unsigned c = (unsigned char)token->bytes[k];
-        h = (h ^ (c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c)) * FNV_PRIME;
+        h = fnv_step(h, c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
     }
     return h;
 }

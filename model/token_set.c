@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "char_ids.h"
+#include "fnv.h"
 
 int token_set_init(struct token_set *ret_set, struct arena *arena, size_t max_tokens, uint64_t seed)
 {
@@ -25,7 +26,7 @@ uint64_t token_hash(const struct elmo_token *token, uint64_t seed)
 {
     uint64_t h = seed;
     for (size_t k = 0; k < token->n_bytes; k++) {
-        h = (h ^ (unsigned char)token->bytes[k]) * 0x100000001b3u;
+        h = fnv_step(h, (unsigned char)token->bytes[k]);
         h ^= h >> 32;
     }
     return h;

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "fnv.h"
+
 #define FIRST_CAPACITY   1024u
 #define TEXT_PIECE_BYTES ((size_t)1 << 18)
 
@@ -16,9 +18,9 @@ void word_table_done(struct word_table *table)
 /* FNV-1a, 64 bits, folded. */
 uint32_t word_hash(const char *bytes, size_t n_bytes)
 {
-    uint64_t h = 0xcbf29ce484222325u;
+    uint64_t h = FNV_BASIS;
     for (size_t k = 0; k < n_bytes; k++)
-        h = (h ^ (unsigned char)bytes[k]) * 0x100000001b3u;
+        h = fnv_step(h, (unsigned char)bytes[k]);
     return (uint32_t)(h ^ h >> 32);
 }
 

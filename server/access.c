@@ -1,38 +1,24 @@
 #include "access.h"
 
-#include <string.h>
 #include <strings.h>
 
 #include "api_keys.h"
 #include "route.h"
 #include "service.h"
+#include "slice.h"
 
 #define BLANKS " \t"
 
-struct key { /* borrowed; bytes NULL: there is none */
-    const char *bytes;
-    size_t n_bytes;
-};
-
-/* The value but for the blanks around it. */
-static struct key trimmed(const char *value)
-{
-    value += strspn(value, BLANKS);
-    size_t n = strlen(value);
-    while (n > 0 && strchr(BLANKS, value[n - 1]))
-        n--;
-    return (struct key){value, n};
-}
-
-/* RFC 6750: the scheme's letters may be of either case, and at least one space follows. */
-static struct key bearer_of(const char *value)
+/* RFC 6750: the scheme's letters may be of either case, and at least one space follows. {0}: it is
+ * another scheme. */
+static struct slice bearer_of(const char *value)
 {
     static const char scheme[] = "Bearer";
-    struct key field = trimmed(value);
+    struct slice field = slice_trim(slice_of(value), BLANKS);
     size_t n = sizeof scheme - 1;
     if (strncasecmp(field.bytes, scheme, n) != 0 || field.bytes[n] != ' ')
-        return (struct key){0};
-    return trimmed(field.bytes + n);
+        return (struct slice){0};
+    return slice_trim((struct slice){field.bytes + n, field.n_bytes - n}, BLANKS);
 }
 
 /* What is wrong, or NULL. Of two keys proxies may have looked at the other one. */
@@ -43,7 +29,8 @@ static const char *fault_of(const struct head *head, const struct api_keys *keys
         return "An API key is needed: Authorization: Bearer KEY.";
     if (authorization->count + own->count > 1)
         return "There must be one Authorization or X-API-Key alone.";
-    struct key key = own->count ? trimmed(own->value) : bearer_of(authorization->value);
+    struct slice key =
+        own->count ? slice_trim(slice_of(own->value), BLANKS) : bearer_of(authorization->value);
     if (!key.bytes)
         return "Authorization must be: Bearer KEY.";
     return api_keys_has(keys, key.bytes, key.n_bytes) ? NULL : "The API key is not known.";

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "secret_file.h"
+#include "slice.h"
 
 #define BLANKS " \t\r"
 
@@ -59,21 +60,16 @@ static const char *fault_of(const char *key, size_t n_bytes)
 }
 
 /* Takes the line (without its end), if it has a key; returns what is wrong, or NULL. */
-static const char *add_line(struct key_set *keys, const char *line, size_t n_bytes)
+static const char *add_line(struct key_set *keys, struct slice line)
 {
-    while (n_bytes > 0 && strchr(BLANKS, line[n_bytes - 1]) && line[n_bytes - 1])
-        n_bytes--;
-    while (n_bytes > 0 && strchr(BLANKS, *line) && *line) {
-        line++;
-        n_bytes--;
-    }
-    if (n_bytes == 0 || *line == '#')
+    struct slice key = slice_trim(line, BLANKS);
+    if (key.n_bytes == 0 || key.bytes[0] == '#')
         return NULL;
-    const char *fault = fault_of(line, n_bytes);
+    const char *fault = fault_of(key.bytes, key.n_bytes);
     if (!fault && keys->n_keys == API_KEYS_MAX)
         fault = "there are more than 1024 keys";
     if (!fault)
-        keys->digests[keys->n_keys++] = digest_of(line, n_bytes);
+        keys->digests[keys->n_keys++] = digest_of(key.bytes, key.n_bytes);
     return fault;
 }
 
@@ -95,7 +91,7 @@ static bool add_lines(struct key_set *keys, const struct secret_file *file, cons
         const char *line_end = memchr(line, '\n', (size_t)(end - line));
         if (!line_end)
             line_end = end;
-        const char *fault = add_line(keys, line, (size_t)(line_end - line));
+        const char *fault = add_line(keys, (struct slice){line, (size_t)(line_end - line)});
         if (fault)
             return fail(err, path, number, fault);
         line = line_end + 1;

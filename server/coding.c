@@ -5,6 +5,16 @@
 #include "handlers.h"
 #include "service.h"
 
+static void inflated_too_large(struct exchange *x)
+{
+    struct problem problem = {0};
+    uint64_t max = x->service->config->max_body_bytes;
+    problem_set_limit(&problem, PROBLEM_BODY_TOO_LARGE, max, 0,
+                      "The body is larger than %llu bytes when it is inflated.",
+                      (unsigned long long)max);
+    exchange_answer_problem(x, &problem);
+}
+
 void exchange_body(struct exchange *x, const char *bytes, size_t n_bytes)
 {
     enum inflate_outcome outcome = INFLATE_OK;
@@ -19,7 +29,7 @@ void exchange_body(struct exchange *x, const char *bytes, size_t n_bytes)
     switch (outcome) {
     case INFLATE_OK: break;
     case INFLATE_BAD: exchange_answer_code(x, PROBLEM_BAD_ENCODING, "The body is not gzip."); break;
-    case INFLATE_TOO_LARGE: exchange_inflated_too_large(x); break;
+    case INFLATE_TOO_LARGE: inflated_too_large(x); break;
     case INFLATE_NOMEM: exchange_answer_code(x, PROBLEM_INTERNAL, "Out of memory."); break;
     }
 }

@@ -1,3 +1,4 @@
+/* --help, and --print-config: each value and where it comes from. */
 #include <inttypes.h>
 #include <string.h>
 

@@ -6,11 +6,6 @@
 #include "log.h"
 #include "tls.h"
 
-static void log_failure(const char *event, const struct elmo_error *err)
-{
-    log_event(LOG_ERROR, event, LOG_FIELDS(LOG_TEXT("reason", err->message)));
-}
-
 static void log_keys(const struct api_keys *keys)
 {
     log_event(LOG_INFO, "api_keys", LOG_FIELDS(LOG_UINT("keys", api_keys_count(keys))));
@@ -31,7 +26,7 @@ static bool load_keys(struct service *service)
     if (service->api_keys)
         log_keys(service->api_keys);
     else
-        log_failure("api_keys_failed", &err);
+        log_failure("api_keys_failed", err.message);
     return service->api_keys != NULL;
 }
 
@@ -42,7 +37,7 @@ static bool load_certificate(struct service *service)
     if (service->tls)
         log_certificate(service->tls);
     else
-        log_failure("tls_failed", &err);
+        log_failure("tls_failed", err.message);
     return service->tls != NULL;
 }
 
@@ -59,11 +54,11 @@ void credentials_reload(struct service *service)
     if (service->api_keys && api_keys_reload(service->api_keys, &err))
         log_keys(service->api_keys);
     else if (service->api_keys)
-        log_failure("api_keys_failed", &err);
+        log_failure("api_keys_failed", err.message);
     if (service->tls && tls_reload(service->tls, &err))
         log_certificate(service->tls);
     else if (service->tls)
-        log_failure("tls_failed", &err);
+        log_failure("tls_failed", err.message);
 }
 
 void credentials_free(struct service *service)

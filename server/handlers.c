@@ -88,16 +88,6 @@ void exchange_body_too_large(struct exchange *x, uint64_t n_bytes)
     exchange_answer_problem(x, &problem);
 }
 
-void exchange_inflated_too_large(struct exchange *x)
-{
-    struct problem problem = {0};
-    uint64_t max = x->service->config->max_body_bytes;
-    problem_set_limit(&problem, PROBLEM_BODY_TOO_LARGE, max, 0,
-                      "The body is larger than %llu bytes when it is inflated.",
-                      (unsigned long long)max);
-    exchange_answer_problem(x, &problem);
-}
-
 /* From here on the request has one and the same model, whatever is loaded meanwhile. */
 void exchange_dispatch(struct exchange *x)
 {

@@ -12,7 +12,7 @@
  * Every step before the last may set the answer; then the later ones are left out. */
 #include "exchange.h"
 
-/* API key, path, method, Accept, Content-Type, size of the body. */
+/* Preflight, API key, path, method, size of the body, Accept, Content-Type. */
 void exchange_check(struct exchange *exchange);
 void exchange_body(struct exchange *exchange, const char *bytes, size_t n_bytes);
 void exchange_dispatch(struct exchange *exchange);
@@ -29,9 +29,7 @@ ssize_t exchange_read(struct exchange *exchange, char *dst, size_t n_max);
 void exchange_body_late(struct exchange *exchange);
 void exchange_body_too_large(struct exchange *exchange, uint64_t n_bytes);
 
-/* coding.c: the body is more than the limit, once it is inflated; false: it ends too early, which
- * is answered. */
-void exchange_inflated_too_large(struct exchange *exchange);
+/* For exchange_dispatch. False: the gzip of the body ends too early, which is answered. */
 bool exchange_body_is_whole(struct exchange *exchange);
 
 /* ---- For handlers ---- */

@@ -43,8 +43,7 @@ void handle_oip_model_ready(struct exchange *x)
         return;
     json_write_object_begin(&w);
     json_write_text_member(&w, "name", elmo_model_info(x->live->model)->name);
-    json_write_key(&w, "ready");
-    json_write_bool(&w, true);
+    json_write_bool_member(&w, "ready", true);
     json_write_object_end(&w);
     exchange_answer_ok(x, JSON);
 }

@@ -194,7 +194,7 @@ struct http *http_start(struct service *service, int listen_fd)
     }
     if (http && http->daemon)
         return http;
-    log_event(LOG_ERROR, "http_failed", LOG_FIELDS(LOG_TEXT("reason", "it could not start")));
+    log_failure("http_failed", "it could not start");
     close(listen_fd);
     if (http)
         http_free(http);

@@ -219,6 +219,18 @@ void json_write_uint_member(struct json_writer *w, const char *key, uint64_t val
     json_write_uint(w, value);
 }
 
+void json_write_bool_member(struct json_writer *w, const char *key, bool value)
+{
+    json_write_key(w, key);
+    json_write_bool(w, value);
+}
+
+void json_write_float_member(struct json_writer *w, const char *key, float value)
+{
+    json_write_key(w, key);
+    json_write_float(w, value);
+}
+
 static size_t chunk_length(size_t n_left)
 {
     return n_left < CHUNK_VALUES ? n_left : CHUNK_VALUES;

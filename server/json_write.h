@@ -43,6 +43,8 @@ void json_write_null(struct json_writer *w);
 void json_write_float(struct json_writer *w, float value); /* see float_text.h */
 void json_write_text_member(struct json_writer *w, const char *key, const char *text);
 void json_write_uint_member(struct json_writer *w, const char *key, uint64_t value);
+void json_write_bool_member(struct json_writer *w, const char *key, bool value);
+void json_write_float_member(struct json_writer *w, const char *key, float value);
 /* A complete JSON value that is already text, such as elmo_model_info's options. */
 void json_write_raw(struct json_writer *w, const char *json);
 

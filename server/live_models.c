@@ -119,7 +119,7 @@ static void fail_reload(const struct live_models *models, const char *reason,
 {
     snprintf(result->reason, sizeof result->reason, "%s", reason);
     metrics_reload(models->options.metrics, false);
-    log_event(LOG_ERROR, "reload_failed", LOG_FIELDS(LOG_TEXT("reason", reason)));
+    log_failure("reload_failed", reason);
 }
 
 static void put_in_place(struct live_models *models, struct live_model *next)

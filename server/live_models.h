@@ -1,9 +1,8 @@
 #pragma once
 /* The model that serves, and how another one takes its place without a request that fails.
  *
- *     struct live_model *live = live_models_use(models);   // the request came: one model for all
- * of it
- *     ...                                                  // parsed, computed, answered, sent
+ *     struct live_model *live = live_models_use(models); // the request came: one model for it all
+ *     ...                                                // parsed, computed, answered, sent
  *     live_model_release(live);
  *
  * A thread of its own loads the next model while this one goes on, and puts it in its place at once

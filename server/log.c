@@ -82,12 +82,9 @@ static void write_json(struct buffer *line, const char *now, const char *level, 
 {
     struct json_writer w = {.out = line};
     json_write_object_begin(&w);
-    json_write_key(&w, "ts");
-    json_write_text(&w, now);
-    json_write_key(&w, "level");
-    json_write_text(&w, level);
-    json_write_key(&w, "event");
-    json_write_text(&w, event);
+    json_write_text_member(&w, "ts", now);
+    json_write_text_member(&w, "level", level);
+    json_write_text_member(&w, "event", event);
     for (const struct log_field *field = fields; field && field->name; field++) {
         json_write_key(&w, field->name);
         write_value(&w, field);
@@ -155,4 +152,9 @@ void log_event(enum log_level level, const char *event, const struct log_field *
     else
         write_all(line.bytes, line.n_bytes);
     errno = saved_errno;
+}
+
+void log_failure(const char *event, const char *reason)
+{
+    log_event(LOG_ERROR, event, LOG_FIELDS(LOG_TEXT("reason", reason)));
 }

@@ -61,5 +61,8 @@ void log_init(int fd, enum log_format format, enum log_level max_level);
  * is preserved. */
 void log_event(enum log_level level, const char *event, const struct log_field *fields);
 
+/* An error whose one field is the reason. */
+void log_failure(const char *event, const char *reason);
+
 /* Whether a line of this level would be written: to skip costly fields. */
 bool log_enabled(enum log_level level);

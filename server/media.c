@@ -3,26 +3,9 @@
 #include <string.h>
 #include <strings.h>
 
-struct slice {
-    const char *bytes;
-    size_t n_bytes;
-};
+#include "slice.h"
 
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct slice trim(struct slice s)
-{
-    while (s.n_bytes > 0 && is_space(s.bytes[0])) {
-        s.bytes++;
-        s.n_bytes--;
-    }
-    while (s.n_bytes > 0 && is_space(s.bytes[s.n_bytes - 1]))
-        s.n_bytes--;
-    return s;
-}
+#define BLANKS " \t"
 
 /* Cuts *rest at the first `separator` outside of quotes and returns what was before it, trimmed. */
 static struct slice cut(struct slice *rest, char separator)
@@ -39,7 +22,7 @@ static struct slice cut(struct slice *rest, char separator)
     size_t n_cut = n < rest->n_bytes ? n + 1 : n;
     rest->bytes += n_cut;
     rest->n_bytes -= n_cut;
-    return trim(before);
+    return slice_trim(before, BLANKS);
 }
 
 static bool slice_is(struct slice s, const char *text)
@@ -79,7 +62,7 @@ static struct slice parameter_value(struct slice parameter, const char *name)
 {
     struct slice value = parameter;
     struct slice found = cut(&value, '=');
-    return slice_is(found, name) ? trim(value) : (struct slice){0};
+    return slice_is(found, name) ? slice_trim(value, BLANKS) : (struct slice){0};
 }
 
 /* The q among the parameters of a range. */
@@ -99,7 +82,7 @@ unsigned media_rank(const char *const *accept, size_t n_accept, const char *type
     unsigned best = 0, best_quality = 0;
     bool any_range = false;
     for (size_t i = 0; i < n_accept; i++) {
-        struct slice rest = {accept[i], strlen(accept[i])};
+        struct slice rest = slice_of(accept[i]);
         while (rest.n_bytes > 0) {
             struct slice item = cut(&rest, ',');
             any_range = any_range || item.n_bytes > 0;
@@ -116,7 +99,7 @@ unsigned media_rank(const char *const *accept, size_t n_accept, const char *type
 
 bool media_is_json(const char *content_type)
 {
-    struct slice rest = {content_type, strlen(content_type)};
+    struct slice rest = slice_of(content_type);
     if (!slice_is(cut(&rest, ';'), "application/json"))
         return false;
     while (rest.n_bytes > 0) {
@@ -134,7 +117,7 @@ static bool is_gzip(struct slice coding)
 
 bool media_is_gzip(const char *content_encoding)
 {
-    return is_gzip(trim((struct slice){content_encoding, strlen(content_encoding)}));
+    return is_gzip(slice_trim(slice_of(content_encoding), BLANKS));
 }
 
 enum coding media_coding(const struct head_field *accept_encoding)
@@ -143,7 +126,7 @@ enum coding media_coding(const struct head_field *accept_encoding)
     int q[N_LISTED] = {-1, -1, -1, -1}; /* -1: not listed */
     if (accept_encoding->count != 1)
         return CODING_IDENTITY;
-    struct slice rest = {accept_encoding->value, strlen(accept_encoding->value)};
+    struct slice rest = slice_of(accept_encoding->value);
     while (rest.n_bytes > 0) {
         struct slice item = cut(&rest, ','), name = cut(&item, ';');
         struct slice value = parameter_value(cut(&item, ';'), "q");

@@ -25,7 +25,8 @@
 #define REPLY_WHOLE_MAX (64 * 1024) /* bytes of an answer that is sent in one piece */
 /* Bytes of one step, at most: the longest are 1024 floats and 256 bytes of a token, escaped. Names
  * of the model and of its labels come on top of it. */
-#define REPLY_STEP_MAX 4096
+#define REPLY_STEP_MAX       4096
+#define REPLY_LENGTH_UNKNOWN UINT64_MAX
 
 enum reply_form {
     /* Of these Accept chooses; in the order in which the server prefers them where it does not. */
@@ -37,8 +38,6 @@ enum reply_form {
     REPLY_OIP,
     REPLY_N_FORMS
 };
-
-#define REPLY_LENGTH_UNKNOWN UINT64_MAX
 
 /* What a writer writes next; each form has its own of these. */
 enum reply_part {
@@ -107,6 +106,13 @@ bool reply_write_ahead(struct reply *reply, size_t n_bytes);
  * n_max below one can make happen. */
 ssize_t reply_read(struct reply *reply, char *dst, size_t n_max);
 
+/* Tokens of the request, and how many of them have no word vector. */
+struct reply_words {
+    uint64_t n_known, n_unknown;
+};
+/* {0} where none are asked for. */
+struct reply_words reply_count_words(const struct request *request);
+
 struct reply_info { /* what GET /info tells beside the model */
     struct thread_plan plan;
     size_t max_body_bytes;
@@ -116,13 +122,6 @@ struct reply_info { /* what GET /info tells beside the model */
     const struct word_vectors *word_vectors; /* or NULL */
     const char *version, *commit;
 };
-
-/* Tokens of the request, and how many of them have no word vector. */
-struct reply_words {
-    uint64_t n_known, n_unknown;
-};
-/* {0} where none are asked for. */
-struct reply_words reply_count_words(const struct request *request);
 
 /* A failure (memory) shows in out->failed. */
 void reply_info(struct buffer *out, const struct elmo_model *model, const struct reply_info *info);

@@ -1,3 +1,4 @@
+/* The JSON of GET /info. */
 #include "json_write.h"
 #include "reply.h"
 
@@ -36,8 +37,7 @@ static void write_model_info(struct json_writer *w, const struct elmo_model_info
     json_write_uint_member(w, "cell_dim", info->cell_dim);
     write_output_names(w, info, has_word_vectors);
     reply_write_labels(w, info);
-    json_write_key(w, "language_model");
-    json_write_bool(w, info->n_words > 0);
+    json_write_bool_member(w, "language_model", info->n_words > 0);
     json_write_key(w, "options");
     json_write_raw(w, info->options);
     json_write_key(w, "provenance");

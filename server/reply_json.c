@@ -39,10 +39,8 @@ static void write_usage(struct json_writer *w, const struct request *request)
 {
     json_write_key(w, "usage");
     json_write_object_begin(w);
-    json_write_key(w, "inputs");
-    json_write_uint(w, request->n_inputs);
-    json_write_key(w, "tokens");
-    json_write_uint(w, request->n_tokens);
+    json_write_uint_member(w, "inputs", request->n_inputs);
+    json_write_uint_member(w, "tokens", request->n_tokens);
     json_write_object_end(w);
 }
 
@@ -115,8 +113,7 @@ bool reply_json_values(struct reply *r, const struct reply_output *output)
 
 void reply_write_truncated(struct reply *r)
 {
-    json_write_key(&r->writer, "truncated");
-    json_write_bool(&r->writer, r->request->inputs[r->input].truncated);
+    json_write_bool_member(&r->writer, "truncated", r->request->inputs[r->input].truncated);
 }
 
 void reply_end_item(struct reply *r)
@@ -264,10 +261,8 @@ static void write_best_label(struct json_writer *w, const struct elmo_model_info
                              const float *probabilities)
 {
     size_t best = reply_best_label(info, probabilities);
-    json_write_key(w, "label");
-    json_write_text(w, info->labels[best]);
-    json_write_key(w, "score");
-    json_write_float(w, probabilities[best]);
+    json_write_text_member(w, "label", info->labels[best]);
+    json_write_float_member(w, "score", probabilities[best]);
 }
 
 static void step_labels(struct reply *r)
@@ -276,8 +271,8 @@ static void step_labels(struct reply *r)
     struct json_writer *w = &r->writer;
     size_t n_before = w->out->n_bytes;
     for (; r->item < info->n_labels && reply_has_room(w, n_before); r->item++) {
-        json_write_key(w, info->labels[r->item]);
-        json_write_float(w, r->sentences[r->input].probabilities[r->item]);
+        json_write_float_member(w, info->labels[r->item],
+                                r->sentences[r->input].probabilities[r->item]);
     }
     if (r->item < info->n_labels)
         return;
@@ -298,8 +293,7 @@ static void step_item(struct reply *r)
         return;
     }
     json_write_object_begin(w);
-    json_write_key(w, "index");
-    json_write_uint(w, r->input);
+    json_write_uint_member(w, "index", r->input);
     r->item = 0;
     if (r->request->kind == REQUEST_SENTIMENT) {
         write_best_label(w, elmo_model_info(r->model), r->sentences[r->input].probabilities);
@@ -318,8 +312,7 @@ static void step_head(struct reply *r)
     struct json_writer *w = &r->writer;
     const struct elmo_model_info *info = elmo_model_info(r->model);
     json_write_object_begin(w);
-    json_write_key(w, "model");
-    json_write_text(w, info->name);
+    json_write_text_member(w, "model", info->name);
     if (r->request->kind == REQUEST_SENTIMENT)
         reply_write_labels(w, info);
     json_write_key(w, "data");

@@ -21,12 +21,6 @@ static void begin_array(struct reply *r, const char *key, enum reply_part part)
     r->part = part;
 }
 
-static void write_float_member(struct json_writer *w, const char *key, float value)
-{
-    json_write_key(w, key);
-    json_write_float(w, value);
-}
-
 /* ---- /sentiment ---- */
 
 void reply_begin_attributions(struct reply *r)
@@ -45,8 +39,8 @@ void reply_step_attributions(struct reply *r)
     json_write_key(w, "explanation");
     json_write_object_begin(w);
     json_write_text_member(w, "label", info->labels[label]);
-    write_float_member(w, "logit", s->attributions[s->n_tokens + 1]);
-    write_float_member(w, "bias", s->attributions[s->n_tokens]);
+    json_write_float_member(w, "logit", s->attributions[s->n_tokens + 1]);
+    json_write_float_member(w, "bias", s->attributions[s->n_tokens]);
     json_write_text_member(w, "method", info->explained_by);
     json_write_object_end(w);
     reply_end_item(r);
@@ -93,7 +87,8 @@ static double sum_of(const float *values, size_t n)
 static void write_perplexity(struct json_writer *w, double sum, size_t n)
 {
     double perplexity = exp(-sum / (double)n);
-    write_float_member(w, "perplexity", perplexity < (double)FLT_MAX ? (float)perplexity : FLT_MAX);
+    json_write_float_member(w, "perplexity",
+                            perplexity < (double)FLT_MAX ? (float)perplexity : FLT_MAX);
 }
 
 void reply_step_scores(struct reply *r)
@@ -104,7 +99,7 @@ void reply_step_scores(struct reply *r)
     size_t n = s->n_tokens + 1; /* with the end */
     if (!write_values(r, log_probs, s->n_tokens))
         return;
-    write_float_member(w, "end_log_prob", log_probs[n - 1]);
+    json_write_float_member(w, "end_log_prob", log_probs[n - 1]);
     write_perplexity(w, sum_of(log_probs, n), n);
     json_write_object_end(w);
     if (r->output == 0) {

@@ -31,11 +31,8 @@ static void step_item(struct reply *r)
 static void step_values(struct reply *r)
 {
     const struct reply_output output = reply_output(r);
-    if (!reply_json_values(r, &output))
-        return;
-    json_write_object_end(&r->writer);
-    r->input++;
-    r->part = REPLY_ITEM;
+    if (reply_json_values(r, &output))
+        reply_end_item(r);
 }
 
 static void step_tail(struct reply *r)

@@ -1,3 +1,5 @@
+/* The outputs of an input, whatever form they are written in: which, of what shape, and their
+ * values, with the vectors of words among them. */
 #include "reply_internal.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* "inputs" of a request: texts or lists of tokens, cut or refused where they are too long. */
 #include "request_internal.h"
 
 static void fail_nomem(struct request_parser *p)

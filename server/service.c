@@ -19,11 +19,6 @@
 
 #define OPEN_FILES_BESIDE_CONNECTIONS 64 /* logs, epoll, wake-ups, /proc, the model */
 
-static void log_failure(const char *event, const char *reason)
-{
-    log_event(LOG_ERROR, event, LOG_FIELDS(LOG_TEXT("reason", reason)));
-}
-
 /* ---- Start ---- */
 
 /* The soft limit of open files is often 1024, which max_connections alone would use up. Where the

@@ -38,6 +38,6 @@ bool vectors_file_open(struct service *service)
     }
     if (atomic_load(options.stop))
         return true;
-    log_event(LOG_ERROR, "word_vectors_failed", LOG_FIELDS(LOG_TEXT("reason", err.message)));
+    log_failure("word_vectors_failed", err.message);
     return false;
 }

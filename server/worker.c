@@ -41,18 +41,13 @@ static void finish_expired(struct job_list *jobs)
     finish_all(jobs);
 }
 
-static void log_failure(const char *reason)
-{
-    log_event(LOG_ERROR, "compute_failed", LOG_FIELDS(LOG_TEXT("reason", reason)));
-}
-
 static enum job_outcome outcome_of(int status, const struct elmo_error *err)
 {
     if (status == 0)
         return JOB_DONE;
     if (status == ELMO_E_NUMERIC)
         return JOB_NUMERIC;
-    log_failure(err->message);
+    log_failure("compute_failed", err->message);
     return JOB_FAILED;
 }
 
@@ -134,7 +129,7 @@ static size_t place_all_outputs(struct worker *w)
             pieces[i] = pieces[n_placed];
             pieces[n_placed++] = placed;
         } else {
-            log_failure("out of memory");
+            log_failure("compute_failed", "out of memory");
             pieces[i].outcome = JOB_FAILED;
         }
     }

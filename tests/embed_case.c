@@ -16,6 +16,14 @@
 #include "tensor_set.h"
 #include "train_files.h"
 
+const char embed_small_text[] = "The cat sat on the mat .\n"
+                                "  a\xc2\xa0"
+                                "b\tc  \n"
+                                "one\r\n"
+                                "x y \"z\" \\ \x01 \xf0\x9f\x98\x80\n"
+                                "The cat sat on the mat .\n"
+                                "and a longer line of words than any other line has here";
+
 void embed_case_init(struct embed_case *c, const char *model, const void *text, size_t n_bytes)
 {
     char relative[96];

@@ -25,6 +25,9 @@ void embed_case_run(const struct embed_case *c);
 /* Runs it, expecting to fail with `status` and a message that has `part`. */
 void embed_case_fails(const struct embed_case *c, int status, const char *part);
 
+/* Blanks of all kinds, a line twice, every sort of escape in JSON, a last line without an end. */
+#define EMBED_SMALL_LINES 6
+extern const char embed_small_text[];
 /* n_lines of 1 to 40 random words of up to max_word_bytes. free() it. */
 char *embed_text(size_t n_lines, size_t max_word_bytes, size_t *ret_n_bytes);
 

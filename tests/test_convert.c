@@ -6,7 +6,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include <cmocka.h>
 #include <hdf5.h>
@@ -16,6 +15,7 @@
 #include "hdf5_file.h"
 #include "model.h"
 #include "model_file.h"
+#include "program.h"
 
 #define N_MODELS 40
 
@@ -299,10 +299,7 @@ static void program_says_0_1_or_2(void **state)
     struct random_model model = tiny_model_with_head(4);
     struct convert_case c;
     convert_case_init_with(&c, &model);
-    static const struct {
-        int exit_code;
-        const char *arguments; /* run in the case's folder */
-    } runs[] = {
+    static const struct program_case runs[] = {
         {0, "--help | grep -q 'usage: elmo-convert'"},
         {0, "--help >/dev/null"},
         {2, "2>/dev/null"},
@@ -326,15 +323,7 @@ static void program_says_0_1_or_2(void **state)
         {1, "--options options.json --weights options.json --tokenizer unicode --name x --out q "
             "2>err; r=$?; grep -q 'is not an HDF5 file' err && [ ! -e q ] && exit $r"},
     };
-    for (size_t k = 0; k < ARRAY_LEN(runs); k++) {
-        char command[4096];
-        snprintf(command, sizeof command, "cd '%s' && \"$ELMO_CONVERT\" %s", c.dir.path,
-                 runs[k].arguments);
-        int status = system(command);
-        if (!WIFEXITED(status) || WEXITSTATUS(status) != runs[k].exit_code)
-            fail_msg("elmo-convert %s: %d expected, found %d", runs[k].arguments, runs[k].exit_code,
-                     WEXITSTATUS(status));
-    }
+    program_check("ELMO_CONVERT", c.dir.path, runs, ARRAY_LEN(runs));
     convert_case_done(&c);
 }
 

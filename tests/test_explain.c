@@ -25,22 +25,6 @@
  * products. */
 #define COMPLETENESS 2e-6
 
-static struct temp_dir dir;
-
-static int set_up(void **state)
-{
-    (void)state;
-    temp_dir_init(&dir);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    temp_dir_done(&dir);
-    return 0;
-}
-
 /* A random model with a head, open; owned: sample_done. */
 static struct sample {
     struct random_model random;
@@ -51,7 +35,7 @@ static struct sample {
 static void sample_open(void)
 {
     struct elmo_error err = {0};
-    AUTO(mem_free) char *path = temp_path(&dir, "model.safetensors");
+    AUTO(mem_free) char *path = temp_path(&group_dir, "model.safetensors");
     if (random_model_write(&sample.random, path, &err) ||
         elmo_model_open(&sample.model, path, NULL, &err) ||
         elmo_session_new(&sample.session, sample.model, &err))
@@ -401,5 +385,5 @@ int main(void)
         cmocka_unit_test(the_shipped_model_s_attributions_sum_to_its_logit),
         cmocka_unit_test(words_of_praise_and_blame_have_their_signs),
     };
-    return cmocka_run_group_tests_name("explain", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("explain", tests, group_dir_init, group_dir_done);
 }

@@ -34,22 +34,6 @@ static struct sample {
     size_t n_tokens[N_SENTENCES];
 } sample;
 
-static struct temp_dir dir;
-
-static int set_up(void **state)
-{
-    (void)state;
-    temp_dir_init(&dir);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    temp_dir_done(&dir);
-    return 0;
-}
-
 /* Known words, unknown ones and the marks. */
 static void random_token(size_t k, size_t t, struct rng *rng)
 {
@@ -69,8 +53,8 @@ static void sample_init(uint64_t seed, size_t V, const struct options *options)
 {
     struct rng rng = {seed};
     struct elmo_error err = {0};
-    sample.model_path = temp_path(&dir, "model.safetensors");
-    sample.softmax_path = temp_path(&dir, "softmax.safetensors");
+    sample.model_path = temp_path(&group_dir, "model.safetensors");
+    sample.softmax_path = temp_path(&group_dir, "softmax.safetensors");
     if (options)
         random_model_init_with(&sample.random, &rng, options, NULL, ELMO_POOL_MEAN, true);
     else
@@ -377,7 +361,7 @@ static void a_softmax_that_does_not_fit_is_refused(void **state)
     struct random_softmax narrow;
     struct options other = wide;
     sample_init(50, 20, &wide);
-    AUTO(mem_free) char *path = temp_path(&dir, "other.safetensors");
+    AUTO(mem_free) char *path = temp_path(&group_dir, "other.safetensors");
     assert_refused(sample.model_path, "/no/such/file", ELMO_E_IO, "cannot open");
     assert_refused(sample.model_path, sample.model_path, ELMO_E_FORMAT, "not a softmax file");
     random_softmax_init(&narrow, &rng, 20, wide.proj_dim - 1, 1);
@@ -468,5 +452,5 @@ int main(void)
         cmocka_unit_test(scores_that_overflow_are_an_error),
         cmocka_unit_test(memory_that_runs_out_is_reported),
     };
-    return cmocka_run_group_tests_name("language_model", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("language_model", tests, group_dir_init, group_dir_done);
 }

@@ -49,8 +49,6 @@ static struct sample { /* a random model and a random batch for it; owned */
     struct request requests[MAX_SENTENCES];
 } sample;
 
-static struct temp_dir dir;
-
 /* ---- Random requests ---- */
 
 /* Any bytes, some longer than a token may be, and the boundary signs spelled out. */
@@ -112,7 +110,7 @@ static void sample_init(uint64_t seed)
 {
     struct rng rng = {seed};
     struct elmo_error err = {0};
-    AUTO(mem_free) char *path = temp_path(&dir, "model.safetensors");
+    AUTO(mem_free) char *path = temp_path(&group_dir, "model.safetensors");
     random_model_init(&sample.random, &rng);
     sample.naive = (struct naive_model){&sample.random.options, &sample.random.weights};
     if (random_model_write(&sample.random, path, &err) ||
@@ -557,20 +555,6 @@ static void random_models_are_of_every_kind_and_reach_their_clips(void **state)
     assert_true(n_outputs_reached * 10 >= n_proj_clips * 9);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    temp_dir_init(&dir);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    temp_dir_done(&dir);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -582,5 +566,5 @@ int main(void)
         cmocka_unit_test(carried_state_equals_one_long_sentence),
         cmocka_unit_test(random_models_are_of_every_kind_and_reach_their_clips),
     };
-    return cmocka_run_group_tests_name("reference", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("reference", tests, group_dir_init, group_dir_done);
 }

@@ -20,22 +20,6 @@
 
 #define LIMIT 64 /* bytes of a line, in tests of long lines */
 
-static struct temp_dir folder;
-
-static int group_setup(void **state)
-{
-    (void)state;
-    temp_dir_init(&folder);
-    return 0;
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    temp_dir_done(&folder);
-    return 0;
-}
-
 /* All lines, each followed by '|'; free() it. On an error: NULL, with the error in *err. */
 static char *read_lines(const char *path, size_t max_line_bytes, size_t *ret_n_cut,
                         struct elmo_error *err)
@@ -90,7 +74,7 @@ static void lines_end_in_lf_or_crlf_or_with_the_file(void **state)
     };
     for (size_t k = 0; k < ARRAY_LEN(cases); k++)
         for (enum train_packing p = 0; p < TRAIN_N_PACKINGS; p++) {
-            char *path = train_write(folder.path, "x", cases[k].text, strlen(cases[k].text), p);
+            char *path = train_write(group_dir.path, "x", cases[k].text, strlen(cases[k].text), p);
             char *lines = read_lines(path, LIMIT, NULL, NULL);
             assert_non_null(lines);
             assert_string_equal(lines, cases[k].lines);
@@ -120,7 +104,7 @@ static void large_files_come_whole_in_every_packing(void **state)
     char *text = random_text(&n_bytes);
     assert_true(n_bytes > 2 * TEXT_SOURCE_MAX_LINE);
     for (enum train_packing p = 0; p < TRAIN_N_PACKINGS; p++) {
-        char *path = train_write(folder.path, "large", text, n_bytes, p);
+        char *path = train_write(group_dir.path, "large", text, n_bytes, p);
         char *lines = read_lines(path, TEXT_SOURCE_MAX_LINE, NULL, NULL);
         assert_non_null(lines);
         assert_int_equal(strlen(lines), n_bytes);
@@ -139,7 +123,7 @@ static void how_much_of_the_file_is_done_grows_to_1(void **state)
     size_t n_bytes, n_line_bytes;
     char *text = random_text(&n_bytes), *line;
     for (enum train_packing p = 0; p < TRAIN_N_PACKINGS; p++) {
-        char *path = train_write(folder.path, "share", text, n_bytes, p);
+        char *path = train_write(group_dir.path, "share", text, n_bytes, p);
         struct text_source *source;
         double n_taken = 0, before = 0;
         assert_int_equal(text_source_open(&source, path, LIMIT * 16, NULL), 0);
@@ -163,7 +147,7 @@ static void archives_are_known_by_their_bytes(void **state)
     for (enum train_packing p = 0; p < TRAIN_N_PACKINGS; p++) {
         size_t n_packed;
         unsigned char *packed = train_pack("one\ntwo\n", 8, p, &n_packed);
-        char *path = temp_path(&folder, "corpus");
+        char *path = temp_path(&group_dir, "corpus");
         assert_true(write_whole_file(path, packed, n_packed));
         char *lines = read_lines(path, LIMIT, NULL, NULL);
         assert_string_equal(lines, "one|two|");
@@ -182,7 +166,7 @@ static void archives_one_after_the_other_are_one_text(void **state)
                                  *second = train_pack("o\nthree", 7, p, &n_second);
         memcpy(both, first, n_first);
         memcpy(both + n_first, second, n_second);
-        char *path = temp_path(&folder, "both");
+        char *path = temp_path(&group_dir, "both");
         assert_true(write_whole_file(path, both, n_first + n_second));
         char *lines = read_lines(path, LIMIT, NULL, NULL);
         assert_string_equal(lines, "one|two|three|");
@@ -202,7 +186,7 @@ static void every_truncated_archive_is_an_error(void **state)
         unsigned char *packed = train_pack(text, strlen(text), p, &n_packed);
         char name[16], *path;
         snprintf(name, sizeof name, "cut%s", train_suffix(p));
-        path = temp_path(&folder, name);
+        path = temp_path(&group_dir, name);
         for (size_t n = 0; n < n_packed; n++) {
             struct elmo_error err = {0};
             assert_true(write_whole_file(path, packed, n));
@@ -226,7 +210,7 @@ static void lines_before_the_cut_of_an_archive_still_come(void **state)
         struct text_source *source;
         struct elmo_error err = {0};
         unsigned char *packed = train_pack(text, n_bytes, p, &n_packed);
-        char *path = temp_path(&folder, "half");
+        char *path = temp_path(&group_dir, "half");
         assert_true(write_whole_file(path, packed, n_packed * 9 / 10));
         assert_int_equal(text_source_open(&source, path, TEXT_SOURCE_MAX_LINE, &err), 0);
         int r;
@@ -251,7 +235,7 @@ static void every_corrupt_byte_of_an_archive_is_an_error_or_harmless(void **stat
         unsigned char *packed = train_pack(text, strlen(text), p, &n_packed);
         char name[16], *path;
         snprintf(name, sizeof name, "bad%s", train_suffix(p));
-        path = temp_path(&folder, name);
+        path = temp_path(&group_dir, name);
         for (size_t k = 0; k < n_packed; k++) {
             struct elmo_error err = {0};
             packed[k] ^= 0x10;
@@ -277,7 +261,7 @@ static void a_name_that_lies_is_an_error(void **state)
     } cases[] = {{"text.gz", "is no gzip archive"}, {"text.xz", "is no xz archive"}};
     for (size_t k = 0; k < ARRAY_LEN(cases); k++) {
         struct elmo_error err = {0};
-        char *path = temp_path(&folder, cases[k].name);
+        char *path = temp_path(&group_dir, cases[k].name);
         assert_true(write_whole_file(path, "plain text\n", 11));
         assert_null(read_lines(path, LIMIT, NULL, &err));
         assert_int_equal(err.status, ELMO_E_IO);
@@ -295,7 +279,7 @@ static void a_file_that_cannot_be_read_is_named_with_the_reason(void **state)
     assert_string_equal(err.message,
                         "cannot read '/nowhere/corpus.txt': No such file or directory");
     err = (struct elmo_error){0};
-    assert_null(read_lines(folder.path, LIMIT, NULL, &err));
+    assert_null(read_lines(group_dir.path, LIMIT, NULL, &err));
     assert_int_equal(err.status, ELMO_E_IO);
     assert_non_null(strstr(err.message, "Is a directory"));
 }
@@ -304,7 +288,7 @@ static void minus_is_standard_input(void **state)
 {
     (void)state;
     for (enum train_packing p = 0; p < TRAIN_N_PACKINGS; p++) {
-        char *path = train_write(folder.path, "stdin", "one\ntwo", 7, p);
+        char *path = train_write(group_dir.path, "stdin", "one\ntwo", 7, p);
         int before = dup(STDIN_FILENO);
         assert_non_null(freopen(path, "rb", stdin));
         char *lines = read_lines("-", LIMIT, NULL, NULL);
@@ -327,7 +311,7 @@ static void a_line_of_the_limit_is_whole_and_a_longer_one_is_cut(void **state)
             size_t n_cut = 99;
             memset(text, 'x', n);
             strcpy(text + n, crlf ? "\r\nnext\r\n" : "\nnext\n");
-            char *path = train_write(folder.path, "limit", text, strlen(text), TRAIN_PLAIN);
+            char *path = train_write(group_dir.path, "limit", text, strlen(text), TRAIN_PLAIN);
             char *lines = read_lines(path, LIMIT, &n_cut, NULL);
             assert_int_equal(n_cut, n > LIMIT);
             assert_int_equal(strcspn(lines, "|"), n > LIMIT ? LIMIT : n);
@@ -347,7 +331,7 @@ static void a_long_line_is_cut_at_white_space(void **state)
         fprintf(out, "%06zu%c", k % 1000000, k + 1 < n_words ? ' ' : '\n');
     fputs("short\n", out);
     fclose(out);
-    char *path = train_write(folder.path, "long", text, n_bytes, TRAIN_XZ);
+    char *path = train_write(group_dir.path, "long", text, n_bytes, TRAIN_XZ);
     char *lines = read_lines(path, TEXT_SOURCE_MAX_LINE, &n_cut, NULL);
     assert_int_equal(n_cut, 1);
     assert_int_equal(strlen(lines), n_bytes);
@@ -375,7 +359,7 @@ static void a_long_word_is_cut_between_code_points(void **state)
             memset(text, '-', shift);
             while (strlen(text) < LIMIT * 8)
                 strcat(text, letters[k]);
-            char *path = train_write(folder.path, "word", text, strlen(text), TRAIN_PLAIN);
+            char *path = train_write(group_dir.path, "word", text, strlen(text), TRAIN_PLAIN);
             char *lines = read_lines(path, LIMIT, &n_cut, NULL);
             assert_int_equal(n_cut, 1);
             for (char *rest = lines, *piece; (piece = strtok_r(rest, "|", &rest));) {
@@ -397,7 +381,7 @@ static void each_long_line_is_counted_once(void **state)
         memset(text + strlen(text), 'y', 500);
         strcat(text, k == 1 ? "\nshort\n" : "\n");
     }
-    char *path = train_write(folder.path, "three", text, strlen(text), TRAIN_PLAIN);
+    char *path = train_write(group_dir.path, "three", text, strlen(text), TRAIN_PLAIN);
     free(read_lines(path, LIMIT, &n_cut, NULL));
     assert_int_equal(n_cut, 3);
     free(path);
@@ -411,7 +395,7 @@ static void pieces_say_whether_their_line_goes_on(void **state)
     struct text_source *source;
     char *line;
     size_t n_bytes;
-    char *path = train_write(folder.path, "pieces", text, strlen(text), TRAIN_PLAIN);
+    char *path = train_write(group_dir.path, "pieces", text, strlen(text), TRAIN_PLAIN);
     assert_int_equal(text_source_open(&source, path, 16, NULL), 0);
     for (size_t k = 0; k < ARRAY_LEN(goes_on); k++) {
         assert_int_equal(text_source_next(source, &line, &n_bytes, NULL), 0);
@@ -429,7 +413,7 @@ static void bytes_that_are_no_text_are_cut_too(void **state)
     (void)state;
     char text[LIMIT * 5];
     memset(text, 0x80, sizeof text);
-    char *path = train_write(folder.path, "binary", text, sizeof text, TRAIN_PLAIN);
+    char *path = train_write(group_dir.path, "binary", text, sizeof text, TRAIN_PLAIN);
     char *lines = read_lines(path, LIMIT, NULL, NULL);
     assert_int_equal(strlen(lines), sizeof text + 5);
     free(lines);
@@ -439,7 +423,7 @@ static void bytes_that_are_no_text_are_cut_too(void **state)
 static void failing_memory_is_reported(void **state)
 {
     (void)state;
-    char *path = train_write(folder.path, "memory", "a\n", 2, TRAIN_PLAIN);
+    char *path = train_write(group_dir.path, "memory", "a\n", 2, TRAIN_PLAIN);
     struct text_source *source = NULL;
     size_t n_good = 0;
     for (;; n_good++) {
@@ -480,5 +464,5 @@ int main(void)
         cmocka_unit_test(bytes_that_are_no_text_are_cut_too),
         cmocka_unit_test(failing_memory_is_reported),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, group_dir_init, group_dir_done);
 }

@@ -11,31 +11,16 @@
 
 #include "batches.h"
 #include "fail_alloc.h"
+#include "fnv.h"
 #include "rng.h"
 #include "sentences.h"
 #include "test_files.h"
 #include "train_files.h"
 
-static struct temp_dir folder;
-
-static int group_setup(void **state)
-{
-    (void)state;
-    temp_dir_init(&folder);
-    return 0;
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    temp_dir_done(&folder);
-    return 0;
-}
-
 static void load(struct corpus *ret_corpus, const char *text)
 {
     const struct corpus_settings white = {.tokenizer = TOKENIZER_WHITESPACE};
-    char *path = train_write(folder.path, "corpus", text, strlen(text), TRAIN_PLAIN);
+    char *path = train_write(group_dir.path, "corpus", text, strlen(text), TRAIN_PLAIN);
     assert_int_equal(corpus_load(ret_corpus, (const char *const[]){path}, 1, &white, NULL), 0);
     free(path);
 }
@@ -71,15 +56,15 @@ static void init(struct batches *ret_batches, const struct corpus *corpus, uint6
 /* FNV-1a of all that batches [begin, n_batches) say. */
 static uint64_t digest(struct batches *b, size_t begin)
 {
-    uint64_t h = 0xcbf29ce484222325u;
+    uint64_t h = FNV_BASIS;
     for (size_t k = begin; k < b->n_batches; k++) {
         struct bilm_batch batch;
         batches_fill(b, k, &batch);
-        h = (h ^ batch.n_sentences) * 0x100000001b3u;
+        h = fnv_step(h, batch.n_sentences);
         for (size_t p = 0; p < batch.n_sentences * (batch.n_steps + 1); p++) {
             uint32_t word = batch.positions[p];
-            h = (h ^ word) * 0x100000001b3u;
-            h = (h ^ (uint64_t)(batch.words[word] - b->corpus->words)) * 0x100000001b3u;
+            h = fnv_step(h, word);
+            h = fnv_step(h, (uint64_t)(batch.words[word] - b->corpus->words));
         }
     }
     return h;
@@ -419,7 +404,7 @@ static void a_corpus_without_text_is_refused(void **state)
     const struct corpus_settings words_only = {.words_only = true};
     struct corpus c;
     struct batches b;
-    char *path = train_write(folder.path, "corpus", "a b\n", 4, TRAIN_PLAIN);
+    char *path = train_write(group_dir.path, "corpus", "a b\n", 4, TRAIN_PLAIN);
     assert_int_equal(corpus_load(&c, (const char *const[]){path}, 1, &words_only, NULL), 0);
     assert_int_equal(batches_init(&b, &c, 1, 100, NULL), ELMO_E_INVALID);
     corpus_done(&c);
@@ -473,5 +458,5 @@ int main(void)
         cmocka_unit_test(a_corpus_without_text_is_refused),
         cmocka_unit_test(failing_memory_is_reported),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, group_dir_init, group_dir_done);
 }

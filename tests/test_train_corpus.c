@@ -13,28 +13,12 @@
 #include "test_files.h"
 #include "train_files.h"
 
-static struct temp_dir folder;
-
 static const struct corpus_settings unicode = {.tokenizer = TOKENIZER_UNICODE};
-
-static int group_setup(void **state)
-{
-    (void)state;
-    temp_dir_init(&folder);
-    return 0;
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    temp_dir_done(&folder);
-    return 0;
-}
 
 static int load(struct corpus *ret_corpus, const char *text, size_t n_bytes,
                 const struct corpus_settings *settings, struct elmo_error *err)
 {
-    char *path = train_write(folder.path, "corpus", text, n_bytes, TRAIN_PLAIN);
+    char *path = train_write(group_dir.path, "corpus", text, n_bytes, TRAIN_PLAIN);
     int r = corpus_load(ret_corpus, (const char *const[]){path}, 1, settings, err);
     free(path);
     return r;
@@ -130,7 +114,7 @@ static void words_have_their_vocabulary_ids(void **state)
     static const char vocab_text[] = "<S>\n</S>\n<UNK>\nb\na\n", text[] = "a b x\nb y a b x\n";
     struct vocab vocab;
     struct corpus c;
-    char *path = train_write(folder.path, "vocab", vocab_text, strlen(vocab_text), TRAIN_PLAIN);
+    char *path = train_write(group_dir.path, "vocab", vocab_text, strlen(vocab_text), TRAIN_PLAIN);
     assert_int_equal(vocab_read(&vocab, path, NULL), 0);
     const struct corpus_settings settings = {.tokenizer = TOKENIZER_UNICODE, .vocab = &vocab};
     assert_int_equal(load(&c, text, strlen(text), &settings, NULL), 0);
@@ -220,10 +204,10 @@ static void a_bad_file_among_good_ones_is_named(void **state)
     (void)state;
     struct corpus c;
     struct elmo_error err = {0};
-    char *good = train_write(folder.path, "good", "a\n", 2, TRAIN_PLAIN);
+    char *good = train_write(group_dir.path, "good", "a\n", 2, TRAIN_PLAIN);
     size_t n_packed;
     unsigned char *packed = train_pack("some text\n", 10, TRAIN_XZ, &n_packed);
-    char *cut = temp_path(&folder, "cut.xz");
+    char *cut = temp_path(&group_dir, "cut.xz");
     assert_true(write_whole_file(cut, packed, n_packed - 3));
     assert_int_equal(corpus_load(&c, (const char *const[]){good, cut}, 2, &unicode, &err),
                      ELMO_E_IO);
@@ -244,8 +228,8 @@ static void files_are_one_corpus_whatever_their_packing(void **state)
     static const char first[] = "one two\nthree\n", second[] = "three two\n";
     struct corpus c;
     for (enum train_packing p = 0; p < TRAIN_N_PACKINGS; p++) {
-        char *a = train_write(folder.path, "first", first, strlen(first), p),
-             *b = train_write(folder.path, "second", second, strlen(second), TRAIN_GZIP);
+        char *a = train_write(group_dir.path, "first", first, strlen(first), p),
+             *b = train_write(group_dir.path, "second", second, strlen(second), TRAIN_GZIP);
         assert_int_equal(corpus_load(&c, (const char *const[]){a, b}, 2, &unicode, NULL), 0);
         char *read = shown(&c);
         assert_string_equal(read, "one two|three|three two|");
@@ -300,7 +284,7 @@ static void failing_memory_is_reported(void **state)
     char text[20000] = {0};
     for (int k = 0; strlen(text) < sizeof text - 20; k++)
         snprintf(text + strlen(text), 20, "word%d%s", k, k % 7 ? " " : "\n");
-    char *path = train_write(folder.path, "memory", text, strlen(text), TRAIN_PLAIN);
+    char *path = train_write(group_dir.path, "memory", text, strlen(text), TRAIN_PLAIN);
     for (size_t n_good = 0;; n_good += n_good < 40 ? 1 : 37) {
         struct corpus c = {0};
         fail_alloc_after(n_good);
@@ -337,5 +321,5 @@ int main(void)
         cmocka_unit_test(words_can_be_counted_without_keeping_the_text),
         cmocka_unit_test(failing_memory_is_reported),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, group_dir_init, group_dir_done);
 }

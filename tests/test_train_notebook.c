@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include <cmocka.h>
 
 #include "labelled.h"
+#include "program.h"
 #include "random_model.h"
 #include "test_files.h"
 #include "train_files.h"
@@ -25,7 +25,6 @@
 
 static struct temp_dir dir;
 static char *reviews, *cut_reviews; /* folders; in the second all texts end behind 150 words */
-static char printed[65536];         /* what the program said last, both streams */
 
 /* ---- The sample ---- */
 
@@ -126,33 +125,24 @@ static int tear_down(void **state)
 /* elmo-train sentiment on the biLM in the folder of the test; its exit status. */
 static int try_to_train(const char *data, const char *out, const char *more)
 {
-    const char *program = getenv("ELMO_TRAIN");
-    char command[2048];
-    assert_non_null(program);
-    snprintf(
-        command, sizeof command,
-        "cd '%s' && '%s' sentiment --model bilm.safetensors --data %s --out %s --head notebook "
-        "--seed 3 %s 2>&1",
-        dir.path, program, data, out, more);
-    FILE *pipe = popen(command, "r");
-    assert_non_null(pipe);
-    printed[fread(printed, 1, sizeof printed - 1, pipe)] = '\0';
-    int status = pclose(pipe);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
+    char arguments[2048];
+    snprintf(arguments, sizeof arguments,
+             "sentiment --model bilm.safetensors --data %s --out %s --head notebook --seed 3 %s",
+             data, out, more);
+    return program_run("ELMO_TRAIN", dir.path, arguments);
 }
 
 static void train(const char *data, const char *out, const char *more)
 {
     if (try_to_train(data, out, more))
-        fail_msg("%s", printed);
+        fail_msg("%s", program_output);
 }
 
 static void assert_printed(const char *text)
 {
-    if (strstr(printed, text))
+    if (strstr(program_output, text))
         return;
-    fputs(printed, stderr);
+    fputs(program_output, stderr);
     fputs(text, stderr); /* is what is missing */
     fail();
 }
@@ -160,20 +150,13 @@ static void assert_printed(const char *text)
 static double figure(const char *name)
 {
     assert_printed(name);
-    return strtod(strstr(printed, name) + strlen(name), NULL);
+    return strtod(strstr(program_output, name) + strlen(name), NULL);
 }
 
 static void assert_same_file(const char *left, const char *right)
 {
-    size_t n_left, n_right;
-    AUTO(mem_free) char *left_path = temp_path(&dir, left);
-    AUTO(mem_free) char *right_path = temp_path(&dir, right);
-    AUTO(mem_free) unsigned char *a = read_whole_file(left_path, &n_left);
-    AUTO(mem_free) unsigned char *b = read_whole_file(right_path, &n_right);
-    assert_non_null(a);
-    assert_non_null(b);
-    assert_int_equal(n_left, n_right);
-    assert_memory_equal(a, b, n_left);
+    AUTO(mem_free) char *left_path = temp_path(&dir, left), *right_path = temp_path(&dir, right);
+    assert_true(same_files(left_path, right_path));
 }
 
 /* Loads a saved model, predicts the first reviews [N_PREDICTED] of the set, clears. */
@@ -226,7 +209,7 @@ static void an_epoch_is_told_with_its_validation(void **state)
     train("aclImdb", "epoch.safetensors", "--dev-share 0.2");
     assert_printed("160 to learn, 40 for development");
     assert_printed("Epoch 1/1 - ");
-    assert_null(strstr(printed, "Epoch 2"));
+    assert_null(strstr(program_output, "Epoch 2"));
     static const char *const shares[] = {" - accuracy: ", " - val_accuracy: "};
     static const char *const losses[] = {" - loss: ", " - val_loss: "};
     for (size_t k = 0; k < ARRAY_LEN(shares); k++) {

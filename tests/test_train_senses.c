@@ -15,25 +15,9 @@
 
 #define HEAD "word\tsense\tsentence\n"
 
-static struct temp_dir dir;
-
-static int set_up(void **state)
-{
-    (void)state;
-    temp_dir_init(&dir);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    temp_dir_done(&dir);
-    return 0;
-}
-
 static int read_text(struct senses *ret_senses, const char *text, struct elmo_error *err)
 {
-    AUTO(mem_free) char *path = temp_path(&dir, "senses.tsv");
+    AUTO(mem_free) char *path = temp_path(&group_dir, "senses.tsv");
     assert_true(write_whole_file(path, text, strlen(text)));
     return senses_read(ret_senses, path, err);
 }
@@ -223,7 +207,7 @@ static void memory_that_runs_out_is_reported(void **state)
 {
     (void)state;
     struct senses s;
-    AUTO(mem_free) char *path = temp_path(&dir, "senses.tsv");
+    AUTO(mem_free) char *path = temp_path(&group_dir, "senses.tsv");
     assert_true(write_whole_file(path, two_words, sizeof two_words - 1));
     size_t n_failed = 1;
     for (size_t n_good = 0; n_failed; n_good++) {
@@ -279,5 +263,5 @@ int main(void)
         cmocka_unit_test(memory_that_runs_out_is_reported),
         cmocka_unit_test(the_shipped_model_tells_senses_apart),
     };
-    return cmocka_run_group_tests_name("train_senses", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("train_senses", tests, group_dir_init, group_dir_done);
 }

@@ -195,15 +195,6 @@ static void fine_tuning_learns_what_one_frozen_epoch_cannot(void **state)
     fixture_done(&f);
 }
 
-static void assert_same_file(const char *a, const char *b)
-{
-    size_t n_a, n_b;
-    unsigned char *x = read_whole_file(a, &n_a), *y = read_whole_file(b, &n_b);
-    assert_true(n_a == n_b && !memcmp(x, y, n_a));
-    free(x);
-    free(y);
-}
-
 static void the_same_seed_gives_the_same_file(void **state)
 {
     (void)state;
@@ -215,7 +206,7 @@ static void the_same_seed_gives_the_same_file(void **state)
     must(sentiment_run(&s, &err), &err);
     s.out = f.again;
     must(sentiment_run(&s, &err), &err);
-    assert_same_file(f.out, f.again);
+    assert_true(same_files(f.out, f.again));
     fixture_done(&f);
 }
 
@@ -236,7 +227,7 @@ static void a_head_may_replace_that_of_its_own_file(void **state)
     must(sentiment_run(&direct, &err), &err);
     /* The biLM is the same, and nothing of the first head is left but the provenance it replaced.
      */
-    assert_same_file(f.out, f.again);
+    assert_true(same_files(f.out, f.again));
     fixture_done(&f);
 }
 

@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "program.h"
 #include "random_model.h"
 #include "test_files.h"
 
@@ -26,26 +27,15 @@
 
 static struct temp_dir dir;
 
-/* Runs elmo-train in the test's folder; its output, both streams, is in `printed`. */
-static char printed[65536];
 static int train(const char *arguments)
 {
-    const char *program = getenv("ELMO_TRAIN");
-    char command[2048];
-    assert_non_null(program);
-    snprintf(command, sizeof command, "cd '%s' && '%s' %s 2>&1", dir.path, program, arguments);
-    FILE *pipe = popen(command, "r");
-    assert_non_null(pipe);
-    printed[fread(printed, 1, sizeof printed - 1, pipe)] = '\0';
-    int status = pclose(pipe);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
+    return program_run("ELMO_TRAIN", dir.path, arguments);
 }
 
 static void must_train(const char *arguments)
 {
     if (train(arguments))
-        fail_msg("elmo-train %s: %s", arguments, printed);
+        fail_msg("elmo-train %s: %s", arguments, program_output);
 }
 
 static size_t n_files(void)
@@ -119,9 +109,9 @@ static void check_refused(const struct refused *cases, size_t n_cases, int statu
     for (size_t k = 0; k < n_cases; k++) {
         int found = train(cases[k].arguments);
         if (found != status)
-            fail_msg("%s: exit status %d, %s", cases[k].arguments, found, printed);
-        if (!strstr(printed, cases[k].says))
-            fail_msg("%s: no \"%s\" in %s", cases[k].arguments, cases[k].says, printed);
+            fail_msg("%s: exit status %d, %s", cases[k].arguments, found, program_output);
+        if (!strstr(program_output, cases[k].says))
+            fail_msg("%s: no \"%s\" in %s", cases[k].arguments, cases[k].says, program_output);
         assert_int_equal(n_files(), n_before); /* no model, no curve, no plot */
     }
 }
@@ -221,13 +211,13 @@ static void one_file_is_written_and_nothing_beside_it(void **state)
         size_t n_before = n_files();
         snprintf(arguments, sizeof arguments, RUN QUICKLY "%s", how[k]);
         must_train(arguments);
-        assert_non_null(strstr(printed, "texts")); /* it says what it does */
+        assert_non_null(strstr(program_output, "texts")); /* it says what it does */
         assert_int_equal(n_files(), n_before + 1);
         assert_int_equal(n_labels_of("out.safetensors"), 2);
         remove_file("out.safetensors");
         snprintf(arguments, sizeof arguments, RUN QUICKLY "%s --quiet", how[k]);
         must_train(arguments);
-        assert_string_equal(printed, "");
+        assert_string_equal(program_output, "");
         remove_file("out.safetensors");
     }
 }
@@ -256,13 +246,14 @@ static void texts_without_labels_are_learnt_too(void **state)
                            : "it was dreadful .");
     assert_int_equal(fclose(f), 0);
     must_train(RUN QUICKLY "--finetune --unlabelled more.txt --dev-share 0.3");
-    assert_non_null(strstr(printed, "30 texts without labels\n"));
-    assert_non_null(strstr(printed, "20 of 30 texts without labels labelled by the n-grams\n"));
+    assert_non_null(strstr(program_output, "30 texts without labels\n"));
+    assert_non_null(
+        strstr(program_output, "20 of 30 texts without labels labelled by the n-grams\n"));
     must_train("eval --model out.safetensors --data texts.tsv");
     check_provenance("out.safetensors", "\"texts\":30,\"labelled\":20,\"confidence\":0.9");
     remove_file("out.safetensors");
     assert_int_equal(train(RUN QUICKLY "--finetune --unlabelled none.txt"), 1);
-    assert_non_null(strstr(printed, "none.txt"));
+    assert_non_null(strstr(program_output, "none.txt"));
     remove_file("more.txt");
 }
 
@@ -276,7 +267,7 @@ static void a_tuned_model_is_no_language_model(void **state)
     assert_int_equal(train("pretrain --corpus texts.tsv --heldout texts.tsv --vocab words.txt "
                            "--init out.safetensors --out run --tokens 10"),
                      2);
-    assert_non_null(strstr(printed, "'out.safetensors' was fine-tuned"));
+    assert_non_null(strstr(program_output, "'out.safetensors' was fine-tuned"));
     must_train("sentiment --model out.safetensors --data texts.tsv --out out.safetensors " QUICKLY
                "--no-ngrams --finetune");
     must_train("eval --model out.safetensors --data texts.tsv");
@@ -327,12 +318,8 @@ static void copy_file(const char *from, const char *to)
 
 static bool same_file(const char *a, const char *b)
 {
-    size_t n_a, n_b;
-    AUTO(mem_free) char *a_path = temp_path(&dir, a);
-    AUTO(mem_free) char *b_path = temp_path(&dir, b);
-    AUTO(mem_free) unsigned char *x = read_whole_file(a_path, &n_a);
-    AUTO(mem_free) unsigned char *y = read_whole_file(b_path, &n_b);
-    return x && y && n_a == n_b && !memcmp(x, y, n_a);
+    AUTO(mem_free) char *a_path = temp_path(&dir, a), *b_path = temp_path(&dir, b);
+    return same_files(a_path, b_path);
 }
 
 /* Wherever SIGTERM meets it, the file at --out is the old one or the whole new one. */
@@ -402,9 +389,10 @@ static void fine_tuning_goes_on_bit_for_bit(void **state)
     must_train(LONG "--out whole.safetensors");
     stop_it(LONG "--out out.safetensors", SIGTERM, 20);
     assert_int_equal(train(LONG "--out out.safetensors"), 2);
-    assert_non_null(strstr(printed, "'" CHECKPOINT "' holds a run: --resume goes on with it"));
+    assert_non_null(
+        strstr(program_output, "'" CHECKPOINT "' holds a run: --resume goes on with it"));
     assert_int_equal(train(LONG "--out out.safetensors --resume --seed 2"), 2);
-    assert_non_null(strstr(printed, "cannot resume: the model, the texts or the settings"));
+    assert_non_null(strstr(program_output, "cannot resume: the model, the texts or the settings"));
     stop_it(LONG "--out out.safetensors --resume", SIGKILL, 30);
     stop_it(LONG "--out out.safetensors --resume", SIGINT, 40);
     must_train(LONG "--out out.safetensors --resume");
@@ -423,7 +411,7 @@ static void a_checkpoint_that_is_none_is_an_error(void **state)
     assert_int_equal(train(LONG "--out out.safetensors --resume"), 1);
     copy_file("model.safetensors", CHECKPOINT);
     assert_int_equal(train(LONG "--out out.safetensors --resume"), 1);
-    assert_non_null(strstr(printed, "not a checkpoint of fine-tuning"));
+    assert_non_null(strstr(program_output, "not a checkpoint of fine-tuning"));
     remove_file(CHECKPOINT);
 }
 

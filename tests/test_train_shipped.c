@@ -8,13 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include <cmocka.h>
 
 #include "checkpoint_open.h"
 #include "convert_case.h"
 #include "outputs.h"
+#include "program.h"
 #include "test_files.h"
 #include "train_toy.h"
 
@@ -22,31 +22,15 @@
 
 static struct temp_dir dir;
 
-/* Runs elmo-train in the folder of the test; its output, both streams, is in `printed`. */
-static char printed[65536];
-static int train_in(const char *folder, const char *arguments)
-{
-    const char *program = getenv("ELMO_TRAIN");
-    char command[2048];
-    assert_non_null(program);
-    snprintf(command, sizeof command, "cd '%s' && '%s' %s 2>&1", folder, program, arguments);
-    FILE *pipe = popen(command, "r");
-    assert_non_null(pipe);
-    printed[fread(printed, 1, sizeof printed - 1, pipe)] = '\0';
-    int status = pclose(pipe);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
 static int train(const char *arguments)
 {
-    return train_in(dir.path, arguments);
+    return program_run("ELMO_TRAIN", dir.path, arguments);
 }
 
 static void must_train_in(const char *folder, const char *arguments)
 {
-    if (train_in(folder, arguments))
-        fail_msg("elmo-train %s: %s", arguments, printed);
+    if (program_run("ELMO_TRAIN", folder, arguments))
+        fail_msg("elmo-train %s: %s", arguments, program_output);
 }
 
 static void must_train(const char *arguments)
@@ -100,7 +84,7 @@ static int tear_down(void **state)
 /* A figure that `eval` has printed. */
 static double figure(const char *name)
 {
-    const char *at = strstr(printed, name);
+    const char *at = strstr(program_output, name);
     assert_non_null(at);
     return strtod(at + strlen(name), NULL);
 }
@@ -134,7 +118,7 @@ static void shipped_files_measure_as_their_checkpoint_does(void **state)
     measure(expected, "eval --checkpoint run/checkpoint.safetensors --corpus corpus.txt");
     measure(found,
             "eval --model model.safetensors --softmax softmax.safetensors --corpus corpus.txt");
-    assert_null(strstr(printed, "note"));
+    assert_null(strstr(program_output, "note"));
     assert_true(difference_of(expected, found) < 1e-4);
     must_train("export --checkpoint run/checkpoint.safetensors --out rounded.safetensors --softmax "
                "rounded-softmax.safetensors --name tiny --dtype bf16");
@@ -166,7 +150,7 @@ static void perplexity_is_that_of_the_type_that_is_computed_in(void **state)
         char arguments[256];
         snprintf(arguments, sizeof arguments, "%s %s", eval, cases[k].arguments);
         measure(found, arguments);
-        assert_non_null(strstr(printed, cases[k].printed));
+        assert_non_null(strstr(program_output, cases[k].printed));
         double difference = difference_of(expected, found);
         if (difference < cases[k].least || difference > cases[k].most)
             fail_msg("%s: %g", cases[k].arguments, difference);
@@ -233,7 +217,7 @@ static void a_server_s_scores_measure_as_eval_does(void **state)
                      "eval --model '%s' --softmax '%s' --corpus lines.txt --dtype %s", files[k][0],
                      files[k][1], types[i].name);
             measure(expected, arguments);
-            assert_null(strstr(printed, "note"));
+            assert_null(strstr(program_output, "note"));
             score_lines(found, files[k][0], files[k][1], types[i].dtype, lines, ARRAY_LEN(lines));
             assert_true(difference_of(expected, found) <= types[i].bound);
         }
@@ -246,7 +230,7 @@ static void a_softmax_of_another_bilm_is_noted(void **state)
         "export --checkpoint run/checkpoint.safetensors --out rounded.safetensors --name tiny");
     must_train(
         "eval --model rounded.safetensors --softmax softmax.safetensors --corpus corpus.txt");
-    assert_non_null(strstr(printed, "trained with another biLM"));
+    assert_non_null(strstr(program_output, "trained with another biLM"));
 }
 
 static void open_checkpoint_of(struct open_checkpoint *ret, const char *name)
@@ -265,7 +249,7 @@ static void a_run_goes_on_from_shipped_files_alone(void **state)
     (void)state;
     struct open_checkpoint from, to;
     must_train(START "--init model.safetensors --init-softmax softmax.safetensors --out run-alone");
-    assert_non_null(strstr(printed, "softmax: 20 of 20 words"));
+    assert_non_null(strstr(program_output, "softmax: 20 of 20 words"));
     open_checkpoint_of(&from, "run/checkpoint.safetensors");
     open_checkpoint_of(&to, "run-alone/checkpoint.safetensors");
     assert_int_equal(net_size(&from.net), net_size(&to.net));
@@ -283,10 +267,10 @@ static void words_of_another_vocabulary_are_matched_by_their_bytes(void **state)
     write_text("other.txt", "<S>\n</S>\n<UNK>\nriver\nunheard\nbook\nbooks\nThe\nthe\nof\nend\n");
     must_train(START "--vocab other.txt --init model.safetensors --init-softmax "
                      "softmax.safetensors --out run-other");
-    assert_non_null(strstr(printed, "softmax: 9 of 11 words"));
-    assert_non_null(strstr(printed, "2 at random values"));
+    assert_non_null(strstr(program_output, "softmax: 9 of 11 words"));
+    assert_non_null(strstr(program_output, "2 at random values"));
     must_train(START "--vocab other.txt --init model.safetensors --out run-fresh");
-    assert_non_null(strstr(printed, "softmax: 0 of 11 words"));
+    assert_non_null(strstr(program_output, "softmax: 0 of 11 words"));
     open_checkpoint_of(&from, "run/checkpoint.safetensors");
     open_checkpoint_of(&to, "run-other/checkpoint.safetensors");
     open_checkpoint_of(&fresh, "run-fresh/checkpoint.safetensors");
@@ -310,28 +294,6 @@ static void words_of_another_vocabulary_are_matched_by_their_bytes(void **state)
 }
 
 /* ---- import ---- */
-
-static int run_convert(const char *arguments, const char *folder)
-{
-    char command[2048];
-    const char *program = getenv("ELMO_CONVERT");
-    assert_non_null(program);
-    snprintf(command, sizeof command, "cd '%s' && '%s' %s 2>&1", folder, program, arguments);
-    return system(command);
-}
-
-static void assert_same_file(const struct temp_dir *folder, const char *left, const char *right)
-{
-    size_t n_left, n_right;
-    AUTO(mem_free) char *left_path = temp_path(folder, left);
-    AUTO(mem_free) char *right_path = temp_path(folder, right);
-    AUTO(mem_free) unsigned char *a = read_whole_file(left_path, &n_left);
-    AUTO(mem_free) unsigned char *b = read_whole_file(right_path, &n_right);
-    assert_non_null(a);
-    assert_non_null(b);
-    assert_int_equal(n_left, n_right);
-    assert_memory_equal(a, b, n_left);
-}
 
 /* A random biLM as bilm-tf's files in a folder of its own; some have no projections. */
 static void bilm_case(struct convert_case *ret_case, uint64_t seed)
@@ -373,10 +335,13 @@ static void import_writes_what_elmo_convert_does(void **state)
                          c.job.ngram_order);
             char with_out[600];
             snprintf(with_out, sizeof with_out, "%s --out by_convert", arguments);
-            assert_int_equal(run_convert(with_out, c.dir.path), 0);
+            assert_int_equal(program_run("ELMO_CONVERT", c.dir.path, with_out), 0);
             snprintf(with_out, sizeof with_out, "import %s --out by_train", arguments);
             must_train_in(c.dir.path, with_out);
-            assert_same_file(&c.dir, "by_convert", "by_train");
+            AUTO(mem_free)
+            char *by_convert = temp_path(&c.dir, "by_convert"),
+                 *by_train = temp_path(&c.dir, "by_train");
+            assert_true(same_files(by_convert, by_train));
         }
         convert_case_done(&c);
     }
@@ -402,13 +367,13 @@ static void what_is_imported_is_trained_on(void **state)
             c.job.tokenizer, c.dir.path);
         if (cannot_be_trained(&c)) {
             assert_int_equal(train(arguments), 1);
-            assert_non_null(strstr(printed, "proj_clip"));
+            assert_non_null(strstr(program_output, "proj_clip"));
             convert_case_done(&c);
             continue;
         }
         must_train(arguments);
-        assert_non_null(strstr(printed, "0 of 20 words from no file, 20 at random values"));
-        assert_null(strstr(printed, "note"));
+        assert_non_null(strstr(program_output, "0 of 20 words from no file, 20 at random values"));
+        assert_null(strstr(program_output, "note"));
         open_checkpoint_of(&run, "run-imported/checkpoint.safetensors");
         assert_true(run.state.n_steps >= 3);
         assert_int_equal(run.net.options.cell_dim, c.model.options.cell_dim);
@@ -500,10 +465,10 @@ static void eval_prints_a_table_of_senses(void **state)
                              "end\tgoal\tto what end ?\nend\tgoal\tan end in itself\n"
                              "end\tlast\tin the end .\nend\tlast\tthe bitter end\n");
     must_train("eval --model model.safetensors --senses senses.tsv");
-    assert_non_null(strstr(printed, "word_emb"));
+    assert_non_null(strstr(program_output, "word_emb"));
     assert_non_null(
-        strstr(printed, "lstm_outputs2          elmo\nend                 4          33.3"));
-    assert_non_null(strstr(printed, "\nall                 4          33.3"));
+        strstr(program_output, "lstm_outputs2          elmo\nend                 4          33.3"));
+    assert_non_null(strstr(program_output, "\nall                 4          33.3"));
 }
 
 static void what_is_missing_is_asked_for(void **state)
@@ -548,8 +513,8 @@ static void what_is_missing_is_asked_for(void **state)
     };
     for (size_t k = 0; k < ARRAY_LEN(cases); k++) {
         assert_int_equal(train(cases[k].arguments), 2);
-        if (!strstr(printed, cases[k].words))
-            fail_msg("no \"%s\" in %s", cases[k].words, printed);
+        if (!strstr(program_output, cases[k].words))
+            fail_msg("no \"%s\" in %s", cases[k].words, program_output);
     }
     assert_false(exists("run-no/curve.csv"));
 }
@@ -575,8 +540,8 @@ static void files_that_do_not_fit_are_named(void **state)
     write_text("other.json", other);
     for (size_t k = 0; k < ARRAY_LEN(cases); k++) {
         assert_int_equal(train(cases[k].arguments), 1);
-        if (!strstr(printed, cases[k].words))
-            fail_msg("no \"%s\" in %s", cases[k].words, printed);
+        if (!strstr(program_output, cases[k].words))
+            fail_msg("no \"%s\" in %s", cases[k].words, program_output);
     }
 }
 

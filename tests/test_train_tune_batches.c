@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "fail_alloc.h"
+#include "fnv.h"
 #include "model.h"
 #include "test_files.h"
 #include "tune_batches.h"
@@ -191,10 +192,10 @@ static uint64_t fingerprint(struct tune_batches *b, uint64_t seed, uint64_t epoc
         struct tune_filled filled;
         assert_true(tune_batches_fill(b, index, &filled));
         for (size_t k = 0; k < filled.texts.n_sentences; k++)
-            h = (h ^ filled.labels[k]) * 0x100000001b3u;
+            h = fnv_step(h, filled.labels[k]);
     }
     for (size_t k = 0; k < N_TEXTS; k++)
-        h = (h ^ begins[k]) * 0x100000001b3u;
+        h = fnv_step(h, begins[k]);
     return h;
 }
 

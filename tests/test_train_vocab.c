@@ -20,22 +20,6 @@
         text, sizeof(text) - 1 \
     }
 
-static struct temp_dir folder;
-
-static int group_setup(void **state)
-{
-    (void)state;
-    temp_dir_init(&folder);
-    return 0;
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    temp_dir_done(&folder);
-    return 0;
-}
-
 /* ---- The table of words ---- */
 
 static void words_are_numbered_as_they_appear(void **state)
@@ -112,7 +96,7 @@ static const char built[] = "<S>\n</S>\n<UNK>\nthe\n\xc3\xa9\na\nab\nb\n";
 static char *written(const struct vocab *vocab)
 {
     size_t n_bytes;
-    char *path = temp_path(&folder, "written");
+    char *path = temp_path(&group_dir, "written");
     assert_int_equal(vocab_write(vocab, path, NULL), 0);
     unsigned char *bytes = read_whole_file(path, &n_bytes);
     char *text = calloc(1, n_bytes + 1);
@@ -187,7 +171,7 @@ static void a_file_gives_its_lines_as_ids(void **state)
     static const char text[] = "<S>\r\n</S>\r\n<UNK>\r\nthe\r\ncaf\xc3\xa9";
     for (enum train_packing p = 0; p < TRAIN_N_PACKINGS; p++) {
         struct vocab vocab;
-        char *path = train_write(folder.path, "vocab", text, sizeof text - 1, p);
+        char *path = train_write(group_dir.path, "vocab", text, sizeof text - 1, p);
         assert_int_equal(vocab_read(&vocab, path, NULL), 0);
         assert_int_equal(vocab.words.n_items, 5);
         assert_int_equal(vocab_find(&vocab, "<S>", 3), VOCAB_BOS);
@@ -205,7 +189,7 @@ static void what_was_written_is_read_again(void **state)
 {
     (void)state;
     struct vocab made, read;
-    char *path = temp_path(&folder, "again"), *text;
+    char *path = temp_path(&group_dir, "again"), *text;
     assert_int_equal(vocab_build(&made, words, counts, ARRAY_LEN(words), 100, NULL), 0);
     assert_int_equal(vocab_write(&made, path, NULL), 0);
     assert_int_equal(vocab_read(&read, path, NULL), 0);
@@ -239,7 +223,7 @@ static void faults_of_a_file_are_named_with_their_line(void **state)
         struct vocab vocab;
         struct elmo_error err = {0};
         char *path =
-            train_write(folder.path, "fault", cases[k].text, strlen(cases[k].text), TRAIN_PLAIN);
+            train_write(group_dir.path, "fault", cases[k].text, strlen(cases[k].text), TRAIN_PLAIN);
         assert_int_equal(vocab_read(&vocab, path, &err), ELMO_E_FORMAT);
         assert_non_null(strstr(err.message, path));
         if (!strstr(err.message, cases[k].message))
@@ -257,7 +241,7 @@ static void a_line_of_megabytes_is_no_word(void **state)
     char *text = malloc(N);
     memset(text, 'x', N);
     memcpy(text, "<S>\n</S>\n<UNK>\n", 15);
-    char *path = train_write(folder.path, "megabytes", text, N, TRAIN_PLAIN);
+    char *path = train_write(group_dir.path, "megabytes", text, N, TRAIN_PLAIN);
     assert_int_equal(vocab_read(&vocab, path, &err), ELMO_E_FORMAT);
     free(path);
     free(text);
@@ -276,7 +260,7 @@ static void a_file_survives_a_failed_write(void **state)
     struct vocab vocab;
     struct elmo_error err = {0};
     size_t n_bytes;
-    char *path = temp_path(&folder, "old"), *tmp = temp_path(&folder, "old.tmp");
+    char *path = temp_path(&group_dir, "old"), *tmp = temp_path(&group_dir, "old.tmp");
     assert_int_equal(vocab_build(&vocab, words, counts, ARRAY_LEN(words), 100, NULL), 0);
     assert_true(write_whole_file(path, "old", 3));
     assert_int_equal(mkdir(tmp, 0777), 0);
@@ -295,7 +279,7 @@ static void failing_memory_is_reported(void **state)
 {
     (void)state;
     struct vocab vocab;
-    char *path = train_write(folder.path, "memory", built, strlen(built), TRAIN_PLAIN);
+    char *path = train_write(group_dir.path, "memory", built, strlen(built), TRAIN_PLAIN);
     for (int reads = 0; reads < 2; reads++)
         for (size_t n_good = 0;; n_good++) {
             fail_alloc_after(n_good);
@@ -330,5 +314,5 @@ int main(void)
         cmocka_unit_test(a_file_survives_a_failed_write),
         cmocka_unit_test(failing_memory_is_reported),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, group_dir_init, group_dir_done);
 }

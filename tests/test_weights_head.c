@@ -44,22 +44,6 @@ struct head_case {
     const char *says[3];    /* parts of the message */
 };
 
-static struct temp_dir dir;
-
-static int set_up(void **state)
-{
-    (void)state;
-    temp_dir_init(&dir);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    temp_dir_done(&dir);
-    return 0;
-}
-
 static size_t index_of(const struct tensor_set *set, const char *name)
 {
     size_t index = 0;
@@ -116,7 +100,7 @@ static void write_case(const char *path, const struct head_case *c)
 static int open_case(struct elmo_model **ret_model, const struct head_case *c,
                      struct elmo_error *err)
 {
-    AUTO(mem_free) char *path = temp_path(&dir, "head.safetensors");
+    AUTO(mem_free) char *path = temp_path(&group_dir, "head.safetensors");
     *ret_model = NULL;
     write_case(path, c);
     return elmo_model_open(ret_model, path, NULL, err);
@@ -295,5 +279,5 @@ int main(void)
         cmocka_unit_test(a_table_of_ngrams_has_rows_of_the_outputs),
         cmocka_unit_test(parts_of_a_head_are_no_head),
     };
-    return cmocka_run_group_tests_name("weights_head", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("weights_head", tests, group_dir_init, group_dir_done);
 }

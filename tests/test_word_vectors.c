@@ -16,27 +16,11 @@
 #include "test_files.h"
 #include "word_vectors.h"
 
-static struct temp_dir dir;
-
-static int set_up(void **state)
-{
-    (void)state;
-    temp_dir_init(&dir);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    temp_dir_done(&dir);
-    return 0;
-}
-
 /* The text as a file, opened in memory alone: its cache would lie in no folder. */
 static int open_bytes(struct word_vectors **ret_vectors, const void *bytes, size_t n_bytes,
                       bool lowercase, struct elmo_error *err)
 {
-    char *path = temp_path(&dir, "vectors.txt");
+    char *path = temp_path(&group_dir, "vectors.txt");
     unlink(path); /* a file that is written over may wait for the disk */
     assert_true(write_whole_file(path, bytes, n_bytes));
     const struct word_vectors_options options = {
@@ -325,7 +309,7 @@ static void any_bytes_are_read_or_refused(void **state)
 static void opening_stops_when_told(void **state)
 {
     (void)state;
-    char *path = temp_path(&dir, "vectors.txt"), *cache = temp_path(&dir, "cache");
+    char *path = temp_path(&group_dir, "vectors.txt"), *cache = temp_path(&group_dir, "cache");
     assert_true(write_whole_file(path, "a 1 2\n", 6));
     const atomic_int stop = 1;
     const struct word_vectors_options options = {.path = path, .cache_path = cache, .stop = &stop};
@@ -348,7 +332,7 @@ static void memory_that_runs_out_is_an_error(void **state)
         n += (size_t)sprintf(text + n, "word%d %d %d\n", k, k, -k);
     bool done = false;
     for (size_t n_good = 0; !done; n_good++) {
-        char *path = temp_path(&dir, "vectors.txt");
+        char *path = temp_path(&group_dir, "vectors.txt");
         assert_true(write_whole_file(path, text, n));
         const struct word_vectors_options options = {.path = path, .cache_path = "/nowhere/cache"};
         struct word_vectors *v = NULL;
@@ -380,5 +364,5 @@ int main(void)
         cmocka_unit_test(opening_stops_when_told),
         cmocka_unit_test(memory_that_runs_out_is_an_error),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, group_dir_init, group_dir_done);
 }

@@ -307,7 +307,7 @@ int main(int argc, char **argv)
         return EXIT_OK;
     }
     if (a.version) {
-        printf("elmo-embed %s (%s)\n", embed_version, embed_commit);
+        printf("elmo-embed %s (%s)\n", elmod_version, elmod_commit);
         return EXIT_OK;
     }
     r = embed_run(&a.settings, a.quiet ? NULL : stderr, a.quiet ? NULL : stderr, &err);

@@ -1,6 +1,7 @@
 #include "bf16_gemm.h"
 
 #include "bf16_tile.h"
+#include "defs.h"
 #include "isa.h"
 
 /* A block of a and one of b stay in the second-level cache, a panel of b and a tile's rows of a in
@@ -32,11 +33,6 @@ static const struct bf16_tile *best_tile(void)
         return &bf16_tile_avx512_bf16;
 #endif
     return &bf16_tile_baseline;
-}
-
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
 }
 
 static struct bf16_factor part(struct bf16_factor f, size_t first, size_t first_k)
@@ -85,11 +81,12 @@ static void multiply_block(const struct bf16_tile *tile, float *y, size_t y_stri
                            size_t panel_stride, bool add)
 {
     for (size_t m = 0; m < M; m += BLOCK_M) {
-        size_t rows = smaller(BLOCK_M, M - m);
+        size_t rows = min_size(BLOCK_M, M - m);
         pack_a(tile, part(a, m, 0), rows, K);
         for (size_t n = 0; n < N; n += BF16_COLUMNS)
-            multiply_panel(tile, y + m * y_stride + n, y_stride, rows, smaller(BF16_COLUMNS, N - n),
-                           b + n / BF16_COLUMNS * panel_stride, K, add);
+            multiply_panel(tile, y + m * y_stride + n, y_stride, rows,
+                           min_size(BF16_COLUMNS, N - n), b + n / BF16_COLUMNS * panel_stride, K,
+                           add);
     }
 }
 
@@ -98,7 +95,7 @@ static void pack_b(const struct bf16_tile *tile, uint32_t *packed, struct bf16_f
                    size_t K)
 {
     for (size_t n = 0; n < N; n += BF16_COLUMNS) {
-        tile->pack(packed, BF16_COLUMNS, part(b, n, 0), smaller(BF16_COLUMNS, N - n), K);
+        tile->pack(packed, BF16_COLUMNS, part(b, n, 0), min_size(BF16_COLUMNS, N - n), K);
         packed += (K + 1) / 2 * BF16_COLUMNS;
     }
 }
@@ -109,7 +106,7 @@ void bf16_gemm(float *y, struct bf16_factor a, struct bf16_factor b, size_t M, s
     const struct bf16_tile *tile = best_tile();
     for (size_t n = 0; n < N; n += BLOCK_N)
         for (size_t k = 0; k < K; k += BLOCK_K) {
-            size_t columns = smaller(BLOCK_N, N - n), depth = smaller(BLOCK_K, K - k);
+            size_t columns = min_size(BLOCK_N, N - n), depth = min_size(BLOCK_K, K - k);
             pack_b(tile, scratch.b, part(b, n, k), columns, depth);
             multiply_block(tile, y + n, N, part(a, 0, k), M, columns, depth, scratch.b,
                            (depth + 1) / 2 * BF16_COLUMNS, add || k);
@@ -131,6 +128,7 @@ void bf16_packed_gemm(float *y, const float *a, size_t M, const uint32_t *packed
 {
     const struct bf16_tile *tile = best_tile();
     for (size_t k = 0; k < K; k += BLOCK_K)
-        multiply_block(tile, y, N, (struct bf16_factor){a + k, K, 1}, M, N, smaller(BLOCK_K, K - k),
-                       packed + k / 2 * BF16_COLUMNS, (K + 1) / 2 * BF16_COLUMNS, add || k);
+        multiply_block(tile, y, N, (struct bf16_factor){a + k, K, 1}, M, N,
+                       min_size(BLOCK_K, K - k), packed + k / 2 * BF16_COLUMNS,
+                       (K + 1) / 2 * BF16_COLUMNS, add || k);
 }

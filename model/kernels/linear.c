@@ -1,3 +1,4 @@
+/* Products of float32 matrices by OpenBLAS. */
 #include <cblas.h>
 #include <string.h>
 

@@ -57,11 +57,6 @@ const struct kernel *kernel_find(const char *name)
 
 /* ---- Packing ---- */
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 size_t packed_units(enum number number, size_t n)
 {
     static const size_t per_unit[NUMBER_KINDS] = {1, 2, 4};
@@ -116,7 +111,7 @@ static void gather_row(float *row, const struct packed_matrix *m, const float *w
         size_t first = column_of(m, panel * width + at), n = 0;
         if (first != SIZE_MAX && k < m->n_in) {
             size_t group = group_of(m->order, m->n_out);
-            n = smaller(run, group - first % group);
+            n = min_size(run, group - first % group);
             memcpy(row + at, w + k * m->n_out + first, n * sizeof *row);
         }
         memset(row + at + n, 0, (run - n) * sizeof *row);
@@ -188,7 +183,7 @@ static void pack_units(uint32_t *units, const struct packed_matrix *m, const flo
                        const float *greatest, int32_t *offsets)
 {
     for (size_t begin = 0; begin < m->n_units; begin += PACK_UNITS) {
-        size_t end = smaller(begin + PACK_UNITS, m->n_units), width = m->tile->width;
+        size_t end = min_size(begin + PACK_UNITS, m->n_units), width = m->tile->width;
         for (size_t panel = 0; panel < m->n_panels; panel++) {
             uint32_t *to = units + (panel * m->n_units + begin) * width;
             if (m->number == NUMBER_F32)
@@ -289,7 +284,7 @@ static void fetch_meanwhile(struct lane_panel *panel, const uint32_t *next, size
 static size_t columns_of(const struct packed_matrix *m, size_t panel)
 {
     size_t width = m->tile->width;
-    return m->order == PACKED_GATES ? width : smaller(width, m->n_out - panel * width);
+    return m->order == PACKED_GATES ? width : min_size(width, m->n_out - panel * width);
 }
 
 /* What a product is added to: y itself, one row for all (stride 0), or nothing (NULL). */
@@ -345,7 +340,7 @@ static void multiply_panel(float *y, const struct lane_rows *x, size_t B,
     size_t block = m->number == NUMBER_INT8 ? m->n_units : BLOCK_UNITS;
     size_t panel = panel_at(range, k), column = panel * tile->width;
     for (size_t u = 0; u < m->n_units; u += block) {
-        size_t n = smaller(block, m->n_units - u);
+        size_t n = min_size(block, m->n_units - u);
         struct lane_panel p = panel_of(m, panel, u, n);
         const uint32_t *next =
             u + n < m->n_units ? p.units + n * tile->width : next_panel(m, range, k);
@@ -376,8 +371,8 @@ struct panel_range packed_share(const struct packed_matrix *m, size_t index, siz
 void packed_columns(const struct packed_matrix *m, struct panel_range range, size_t *ret_begin,
                     size_t *ret_end)
 {
-    *ret_begin = smaller(range.begin * m->tile->width, row_floats(m));
-    *ret_end = smaller(range.end * m->tile->width, row_floats(m));
+    *ret_begin = min_size(range.begin * m->tile->width, row_floats(m));
+    *ret_end = min_size(range.end * m->tile->width, row_floats(m));
 }
 
 static void multiply(float *y, const struct lane_rows *x, size_t B, const struct packed_matrix *m,

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "defs.h"
 #include "isa.h"
 #include "packed_tile.h"
 
@@ -20,11 +21,6 @@ static const struct packed_tile *best_tile(void)
     return &packed_tile_baseline;
 }
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 size_t packed_gemm_floats(size_t n_in, size_t n_out)
 {
     size_t width = best_tile()->width;
@@ -37,7 +33,7 @@ static void pack(float *packed, const float *w, size_t n_in, size_t n_out, size_
 {
     size_t width = best_tile()->width;
     for (size_t first = 0; first < n_out; first += width) {
-        size_t n = smaller(width, n_out - first);
+        size_t n = min_size(width, n_out - first);
         for (size_t k = 0; k < n_in; k++, packed += width) {
             for (size_t i = 0; i < n; i++)
                 packed[i] = w[k * in_stride + (first + i) * out_stride];
@@ -98,8 +94,8 @@ void packed_gemm(float *y, const float *x, size_t B, const float *packed, size_t
         for (size_t n = 0; n < n_out; n += tile->width) {
             const struct panel_block p = {
                 .weights = packed + n * n_in + k * tile->width,
-                .n_in = smaller(BLOCK_INPUTS, n_in - k),
-                .n_columns = smaller(tile->width, n_out - n),
+                .n_in = min_size(BLOCK_INPUTS, n_in - k),
+                .n_columns = min_size(tile->width, n_out - n),
                 .add = add || k > 0,
             };
             multiply_panel(tile, y + n, n_out, x + k, n_in, B, &p);

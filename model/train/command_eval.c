@@ -1,3 +1,4 @@
+/* elmo-train eval: the perplexity of a checkpoint, or of a model file with its softmax. */
 #include <stdio.h>
 #include <string.h>
 

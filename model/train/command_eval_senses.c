@@ -1,3 +1,4 @@
+/* elmo-train eval --senses: how well each kind of vector tells the senses of words apart. */
 #include <stdio.h>
 
 #include "commands.h"

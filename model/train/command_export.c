@@ -1,3 +1,4 @@
+/* elmo-train export: a checkpoint as the model file that elmod serves, and its softmax. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* elmo-train import: bilm-tf's files as a model file. */
 #include <stdio.h>
 #include <string.h>
 

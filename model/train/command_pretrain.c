@@ -1,3 +1,4 @@
+/* elmo-train pretrain. */
 #include "commands.h"
 #include "error.h"
 #include "team.h"

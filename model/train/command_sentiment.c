@@ -1,3 +1,4 @@
+/* elmo-train sentiment. */
 #include <math.h>
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* elmo-train vocab: the most frequent words of a corpus. */
 #include <stdio.h>
 
 #include "atomic_file.h"

@@ -1,3 +1,4 @@
+/* The loops for the processor that the program runs on. */
 #include "kernels/isa.h"
 #include "loops.h"
 

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "commit.h"
 #include "curve.h"
 #include "error.h"
+#include "version.h"
 
 #define REAL_DIGITS 9
 
@@ -92,7 +92,7 @@ static json_t *checkpoint_json(const char *path, const struct open_checkpoint *c
     const struct train_state *s = &c->state;
     json_auto_t *object = json_pack(
         "{s:s, s:s, s:I, s:I, s:I, s:f, s:I, s:I, s:s, s:s}", "trained_with", "elmo-train pretrain",
-        "commit", train_commit, "steps", (json_int_t)s->n_steps, "tokens", (json_int_t)s->n_tokens,
+        "commit", elmod_commit, "steps", (json_int_t)s->n_steps, "tokens", (json_int_t)s->n_tokens,
         "whole_epochs", (json_int_t)s->epoch, "seconds", s->seconds, "seed", (json_int_t)s->seed,
         "vocabulary", (json_int_t)c->vocab.words.n_items, "corpus_sha256", s->corpus_sha256,
         "heldout_sha256", s->heldout_sha256);

@@ -1,10 +1,10 @@
 /* The model file of elmo-train sentiment, with how it came about. */
 #include <jansson.h>
 
-#include "commit.h"
 #include "head_file.h"
 #include "provenance.h"
 #include "sentiment_job.h"
+#include "version.h"
 
 /* The whitening goes into the first layer, the calibration into the last and the n-grams. */
 static int fold(struct sentiment_job *j, struct elmo_error *err)
@@ -66,7 +66,7 @@ static json_t *head_json(const struct sentiment_job *j)
 {
     json_t *head = json_pack(
         "{s:s, s:s, s:s, s:b, s:I, s:I, s:s, s:o*, s:o}", "trained_with", "elmo-train sentiment",
-        "commit", train_commit, "head", j->settings->head == SENTIMENT_BEST ? "best" : "notebook",
+        "commit", elmod_commit, "head", j->settings->head == SENTIMENT_BEST ? "best" : "notebook",
         "fine_tuned", j->tuned.values != NULL, "texts_train", (json_int_t)j->texts.n_train,
         "texts_dev", (json_int_t)j->texts.n_dev, "texts_sha256", j->texts.set.sha256, "unlabelled",
         unlabelled_json(j), "settings", settings_json(j));

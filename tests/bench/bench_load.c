@@ -19,6 +19,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "bench_options.h"
 #include "clock.h"
 #include "json_write.h"
 #include "load_client.h"
@@ -324,14 +325,6 @@ static void measure(struct load *load, size_t n_clients, double rate, uint64_t s
 }
 
 /* ---- Options ---- */
-
-static const char *option(int argc, char **argv, const char *name, const char *fallback)
-{
-    for (int k = 1; k + 1 < argc; k += 2)
-        if (!strcmp(argv[k], name))
-            return argv[k + 1];
-    return fallback;
-}
 
 static bool parse_address(struct sockaddr_in *ret, const char *text)
 {

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench_options.h"
 #include "defs.h"
 #include "limits.h"
 #include "model.h"
@@ -176,14 +177,6 @@ static void measure(struct bench *b, size_t batch, int rounds, const struct boun
         printf(", %.0f %% of the reading", 100 * median / bounds->reading);
     printf("\n");
     fflush(stdout);
-}
-
-static const char *option(int argc, char **argv, const char *name, const char *fallback)
-{
-    for (int k = 1; k + 1 < argc; k += 2)
-        if (!strcmp(argv[k], name))
-            return argv[k + 1];
-    return fallback;
 }
 
 static bool parse_dtype(enum elmo_dtype *ret, const char *name)

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench_options.h"
 #include "char_ids.h"
 #include "kernels/kernels.h"
 #include "lstm_train.h"
@@ -240,14 +241,6 @@ static void report(struct bench *b, size_t n_blocks)
     }
     printf("  %5.1f %%  the rest: gathering, adding up, waiting for each other\n",
            100 * (1 - listed));
-}
-
-static const char *option(int argc, char **argv, const char *name, const char *fallback)
-{
-    for (int k = 1; k + 1 < argc; k += 2)
-        if (!strcmp(argv[k], name))
-            return argv[k + 1];
-    return fallback;
 }
 
 static size_t number(int argc, char **argv, const char *name, const char *fallback)

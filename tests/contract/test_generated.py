@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Bodies generated from the request schemas, good and bad, against a real elmod.
+"""Bodies generated from the request schemas, good and bad, and odd GETs, against a real elmod.
 
 Every answer is as documented and never 5xx; a body that the schema and the few rules beyond it
 allow is answered 200; one that the schema forbids never is. The seed is fixed: a failure repeats.
@@ -18,6 +18,24 @@ POSTS = [
     path
     for path in SPEC.doc["paths"]
     if SPEC.operation(path)[0] == "post" and "{version}" not in path  # the same without it
+]
+N_GETS = 40  # of each path
+QUERIES = ["", "?", "?x=1&x=2", "?%00", "?a[]=%ff", "?" + "q" * 2000]
+ODD_HEADERS = [
+    ("Accept", ""),
+    ("Accept", "application/x-npy"),
+    ("Accept", "*/*;q=0, text/html"),
+    ("Accept-Encoding", "gzip, br, zstd"),
+    ("Accept-Encoding", "*;q=0"),
+    ("Authorization", "Basic Og=="),
+    ("Content-Type", "text/plain"),
+    ("If-None-Match", "*"),
+    ("If-None-Match", 'W/"x", "y'),
+    ("Origin", "null"),
+    ("Range", "bytes=0-0"),
+    ("traceparent", "00-0-0-0"),
+    ("X-Request-Id", "\xe9"),
+    ("X-Request-Timeout-Ms", "-1"),
 ]
 OIP_OUTPUTS = ["default", "sentiment"]
 WORDS = [
@@ -268,6 +286,19 @@ class Generated(unittest.TestCase):
                     elif not breaks_a_rule_beyond_the_schema(path, body, self.model):
                         self.assertEqual(200, status)
             self.assertGreater(n_refused, n_bodies(path) // 4)
+
+    def test_odd_gets_break_nothing(self):
+        for path in SPEC.example_paths("get"):
+            pick = random.Random(path)
+            for _ in range(N_GETS):
+                method, query = pick.choice(["GET", "HEAD"]), pick.choice(QUERIES)
+                headers = dict(pick.sample(ODD_HEADERS, pick.randint(0, 4)))
+                with self.subTest(path=path, method=method, query=query[:20], headers=headers):
+                    answer = self.elmod.ask(
+                        method, path + query, headers=headers, connection=self.connection
+                    )
+                    self.assertEqual([], SPEC.answer_faults(path, answer))
+                    self.assertLess(answer.status, 500)
 
     def test_garbled_bodies_break_nothing(self):
         for path in POSTS:

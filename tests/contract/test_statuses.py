@@ -4,129 +4,49 @@
 Fails when a documented status was not provoked (but for NOT_PROVOKED), or an answer is not as
 documented: status, content type, headers, body, problem code and the place that is to blame.
 """
-import base64
 import concurrent.futures
 import gzip
 import json
-import math
-import os
 import pathlib
-import struct
 import subprocess
 import sys
 import tempfile
 import unittest
 
-from dialect import body_of, codes_of, root_of, status_of
+from bad_requests import (
+    BAD_BODIES,
+    BAD_EMBED_BODIES,
+    BAD_HEADERS,
+    BAD_SCORE_BODIES,
+    BAD_SENTIMENT_BODIES,
+    GOOD_HEADERS,
+)
+from contract import (
+    BINARY,
+    GETS,
+    GOOD,
+    NATIVE_POSTS,
+    OPENAPI,
+    PATHS,
+    POSTS,
+    QUEUED,
+    SPEC,
+    TEXT,
+    ContractTest,
+    OneServerTest,
+    seen,
+)
+from dialect import body_of, root_of
 from elmod import Elmod, wait_until
-from spec import Spec
 from zero_model import write_zero_model, write_zero_softmax
 
-BINARY = os.environ["ELMOD_BINARY"]
-OPENAPI = os.environ["ELMOD_OPENAPI"]
-SPEC = Spec(OPENAPI)
-POSTS = list(SPEC.example_paths("post"))
-GETS = list(SPEC.example_paths("get"))
-PATHS = POSTS + GETS
-NATIVE_POSTS = [path for path in POSTS if not root_of(path)]
-QUEUED = [path for path in POSTS if path != "/tokenize"]
-TEXT = {"inputs": "A gripping film."}
-GOOD = {path: body_of(path, "A gripping film.") for path in POSTS}
+GZIP_JSON = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+IDENTITY = {"Content-Encoding": "identity"}
 
 # Documented, but not to be had from outside.
 NOT_PROVOKED = {
     (path, 500): "only a fault of ours or no memory answers it" for path in SPEC.doc["paths"]
 }
-
-# Under the limits of WithSmallLimits: (what, body, code, pointer of the first error)
-BAD_BODIES = [
-    ("no JSON at all", b"inputs", "invalid_json", None),
-    ("an empty body", b"", "invalid_json", None),
-    ("JSON that ends early", b'{"inputs": ', "invalid_json", None),
-    ("two values", b'{"inputs": "a"} {}', "invalid_json", None),
-    ("a byte that is no UTF-8", b'{"inputs": "\xff"}', "invalid_utf8", None),
-    ("a surrogate in UTF-8", b'{"inputs": "\xed\xa0\x80"}', "invalid_utf8", None),
-    ("a key twice", b'{"inputs": "a", "inputs": "b"}', "duplicate_key", None),
-    ("a NUL character", b'{"inputs": "a\\u0000b"}', "nul_character", None),
-    ("no inputs", {}, "missing_field", "#/inputs"),
-    ("an unknown field", {**TEXT, "a/b~c": 1}, "unknown_field", "#/a~1b~0c"),
-    ("a list for a body", [], "invalid_type", "#"),
-    ("a number for a text", {"inputs": 7}, "invalid_type", "#/inputs"),
-    ("a number among texts", {"inputs": ["a", 7]}, "invalid_type", "#/inputs/1"),
-    ("a text among token lists", {"inputs": [["a"], "b"]}, "invalid_type", "#/inputs/1"),
-    ("a number among tokens", {"inputs": [["a", 7]]}, "invalid_type", "#/inputs/0/1"),
-    ("an empty list", {"inputs": []}, "invalid_value", "#/inputs"),
-    ("a text for a truth value", {**TEXT, "truncate": "yes"}, "invalid_type", "#/truncate"),
-    ("a fraction of a token", {**TEXT, "max_tokens": 1.5}, "invalid_type", "#/max_tokens"),
-    ("no tokens", {**TEXT, "max_tokens": 0}, "invalid_value", "#/max_tokens"),
-    (
-        "an input too long",
-        {"inputs": ["a", "a " * 9], "truncate": False},
-        "input_too_long",
-        "#/inputs/1",
-    ),
-    ("too many inputs", {"inputs": ["a"] * 4}, "too_many_inputs", "#/inputs"),
-    ("too many tokens", {"inputs": ["a " * 7] * 3}, "too_many_tokens", None),
-    ("too many bytes", {"inputs": "a" * 1000}, "body_too_large", None),
-]
-BAD_EMBED_BODIES = [
-    ("no outputs", {**TEXT, "outputs": []}, "invalid_value", "#/outputs"),
-    ("an unknown output", {**TEXT, "outputs": ["default", "x"]}, "invalid_value", "#/outputs/1"),
-    ("a layer too high", {**TEXT, "outputs": ["lstm_outputs99"]}, "invalid_value", "#/outputs/0"),
-    ("an output twice", {**TEXT, "outputs": ["elmo", "elmo"]}, "invalid_value", "#/outputs/1"),
-    ("an unknown pooling", {**TEXT, "pooling": "min"}, "invalid_value", "#/pooling"),
-    ("a mix that is no object", {**TEXT, "mix": [1]}, "invalid_type", "#/mix"),
-    ("too few weights", {**TEXT, "mix": {"weights": [1]}}, "invalid_value", "#/mix/weights"),
-    (
-        "a weight too large",
-        {**TEXT, "mix": {"weights": [0, 0, 1e39]}},
-        "invalid_value",
-        "#/mix/weights/2",
-    ),
-    ("an unknown field of mix", {**TEXT, "mix": {"x": 1}}, "unknown_field", "#/mix/x"),
-    ("offsets of tokens", {"inputs": [["a"]], "offsets": "bytes"}, "invalid_value", "#/offsets"),
-    (
-        "an unknown encoding",
-        {**TEXT, "encoding_format": "hex"},
-        "invalid_value",
-        "#/encoding_format",
-    ),
-]
-BAD_SENTIMENT_BODIES = [
-    ("a number for a truth value", {**TEXT, "explain": 1}, "invalid_type", "#/explain"),
-    ("a field of /embed", {**TEXT, "outputs": ["elmo"]}, "unknown_field", "#/outputs"),
-]
-BAD_SCORE_BODIES = [
-    ("offsets of tokens", {"inputs": [["a"]], "offsets": "bytes"}, "invalid_value", "#/offsets"),
-    ("a field of /sentiment", {**TEXT, "explain": True}, "unknown_field", "#/explain"),
-]
-
-# (request header, value or None for none at all, status)
-BAD_HEADERS = [
-    ("Content-Type", None, 415),
-    ("Content-Type", "text/plain", 415),
-    ("Content-Type", "application/jsonp", 415),
-    ("Content-Type", "application/json; charset=latin1", 415),
-    ("Content-Encoding", "br", 415),
-    ("Content-Encoding", "gzip, gzip", 415),
-    ("Accept", "text/html", 406),
-    ("Accept", "application/vnd.safetensors;q=0, image/*", 406),
-    ("Accept", "application/json;q=0, text/html", 406),
-]
-GZIP_JSON = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-IDENTITY = {"Content-Encoding": "identity"}
-GOOD_HEADERS = [
-    ("Content-Type", 'Application/JSON; Charset="UTF-8"'),
-    ("Content-Encoding", "identity"),
-    ("Accept-Encoding", "gzip, deflate, br, zstd"),
-    ("Accept-Encoding", "identity;q=0"),
-    ("Accept", "*/*"),
-    ("Accept", "application/*"),
-    ("Accept", "text/html, application/json;q=0.1"),
-]
-
-
-seen = set()
 
 
 def tearDownModule():
@@ -138,49 +58,6 @@ def tearDownModule():
     assert not NOT_PROVOKED.keys() & seen, "NOT_PROVOKED names what was seen"
     missing = documented - seen - NOT_PROVOKED.keys()
     assert not missing, f"documented but never seen: {sorted(missing, key=str)}"
-
-
-class ContractTest(unittest.TestCase):
-    def expect(self, answer, status, code=None, pointer=None):
-        """Checks the answer against the document and remembers what was seen."""
-        path = SPEC.path_of(answer.path)
-        self.assertEqual(status_of(path, status, code), answer.status, answer.body[:500])
-        self.assertEqual([], SPEC.answer_faults(path, answer))
-        if code and answer.body:
-            self.assertIn(code, codes_of(path, answer) or [code])
-        if pointer:
-            self.assertEqual(pointer, answer.json()["errors"][0]["pointer"])
-        seen.add((path, answer.status))
-        return answer
-
-
-class OneServerTest(ContractTest):
-    """Tests that share one elmod, started with `flags`."""
-
-    def expect_codings(self, body, streamed):
-        """The answer to the body of /embed goes in the coding that is liked best."""
-        plain = self.expect(self.elmod.ask("POST", "/embed", body), 200)
-        self.assertNotIn("Content-Encoding", plain.headers)
-        self.assertEqual(streamed, "Content-Length" not in plain.headers)
-        for accepted, coding in (
-            ("gzip", "gzip"),
-            ("zstd;q=0.1, gzip", "gzip"),
-            ("br, zstd, gzip", "zstd"),
-        ):
-            with self.subTest(accepted=accepted):
-                headers = {"Accept-Encoding": accepted}
-                answer = self.expect(self.elmod.ask("POST", "/embed", body, headers), 200)
-                self.assertEqual(coding, answer.headers["Content-Encoding"])
-                self.assertIn("Accept-Encoding", answer.headers["Vary"])
-                self.assertLess(len(answer.body), len(plain.body) * 0.55)
-                self.assertEqual(plain.body, answer.decoded())
-
-    flags = {}
-
-    @classmethod
-    def setUpClass(cls):
-        flags = [text for flag in cls.flags.items() for text in flag]
-        cls.elmod = cls.enterClassContext(Elmod(BINARY, *flags))
 
 
 class WithDefaults(OneServerTest):
@@ -196,100 +73,6 @@ class WithDefaults(OneServerTest):
                         list(range(n_inputs)), [item["index"] for item in answer["data"]]
                     )
                     self.assertEqual(n_inputs, answer["usage"]["inputs"])
-
-    def test_every_output_is_answered_in_its_shape(self):
-        model = self.expect(self.elmod.ask("GET", "/info"), 200).json()["model"]
-        for pooling, n_pooled in (("mean", 1), ("max", 1), ("mean_max", 2)):
-            body = {"inputs": [["a", "b", "c"]], "outputs": model["outputs"], "pooling": pooling}
-            (item,) = self.expect(self.elmod.ask("POST", "/embed", body), 200).json()["data"]
-            self.assertEqual({"index", "tokens", "truncated", *model["outputs"]}, item.keys())
-            for name in model["outputs"]:
-                dim = model["token_dim"] if name == "word_emb" else model["layer_dim"]
-                rows = [item[name]] if name == "default" else item[name]
-                self.assertEqual(1 if name == "default" else 3, len(rows))
-                self.assertEqual(
-                    {dim * n_pooled if name == "default" else dim}, set(map(len, rows))
-                )
-
-    def test_attributions_and_bias_sum_to_the_logit(self):
-        body = {"inputs": ["A wonderful film, awful acting.", ""], "explain": True}
-        data = self.expect(self.elmod.ask("POST", "/sentiment", body), 200).json()["data"]
-        for item in data:
-            explanation = item["explanation"]
-            self.assertEqual("positive", explanation["label"])
-            self.assertEqual(len(item["tokens"]), len(item["attributions"]))
-            total = sum(item["attributions"]) + explanation["bias"]
-            self.assertAlmostEqual(explanation["logit"], total, places=4)
-            odds = item["probabilities"]["positive"] / item["probabilities"]["negative"]
-            self.assertAlmostEqual(explanation["logit"], math.log(odds), places=4)
-        self.assertEqual(data[1]["explanation"]["bias"], data[1]["explanation"]["logit"])
-        self.assertEqual(data[0]["explanation"]["bias"], data[1]["explanation"]["bias"])
-
-    def test_perplexities_are_those_of_the_log_probs(self):
-        body = {"inputs": ["We sat on the xqzt bank.", ""]}
-        for item in self.expect(self.elmod.ask("POST", "/score", body), 200).json()["data"]:
-            self.assertEqual(
-                [index for index, token in enumerate(item["tokens"]) if token == "xqzt"],
-                item["unknown"],
-            )
-            every = []
-            for side in (item["forward"], item["backward"]):
-                self.assertEqual(len(item["tokens"]), len(side["log_probs"]))
-                scores = [*side["log_probs"], side["end_log_prob"]]
-                perplexity = math.exp(-math.fsum(scores) / len(scores))
-                self.assertAlmostEqual(1, side["perplexity"] / perplexity, places=5)
-                every += scores
-            perplexity = math.exp(-math.fsum(every) / len(every))
-            self.assertAlmostEqual(1, item["perplexity"] / perplexity, places=5)
-
-    def test_outputs_that_are_not_asked_for_are_those_of_the_document(self):
-        default = SPEC.doc["components"]["schemas"]["EmbedRequest"]["properties"]["outputs"][
-            "default"
-        ]
-        (item,) = self.expect(self.elmod.ask("POST", "/embed", TEXT), 200).json()["data"]
-        self.assertEqual({"index", "tokens", "truncated", *default}, item.keys())
-
-    def test_base64_holds_the_same_floats_as_json(self):
-        body = {**TEXT, "outputs": ["elmo", "default"]}
-        (plain,) = self.expect(self.elmod.ask("POST", "/embed", body), 200).json()["data"]
-        body["encoding_format"] = "base64"
-        (packed,) = self.expect(self.elmod.ask("POST", "/embed", body), 200).json()["data"]
-        for name, values in (("default", plain["default"]), ("elmo", sum(plain["elmo"], []))):
-            self.assertEqual(
-                struct.pack(f"<{len(values)}f", *values), base64.b64decode(packed[name])
-            )
-
-    def test_offsets_point_at_the_tokens(self):
-        text = "\U0001f600 caf\u00e9, ok"
-        encoded = {
-            "bytes": text.encode(),
-            "utf16": text.encode("utf-16-le"),
-            "codepoints": text.encode("utf-32-le"),
-        }
-        for unit, size, codec in (
-            ("bytes", 1, "utf-8"),
-            ("utf16", 2, "utf-16-le"),
-            ("codepoints", 4, "utf-32-le"),
-        ):
-            answer = self.expect(
-                self.elmod.ask("POST", "/tokenize", {"inputs": text, "offsets": unit}), 200
-            )
-            (item,) = answer.json()["data"]
-            found = [
-                encoded[unit][start * size : end * size].decode(codec)
-                for start, end in item["offsets"]
-            ]
-            self.assertEqual(item["tokens"], found)
-
-    def test_sentiment_names_the_most_probable_label(self):
-        answer = self.expect(
-            self.elmod.ask("POST", "/sentiment", {"inputs": ["good", "bad", ""]}), 200
-        ).json()
-        for item in answer["data"]:
-            self.assertEqual(set(answer["labels"]), item["probabilities"].keys())
-            self.assertAlmostEqual(1, sum(item["probabilities"].values()), places=5)
-            self.assertEqual(item["score"], item["probabilities"][item["label"]])
-            self.assertEqual(item["score"], max(item["probabilities"].values()))
 
     def test_headers_are_understood(self):
         for path in POSTS:
@@ -622,27 +405,6 @@ class WithMadeModels(ContractTest):
             info = self.expect(elmod.ask("GET", "/info"), 200).json()
             self.assertFalse(info["model"]["language_model"])
 
-    def test_words_of_a_model_of_zeros_are_all_alike(self):
-        """And so are its labels: nothing is added to nothing."""
-        write_zero_model(self.model)
-        write_zero_softmax(self.softmax, n_words=100)
-        with Elmod(BINARY, "--model", self.model, "--softmax", self.softmax) as elmod:
-            body = {"inputs": [["w7", "x"], []]}
-            for item in self.expect(elmod.ask("POST", "/score", body), 200).json()["data"]:
-                n_tokens = len(item["tokens"])
-                self.assertEqual([1] if n_tokens else [], item["unknown"])
-                self.assertAlmostEqual(100, item["perplexity"], places=3)
-                for side in (item["forward"], item["backward"]):
-                    self.assertEqual(n_tokens, len(side["log_probs"]))
-                    self.assertAlmostEqual(100, side["perplexity"], places=3)
-            body["explain"] = True
-            for item in self.expect(elmod.ask("POST", "/sentiment", body), 200).json()["data"]:
-                self.assertEqual([0] * len(item["tokens"]), item["attributions"])
-                self.assertEqual(
-                    {"label": "no", "logit": 0, "bias": 0, "method": "linear"},
-                    item["explanation"],
-                )
-
     def test_a_softmax_of_another_model_ends_the_start(self):
         write_zero_model(self.model)
         write_zero_softmax(self.softmax, cell_dim=17)
@@ -669,21 +431,6 @@ class WithMadeModels(ContractTest):
             self.assertEqual(["default"], [output["name"] for output in answer["outputs"]])
             body = {**GOOD[infer], "outputs": [{"name": "sentiment"}]}
             self.expect(elmod.ask("POST", infer, body), 422, "invalid_value")
-
-    def test_vectors_are_nearly_the_same_in_every_type(self):
-        """Relative distance from those in float32, which bf16 and int8 have but little of."""
-        body = {"inputs": "A gripping film, badly lit.", "outputs": ["default"]}
-        exact = None
-        for dtype, most in (("f32", 0), ("bf16", 0.01), ("int8", 0.05)):
-            with Elmod(BINARY, "--dtype", dtype) as elmod:
-                compute = self.expect(elmod.ask("GET", "/info"), 200).json()["compute"]
-                self.assertEqual(dtype, compute["dtype"])
-                (item,) = self.expect(elmod.ask("POST", "/embed", body), 200).json()["data"]
-            vector = item["default"]
-            exact = exact or vector
-            distance = math.dist(exact, vector) / math.hypot(*exact)
-            self.assertLessEqual(distance, most)
-            self.assertEqual(dtype == "f32", distance == 0)
 
     def test_a_kernel_can_be_forced(self):
         with Elmod(BINARY, "--kernel", "baseline") as elmod:

@@ -3,10 +3,15 @@
  * answers, stops it and looks at its exit status. Every wait has a generous bound (a test fails
  * rather than hangs) and every failure is a cmocka failure. */
 #include <jansson.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#include "defs.h"
+
+#define PATIENCE_S 120 /* for what surely comes */
 
 /* ---- The server ---- */
 
@@ -30,6 +35,7 @@ pid_t server_pid(const struct server *server);
 int server_wait(struct server *server);
 /* Whether it lets clients connect. */
 bool server_accepts(const struct server *server);
+struct sockaddr_in server_address(const struct server *server);
 const char *server_port_file(const struct server *server);
 
 /* To a SERVER_FAKE, done when it returns: 's' shut the gate (runs stop inside the model), 'o' open
@@ -39,12 +45,20 @@ void server_tell(struct server *server, char command);
 
 /* What it has logged so far; free() it. */
 char *server_log(const struct server *server);
+/* How often the words are in it, and waiting until that is n times or more. */
+size_t n_in_log(const struct server *server, const char *words);
+void wait_for_log(const struct server *server, const char *words, size_t n);
+
+/* The value of a line of /metrics that begins with `series` and a space. */
+double metric(const struct server *server, const char *series);
+/* Waits until the metric has the value. */
+void wait_for_metric(const struct server *server, const char *series, double value);
 
 /* Starts elmod with exactly these flags, which must make it end by itself; returns its exit status
  * and, in *ret_stderr (free() it), what it wrote. */
 int run_elmod(const char *const flags[], char **ret_stderr);
 
-/* ---- A client ---- */
+/* ---- A client (client.c) ---- */
 
 struct client {
     int fd;
@@ -84,15 +98,16 @@ void client_read_all(struct client *client);
 void response_done(struct response *response);
 /* The field's value, free() it; NULL when there is none. */
 char *response_field(const struct response *response, const char *name);
+/* It has the field, with this value; NULL: it has no such field. */
+void assert_field(const struct response *response, const char *name, const char *expected);
 /* The body as JSON; json_decref it. */
 json_t *response_json(const struct response *response);
 /* The response is a problem of this status and code; its request_id is that of the header. */
 void assert_problem(const struct response *response, unsigned status, const char *code);
 
+/* {"inputs":"a a a ...","outputs":["elmo"]}, of n_tokens; free() it. */
+char *long_request(size_t n_tokens);
+
 /* A whole exchange on a connection of its own. */
 struct response post(const struct server *server, const char *path, const char *body);
 struct response get(const struct server *server, const char *path);
-/* The value of a line of /metrics that begins with `series` and a space. */
-double metric(const struct server *server, const char *series);
-/* Waits until the metric has the value. */
-void wait_for_metric(const struct server *server, const char *series, double value);

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -20,7 +19,6 @@
 #define ORIGIN    "Origin: https://app.example.org\r\n"
 #define PREFLIGHT \
     "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization\r\n"
-#define N(array) (sizeof(array) / sizeof *(array))
 
 static struct server *server;
 static char key_file[] = "/tmp/elmod-keys-XXXXXX";
@@ -54,14 +52,6 @@ static int stop(void **state)
     server_stop(server);
     unlink(key_file);
     return 0;
-}
-
-static void assert_field(const struct response *r, const char *name, const char *expected)
-{
-    char *value = response_field(r, name);
-    if (!value != !expected || (expected && strcmp(value, expected) != 0))
-        fail_msg("%s is %s in:\n%s", name, value ? value : "missing", r->head);
-    free(value);
 }
 
 /* In a field of its own, beside others that answers vary by. */
@@ -108,7 +98,7 @@ static void a_key_lets_in(void **state)
         "X-API-Key: " KEY "\r\n",
         "x-api-key:  " OTHER_KEY " \r\n",
     };
-    for (size_t i = 0; i < N(fields); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
         struct response r = ask("POST /tokenize", fields[i], BODY);
         if (r.status != 200)
             fail_msg("%s: %u %s", fields[i], r.status, r.body);
@@ -147,7 +137,7 @@ static void nothing_else_lets_in(void **state)
         "Authorization: Basic eDp5\r\nX-API-Key: " KEY "\r\n",
         "X-API-Key: " KEY "\r\nX-API-Key: " KEY "\r\n",
     };
-    for (size_t i = 0; i < N(fields); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
         struct response r = ask("POST /tokenize", fields[i], BODY);
         if (r.status != 401)
             fail_msg("%s: %u", fields[i], r.status);
@@ -165,7 +155,7 @@ static void a_key_is_asked_for_before_anything_else(void **state)
         "GET /embed",    "PUT /tokenize",  "GET /no/such/path",
         "POST /nothing", "OPTIONS /embed", "GET /health/nothing",
     };
-    for (size_t i = 0; i < N(lines); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
         struct response r = ask(lines[i], "Accept: text/nothing\r\n", NULL);
         if (r.status != 401)
             fail_msg("%s: %u", lines[i], r.status);
@@ -185,7 +175,7 @@ static void what_machines_and_browsers_look_at_needs_no_key(void **state)
         "/health",       "/health/live",    "/health/ready",    "/metrics",
         "/openapi.yaml", "/v2/health/live", "/v2/health/ready", "/",
         "/docs"};
-    for (size_t i = 0; i < N(paths); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
         struct response r = get(server, paths[i]);
         assert_int_equal(r.status, 200);
         response_done(&r);
@@ -232,7 +222,7 @@ static void a_long_body_is_not_waited_for(void **state)
     static const char *const framings[] = {"Content-Length: 900000\r\n",
                                            "Content-Length: 99999999999\r\n",
                                            "Expect: 100-continue\r\nContent-Length: 100\r\n"};
-    for (size_t i = 0; i < N(framings); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(framings); i++) {
         char head[256];
         snprintf(head, sizeof head, "POST /embed HTTP/1.1\r\nHost: x\r\n%s\r\n", framings[i]);
         struct client client = client_open(server);
@@ -312,21 +302,6 @@ static void write_keys(const char *text)
     assert_int_equal(fclose(file), 0);
 }
 
-/* Waits until the log has so many events of this name. */
-static void wait_for_events(const char *event, size_t n)
-{
-    char text[64];
-    snprintf(text, sizeof text, "\"event\":\"%s\"", event);
-    for (size_t n_seen = 0; n_seen < n;) {
-        char *log = server_log(server);
-        n_seen = 0;
-        for (const char *at = log; (at = strstr(at, text)); at++)
-            n_seen++;
-        free(log);
-        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
-    }
-}
-
 static void assert_status_of_key(const char *key, unsigned status)
 {
     char field[128];
@@ -341,17 +316,17 @@ static void a_hangup_loads_the_keys_anew_unless_they_are_wrong(void **state)
     (void)state;
     write_keys("secret\n");
     server_signal(server, SIGHUP);
-    wait_for_events("api_keys_failed", 1);
+    wait_for_log(server, "\"event\":\"api_keys_failed\"", 1);
     assert_status_of_key(KEY, 200);
     write_keys(OTHER_KEY "\nthe-newest-key-of-all\n");
     server_signal(server, SIGHUP);
-    wait_for_events("api_keys", 2);
+    wait_for_log(server, "\"event\":\"api_keys\"", 2);
     assert_status_of_key(KEY, 401);
     assert_status_of_key(OTHER_KEY, 200);
     assert_status_of_key("the-newest-key-of-all", 200);
     write_keys(KEY "\n" OTHER_KEY "\n");
     server_signal(server, SIGHUP);
-    wait_for_events("api_keys", 3);
+    wait_for_log(server, "\"event\":\"api_keys\"", 3);
     assert_status_of_key(KEY, 200);
     char *log = server_log(server);
     assert_null(strstr(log, "secret\""));
@@ -371,7 +346,7 @@ static void openai_clients_are_refused_in_their_dialect(void **state)
         {"GET /v2/models/x/ready", "{\"error\":\"An API key"},
         {"GET /v2/nothing", "{\"error\":\"An API key"},
     };
-    for (size_t i = 0; i < N(cases); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct response r = ask(cases[i].line, "", NULL);
         assert_int_equal(r.status, 401);
         assert_field(&r, "WWW-Authenticate", "Bearer realm=\"elmod\"");
@@ -409,7 +384,7 @@ static void a_preflight_of_an_allowed_origin_is_answered_without_a_key(void **st
     } cases[] = {{"OPTIONS /embed", "POST"},
                  {"OPTIONS /info", "GET, HEAD"},
                  {"OPTIONS /metrics", "GET, HEAD"}};
-    for (size_t i = 0; i < N(cases); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct response r = ask(cases[i].line, ORIGIN PREFLIGHT, NULL);
         assert_int_equal(r.status, 204);
         assert_int_equal(r.n_body, 0);
@@ -442,7 +417,7 @@ static void any_other_options_is_what_it_was(void **state)
         {"OPTIONS /embed", "Origin: https://app.example.org.evil.org\r\n" PREFLIGHT},
         {"OPTIONS /embed", ORIGIN ORIGIN PREFLIGHT},
     };
-    for (size_t i = 0; i < N(cases); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         char fields[512];
         struct response r = ask(cases[i].line, cases[i].fields, NULL);
         assert_refused(&r);
@@ -475,7 +450,7 @@ static void answers_say_which_origin_may_read_them(void **state)
         {"GET /health/live", "Origin: \r\n", NULL, 200},
         {"GET /health/live", ORIGIN "Origin: http://localhost:3000\r\n", NULL, 200},
     };
-    for (size_t i = 0; i < N(cases); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         bool is_post = strncmp(cases[i].line, "POST", 4) == 0;
         struct response r = ask(cases[i].line, cases[i].fields, is_post ? BODY : NULL);
         assert_int_equal(r.status, cases[i].status);

@@ -95,9 +95,7 @@ static void a_reload_is_answered_when_it_is_done(void **state)
     struct server *server = start();
     put_model("second 2");
     struct response r = ask("POST", "/reload");
-    char *type = response_field(&r, "Content-Type");
-    assert_string_equal(type, "application/json");
-    free(type);
+    assert_field(&r, "Content-Type", "application/json");
     assert_answer(r, 200,
                   "{\"model\":\"second\",\"sha256\":"
                   "\"0123456789abcdef000000000000000000000000000000000000000000000002\"}");
@@ -111,9 +109,7 @@ static void a_reload_that_fails_says_why(void **state)
     struct server *server = start();
     put_model("nonsense");
     struct response r = ask("POST", "/reload");
-    char *type = response_field(&r, "Content-Type");
-    assert_string_equal(type, "application/problem+json");
-    free(type);
+    assert_field(&r, "Content-Type", "application/problem+json");
     assert_answer(r, 500, "not \\\"NAME MARK\\\"\"");
     assert_serves(server, "first");
     server_stop(server);
@@ -125,9 +121,7 @@ static void there_is_nothing_else(void **state)
     struct server *server = start();
     assert_answer(ask("POST", "/embed"), 404, "\"not_found\"");
     struct response r = ask("GET", "/reload");
-    char *allow = response_field(&r, "Allow");
-    assert_string_equal(allow, "POST");
-    free(allow);
+    assert_field(&r, "Allow", "POST");
     assert_answer(r, 405, "\"method_not_allowed\"");
     assert_answer(post(server, "/reload", "{}"), 404, "\"not_found\""); /* not for clients */
     assert_true(metric(server, "elmod_model_reloads_total{result=\"ok\"}") == 0);

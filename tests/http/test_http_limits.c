@@ -35,7 +35,7 @@ static void a_header_that_drips_in_is_cut_off(void **state)
     const char *const flags[] = {"--header-timeout-ms", "200", NULL};
     struct server *server = server_start(SERVER_FAKE, flags);
     static const char *const beginnings[] = {"", "GET /", HEAD, HEAD "X: "};
-    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(beginnings); i++) {
         struct client client = client_open(server);
         client_send_text(&client, beginnings[i]);
         drip_until_cut(&client, 'a');
@@ -51,7 +51,7 @@ static void a_later_header_that_drips_in_is_cut_off_too(void **state)
     const char *const flags[] = {"--header-timeout-ms", "200", "--idle-timeout-ms", "300", NULL};
     struct server *server = server_start(SERVER_FAKE, flags);
     static const char *const beginnings[] = {"GET /", HEAD "X: "};
-    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(beginnings); i++) {
         struct client client = client_open(server);
         client_get(&client, "/health/live", "");
         struct response r = client_read(&client);

@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -75,31 +73,6 @@ static struct server *start_with(unsigned mark, const char *flag, const char *va
 static struct server *start(unsigned mark)
 {
     return start_with(mark, NULL, NULL);
-}
-
-static void nap(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
-}
-
-static size_t n_in_log(const struct server *server, const char *words)
-{
-    char *log = server_log(server);
-    size_t n = 0;
-    for (const char *at = log; (at = strstr(at, words)); at++)
-        n++;
-    free(log);
-    return n;
-}
-
-static void wait_for_log(const struct server *server, const char *words, size_t n)
-{
-    time_t give_up = time(NULL) + 120;
-    while (n_in_log(server, words) < n) {
-        if (time(NULL) > give_up)
-            fail_msg("%s is not in the log %zu times", words, n);
-        nap();
-    }
 }
 
 static void reload(struct server *server, unsigned mark, double n_ok)
@@ -256,18 +229,6 @@ static void the_limit_of_the_queue_holds_for_both_models(void **state)
 
 #define N_TOKENS 300000 /* the answer has 8.5 MB: more than the sockets take where nobody reads */
 
-static char *long_request(void)
-{
-    static const char before[] = "{\"inputs\":\"", after[] = "\",\"outputs\":[\"elmo\"]}";
-    char *body = malloc(sizeof before + 2 * N_TOKENS + sizeof after);
-    assert_non_null(body);
-    char *end = stpcpy(body, before);
-    for (size_t t = 0; t < N_TOKENS; t++)
-        end = stpcpy(end, "a ");
-    strcpy(end, after);
-    return body;
-}
-
 static struct server *start_for_long_requests(void)
 {
     put_model(1);
@@ -288,7 +249,7 @@ static struct server *start_for_long_requests(void)
 /* Has asked for a long answer that is computed, and does not read it yet. */
 static struct client begin_long_answer(const struct server *server)
 {
-    char *body = long_request();
+    char *body = long_request(N_TOKENS);
     double batches = metric(server, "elmod_batch_requests_count");
     struct client client = client_open_narrow(server);
     client_post(&client, "/embed", "", body);

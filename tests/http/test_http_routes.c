@@ -37,15 +37,6 @@ static int stop(void **state)
     return 0;
 }
 
-static void assert_field(const struct response *r, const char *name, const char *expected)
-{
-    char *value = response_field(r, name);
-    if (!value)
-        fail_msg("no %s", name);
-    assert_string_equal(value, expected);
-    free(value);
-}
-
 /* A 200 with JSON; json_decref what comes back. */
 static json_t *post_ok(const char *path, const char *body)
 {
@@ -299,7 +290,7 @@ static void headers_decide_as_the_contract_says(void **state)
         {"POST /sentiment", TYPE "X-Request-Timeout-Ms: 60000\r\n", GOOD, 200, NULL},
         {"GET /info", "Host: again\r\n", NULL, 400, "bad_header"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct response r = ask(cases[i].method_and_path, cases[i].more, cases[i].body);
         if (r.status != cases[i].status)
             fail_msg("%s %s: %u %s", cases[i].method_and_path, cases[i].more, r.status, r.body);
@@ -325,7 +316,7 @@ static void head_answers_like_get_without_the_body(void **state)
     (void)state;
     static const char *const paths[] = {"/info", "/health",      "/health/live", "/openapi.yaml",
                                         "/",     "/web/main.js", "/nothing"};
-    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
         char head[200];
         struct response of_head, of_get = get(server, paths[i]);
         struct client client = client_open(server);
@@ -373,7 +364,7 @@ static void bodies_are_refused_with_the_place_to_blame(void **state)
          "#/outputs/1"},
         {"/embed", "{\"inputs\":[1,2,3,4,5,6,7,8,9]}", 413, "too_many_inputs", "#/inputs"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct response r = post(server, cases[i].path, cases[i].body);
         assert_problem(&r, cases[i].status, cases[i].code);
         json_t *problem = response_json(&r);

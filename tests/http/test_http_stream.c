@@ -38,19 +38,6 @@ struct text {
     size_t n_bytes;
 };
 
-/* {"inputs":"a a a ...","outputs":["elmo"]} */
-static char *request_of(size_t n_tokens)
-{
-    static const char before[] = "{\"inputs\":\"", after[] = "\",\"outputs\":[\"elmo\"]}";
-    char *body = malloc(sizeof before + 2 * n_tokens + sizeof after);
-    assert_non_null(body);
-    char *end = stpcpy(body, before);
-    for (size_t t = 0; t < n_tokens; t++)
-        end = stpcpy(end, "a ");
-    strcpy(end, after);
-    return body;
-}
-
 static struct text answer_of(size_t n_tokens)
 {
     struct text text = {0};
@@ -79,7 +66,7 @@ static void assert_answer(const struct response *r, size_t n_tokens)
 
 static void ask(struct client *client, size_t n_tokens)
 {
-    char *body = request_of(n_tokens);
+    char *body = long_request(n_tokens);
     client_post(client, "/embed", "", body);
     free(body);
 }
@@ -162,7 +149,7 @@ static void http_1_0_gets_it_without_chunks_up_to_the_end_of_the_connection(void
 {
     (void)state;
     struct server *server = start(NULL, NULL);
-    char head[200], *body = request_of(N_TOKENS);
+    char head[200], *body = long_request(N_TOKENS);
     snprintf(head, sizeof head,
              "POST /embed HTTP/1.0\r\nConnection: keep-alive\r\nContent-Type: application/json\r\n"
              "Content-Length: %zu\r\n\r\n",
@@ -189,7 +176,7 @@ static void tokens_alone_are_streamed_too(void **state)
 {
     (void)state;
     struct server *server = start(NULL, NULL);
-    char *body = request_of(N_TOKENS);
+    char *body = long_request(N_TOKENS);
     strcpy(strstr(body, ",\"outputs\""), "}");
     struct response r = post(server, "/tokenize", body);
     assert_int_equal(r.status, 200);

@@ -60,6 +60,22 @@ char *temp_path(const struct temp_dir *dir, const char *name)
     return join(dir->path, name);
 }
 
+struct temp_dir group_dir;
+
+int group_dir_init(void **state)
+{
+    (void)state;
+    temp_dir_init(&group_dir);
+    return 0;
+}
+
+int group_dir_done(void **state)
+{
+    (void)state;
+    temp_dir_done(&group_dir);
+    return 0;
+}
+
 unsigned char *read_whole_file(const char *path, size_t *ret_n_bytes)
 {
     *ret_n_bytes = 0;
@@ -77,6 +93,14 @@ unsigned char *read_whole_file(const char *path, size_t *ret_n_bytes)
     if (bytes)
         *ret_n_bytes = (size_t)n_bytes;
     return bytes;
+}
+
+bool same_files(const char *path, const char *other)
+{
+    size_t n, n_other;
+    AUTO(mem_free)
+    unsigned char *bytes = read_whole_file(path, &n), *others = read_whole_file(other, &n_other);
+    return bytes && others && n == n_other && !memcmp(bytes, others, n);
 }
 
 bool write_whole_file(const char *path, const void *bytes, size_t n_bytes)

@@ -20,7 +20,14 @@ void temp_dir_init(struct temp_dir *ret_dir);
 void temp_dir_done(struct temp_dir *dir);
 char *temp_path(const struct temp_dir *dir, const char *name);
 
+/* One folder for all tests of a program: its group's setup and teardown. */
+extern struct temp_dir group_dir;
+int group_dir_init(void **state);
+int group_dir_done(void **state);
+
 /* The bytes of a file, NULL when it cannot be read; free() them. */
 unsigned char *read_whole_file(const char *path, size_t *ret_n_bytes);
+/* Whether both can be read and have the same bytes. */
+bool same_files(const char *path, const char *other);
 /* False when the file cannot be written. */
 bool write_whole_file(const char *path, const void *bytes, size_t n_bytes);
