@@ -222,16 +222,13 @@ static void who_does_not_read_holds_up_nobody_and_still_gets_it_all(void **state
 
 static void assert_tokens(const struct server *server, bool coded)
 {
-    char *body = request_of(N_TOKENS);
+    char *body = long_request(N_TOKENS);
     strcpy(strstr(body, ",\"outputs"), "}");
     struct client client = client_open(server);
     client_post(&client, "/tokenize", "Accept-Encoding: zstd\r\n", body);
     struct response r = client_read(&client);
     assert_int_equal(r.status, 200);
-    if (coded)
-        assert_field(&r, "Content-Encoding", "zstd");
-    else
-        assert_no_field(&r, "Content-Encoding");
+    assert_field(&r, "Content-Encoding", coded ? "zstd" : NULL);
     assert_field(&r, "Vary", "Accept-Encoding");
     response_done(&r);
     client_close(&client);
@@ -252,7 +249,7 @@ static void without_memory_for_its_encoder_an_answer_has_no_coding(void **state)
                                         "1",
                                         NULL};
     struct server *server = server_start(SERVER_FAKE, flags);
-    char *body = request_of(N_TOKENS);
+    char *body = long_request(N_TOKENS);
     assert_tokens(server, true);
     struct client silent = client_open_narrow(server);
     double batches = metric(server, "elmod_batch_requests_count");
