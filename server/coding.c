@@ -100,6 +100,23 @@ bool exchange_would_be_coded(const struct exchange *x, const char *content_type,
     return min_bytes > 0 && n_bytes >= min_bytes && is_text(content_type);
 }
 
+/* The memory of an encoder is a part of what answers may take; what a job has reserved has it. */
+static bool reserve_encoder(struct exchange *x)
+{
+    uint64_t n_bytes = coding_memory_bytes(x->accepts);
+    if (x->answer_bytes > 0)
+        return true;
+    if (!budget_take(&x->service->answer_bytes, n_bytes))
+        return false;
+    x->answer_bytes = n_bytes;
+    return true;
+}
+
+static bool encode_stream(struct exchange *x)
+{
+    return reserve_encoder(x) && encoder_new(&x->encoder, x->accepts, read_reply, x);
+}
+
 /* Where memory runs out the answer goes as it is: every client takes that. */
 void exchange_encode(struct exchange *x)
 {
@@ -110,8 +127,7 @@ void exchange_encode(struct exchange *x)
     x->may_be_coded = exchange_would_be_coded(x, x->content_type, n_bytes);
     if (!x->may_be_coded || x->accepts == CODING_IDENTITY)
         return;
-    bool coded =
-        x->streamed ? encoder_new(&x->encoder, x->accepts, read_reply, x) : encode_whole(x);
+    bool coded = x->streamed ? encode_stream(x) : encode_whole(x);
     x->coding = coded ? x->accepts : CODING_IDENTITY;
     x->write_ns += clock_now_ns() - begun_ns;
 }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -27,7 +28,8 @@ struct child {
     int to; /* its standard input */
 };
 
-static struct child start(const struct embed_case *c, bool resume)
+/* `prepare` (or NULL) runs in the child first. */
+static struct child start_after(const struct embed_case *c, bool resume, void (*prepare)(void))
 {
     int ends[2];
     assert_int_equal(pipe(ends), 0);
@@ -40,6 +42,8 @@ static struct child start(const struct embed_case *c, bool resume)
     dup2(ends[0], STDIN_FILENO);
     close(ends[0]);
     close(ends[1]);
+    if (prepare)
+        prepare();
     const char *program = getenv("ELMO_EMBED");
     if (program)
         execl(program, program, "--model", c->model, "--outputs", c->settings.outputs, "--format",
@@ -47,6 +51,11 @@ static struct child start(const struct embed_case *c, bool resume)
               "256", "-", c->out, c->settings.sentence_keys ? "--use-sentence-keys" : "--quiet",
               resume ? "--resume" : "--quiet", (char *)NULL);
     _exit(127);
+}
+
+static struct child start(const struct embed_case *c, bool resume)
+{
+    return start_after(c, resume, NULL);
 }
 
 static void give(const struct child *child, const char *text, size_t n_bytes)
@@ -181,6 +190,41 @@ static void a_fault_that_is_mended_costs_nothing(void **state)
     }
 }
 
+/* A full disk, or nearly: no file grows over that many bytes. */
+static void limit_files(void)
+{
+    const struct rlimit limit = {100000, 100000};
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+static void a_full_disk_is_an_error_and_then_it_goes_on(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+        size_t n_bytes;
+        int status;
+        AUTO(mem_free) char *text = embed_text(200, 20, &n_bytes);
+        assert_in_range(n_bytes, 1, 65536); /* what a pipe takes at once */
+        struct embed_case c;
+        embed_case_init(&c, "tanh_deep", text, n_bytes);
+        c.settings.format = kinds[k];
+        embed_case_run(&c);
+        AUTO(mem_free) char *whole = temp_path(&c.dir, "out");
+        embed_case_out(&c, "mended");
+        struct child child = start_after(&c, false, limit_files);
+        give(&child, text, n_bytes);
+        close(child.to);
+        assert_int_equal(waitpid(child.pid, &status, 0), child.pid);
+        assert_true(WIFEXITED(status)); /* by itself: it has not crashed on its way out */
+        assert_int_equal(WEXITSTATUS(status), 1);
+        c.settings.resume = true;
+        embed_case_run(&c);
+        embed_same(kinds[k], whole, c.out);
+        embed_case_done(&c);
+    }
+}
+
 /* A run that has done some lines and did not end. */
 static void leave_behind(struct embed_case *c)
 {
@@ -261,6 +305,34 @@ static void a_damaged_checkpoint_is_an_error(void **state)
     }
 }
 
+/* "OUT.work" may be somebody's folder: nothing in it is ours to remove. */
+static void what_is_in_a_folder_of_others_stays(void **state)
+{
+    (void)state;
+    struct embed_case c;
+    char path[1024];
+    embed_case_init(&c, "tanh_deep", "a\n", 2);
+    snprintf(path, sizeof path, "%s.work", c.out);
+    assert_int_equal(mkdir(path, 0777), 0);
+    snprintf(path, sizeof path, "%s.work/notes", c.out);
+    FILE *notes = fopen(path, "w");
+    assert_non_null(notes);
+    fclose(notes);
+    embed_case_fails(&c, ELMO_E_IO, "is no folder of a run");
+    c.settings.resume = true;
+    embed_case_fails(&c, ELMO_E_IO, "is no folder of a run");
+    assert_int_equal(access(path, F_OK), 0);
+    FILE *done = fopen(c.out, "w"); /* and where there is nothing to do */
+    assert_non_null(done);
+    fclose(done);
+    embed_case_run(&c);
+    assert_int_equal(access(path, F_OK), 0);
+    unlink(path);
+    snprintf(path, sizeof path, "%s.work", c.out);
+    rmdir(path);
+    embed_case_done(&c);
+}
+
 static void only_one_run_is_at_work_on_a_result(void **state)
 {
     (void)state;
@@ -283,9 +355,11 @@ int main(void)
         cmocka_unit_test(stopped_runs_go_on),
         cmocka_unit_test(runs_go_on_with_sentences_as_keys),
         cmocka_unit_test(a_fault_that_is_mended_costs_nothing),
+        cmocka_unit_test(a_full_disk_is_an_error_and_then_it_goes_on),
         cmocka_unit_test(another_input_does_not_go_on),
         cmocka_unit_test(other_settings_do_not_go_on),
         cmocka_unit_test(a_damaged_checkpoint_is_an_error),
+        cmocka_unit_test(what_is_in_a_folder_of_others_stays),
         cmocka_unit_test(only_one_run_is_at_work_on_a_result),
     };
     return cmocka_run_group_tests_name("embed_resume", tests, NULL, NULL);

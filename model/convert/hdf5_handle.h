@@ -14,7 +14,8 @@ static inline void hdf5_close(hid_t id)
 }
 DEFINE_AUTO(hdf5_close, hid_t);
 
-/* libhdf5 would print its error stack: errors are ours to tell. */
+/* Before any other call. libhdf5 would print its error stack: errors are ours to tell. And at exit
+ * it would close what could not be closed before, as on a full disk, and crash. */
 void hdf5_silence(void);
 
 #define HDF5_REASON_BYTES 128

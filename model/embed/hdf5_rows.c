@@ -178,7 +178,9 @@ static int add_dataset(struct hdf5_rows *f, size_t k, size_t n_tokens, const flo
     if (H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
         return fail(f, err);
     *ret_offset = H5Dget_offset(dataset);
-    return *ret_offset == HADDR_UNDEF ? fail(f, err) : 0;
+    hid_t closing = dataset; /* once, also where that fails: what small datasets hold is written */
+    dataset = H5I_INVALID_HID;
+    return H5Dclose(closing) < 0 || *ret_offset == HADDR_UNDEF ? fail(f, err) : 0;
 }
 
 static int add_row(struct hdf5_rows *f, uint64_t number, size_t key_bytes, size_t n_tokens,

@@ -53,6 +53,14 @@ static void remove_files(const char *path, const char *but)
             unlinkat(dirfd(folder), entry->d_name, 0);
 }
 
+/* The lock goes last: with it a folder is a run's, and whatever else lies there. */
+static void remove_folder(const char *path)
+{
+    remove_files(path, LOCK);
+    remove_files(path, NULL);
+    rmdir(path);
+}
+
 /* All that a run has made in it, but the lock. */
 static int clear(const struct work_folder *folder, struct elmo_error *err)
 {
@@ -65,6 +73,21 @@ static int clear(const struct work_folder *folder, struct elmo_error *err)
 }
 
 /* ---- Making and locking ---- */
+
+/* Whether the folder has a lock, or nothing at all, as a run makes it. */
+static bool is_of_a_run(const char *path)
+{
+    AUTO(close_folder) DIR *folder = opendir(path);
+    struct dirent *entry;
+    bool has_lock = false, has_others = false;
+    while (folder && (entry = readdir(folder))) {
+        if (strcmp(entry->d_name, LOCK) == 0)
+            has_lock = true;
+        else if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            has_others = true;
+    }
+    return has_lock || !has_others;
+}
 
 static int take_lock(struct work_folder *folder, struct elmo_error *err)
 {
@@ -120,6 +143,9 @@ int work_folder_open(struct work_folder **ret_folder, const char *out, bool resu
         return elmo_fail(err, ELMO_E_IO, "'%.200s' is there already", out);
     if (mkdir(folder->path, 0777) && errno != EEXIST)
         return elmo_fail(err, ELMO_E_IO, "cannot make '%.200s': %s", folder->path, strerror(errno));
+    if (!is_of_a_run(folder->path))
+        return elmo_fail(err, ELMO_E_IO, "'%.200s' is no folder of a run: remove it, or its files",
+                         folder->path);
     int r = take_lock(folder, err);
     if (!r)
         r = read_state(folder, resume, ret_state, err);
@@ -175,8 +201,7 @@ int work_folder_publish(struct work_folder *folder, const char *name, struct elm
     if (rename(from, folder->out))
         return elmo_fail(err, ELMO_E_IO, "cannot write '%.200s': %s", folder->out, strerror(errno));
     sync_folder_of(folder->out);
-    remove_files(folder->path, NULL);
-    rmdir(folder->path);
+    remove_folder(folder->path);
     return 0;
 }
 
@@ -185,9 +210,7 @@ bool work_folder_is_done(const char *out)
     if (access(out, F_OK))
         return false;
     AUTO(mem_free) char *path = join(out, ".work", "");
-    if (path) {
-        remove_files(path, NULL);
-        rmdir(path);
-    }
+    if (path && is_of_a_run(path))
+        remove_folder(path);
     return true;
 }

@@ -252,13 +252,15 @@ class WithDefaults(OneServerTest):
             self.expect(self.elmod.ask_raw(request, method, path), 400, "bad_header")
 
     def test_early_faults_are_answered_as_the_introduction_says(self):
+        chunked = b"POST /embed HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
         for status, request in (
             (400, b"GET /info\r\n\r\n"),
             (400, b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n"),
-            (400, b"POST /embed HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n"),
+            (400, chunked + b"z\r\n"),
             (413, b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"9" * 30 + b"\r\n\r\n"),
             (414, b"GET /" + b"x" * 100000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"),
             (431, b"GET /info HTTP/1.1\r\nHost: x\r\nA: " + b"x" * 100000 + b"\r\n\r\n"),
+            (500, chunked + b"5;" + b"x" * 100000),
             (505, b"GET /info HTTP/2.0\r\nHost: x\r\n\r\n"),
         ):
             with self.subTest(status=status, request=request[:60]):

@@ -220,6 +220,47 @@ static void who_does_not_read_holds_up_nobody_and_still_gets_it_all(void **state
     server_stop(server);
 }
 
+static void assert_tokens(const struct server *server, bool coded)
+{
+    char *body = long_request(N_TOKENS);
+    strcpy(strstr(body, ",\"outputs"), "}");
+    struct client client = client_open(server);
+    client_post(&client, "/tokenize", "Accept-Encoding: zstd\r\n", body);
+    struct response r = client_read(&client);
+    assert_int_equal(r.status, 200);
+    assert_field(&r, "Content-Encoding", coded ? "zstd" : NULL);
+    assert_field(&r, "Vary", "Accept-Encoding");
+    response_done(&r);
+    client_close(&client);
+    free(body);
+}
+
+/* An encoder takes a megabyte for as long as its client reads, also where no model works. */
+static void without_memory_for_its_encoder_an_answer_has_no_coding(void **state)
+{
+    (void)state;
+    static const char *const flags[] = {"--max-tokens",
+                                        "400000",
+                                        "--max-request-tokens",
+                                        "400000",
+                                        "--queue-tokens",
+                                        "400000",
+                                        "--answer-bytes",
+                                        "1",
+                                        NULL};
+    struct server *server = server_start(SERVER_FAKE, flags);
+    char *body = long_request(N_TOKENS);
+    assert_tokens(server, true);
+    struct client silent = client_open_narrow(server);
+    double batches = metric(server, "elmod_batch_requests_count");
+    client_post(&silent, "/embed", "Accept: " NPY "\r\n", body);
+    wait_for_metric(server, "elmod_batch_requests_count", batches + 1);
+    assert_tokens(server, false);
+    client_close(&silent);
+    free(body);
+    server_stop(server);
+}
+
 /* Caches keep the page with what it varies by, and that is said again with a 304. */
 static void a_304_varies_as_the_200(void **state)
 {
@@ -258,6 +299,7 @@ int main(void)
         cmocka_unit_test(a_large_answer_has_a_length_and_the_connection_goes_on),
         cmocka_unit_test(http_1_0_gets_it_too),
         cmocka_unit_test(who_does_not_read_holds_up_nobody_and_still_gets_it_all),
+        cmocka_unit_test(without_memory_for_its_encoder_an_answer_has_no_coding),
         cmocka_unit_test(a_304_varies_as_the_200),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
