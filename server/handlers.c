@@ -30,7 +30,8 @@ static void check_media(struct exchange *x)
     const struct head *head = &x->head;
     const char *coding = head->content_encoding.value;
     x->accepts = media_coding(&head->accept_encoding);
-    x->is_gzip = coding && media_is_gzip(coding);
+    x->is_gzip =
+        route_takes_post(x->route) && head->content_encoding.count == 1 && media_is_gzip(coding);
     bool is_json = head->content_type.count == 1 && media_is_json(head->content_type.value);
     if (head->binary_json_bytes.count > 0 && route_takes_post(x->route) &&
         route_dialect(x->route) == DIALECT_OIP)

@@ -120,6 +120,13 @@ class WithDefaults(OneServerTest):
         answer = self.elmod.ask("POST", "/embed", TEXT, {"Accept-Encoding": "gzip, zstd"})
         self.assertNotIn("Content-Encoding", self.expect(answer, 200).headers)
 
+    def test_a_get_has_no_body_that_could_be_coded(self):
+        for path in GETS:
+            for method in ("GET", "HEAD"):
+                with self.subTest(method=method, path=path):
+                    headers = {"Content-Encoding": "gzip"}
+                    self.expect(self.elmod.ask(method, path, headers=headers), 200)
+
     def test_a_bad_deadline_is_refused(self):
         for path in QUEUED:
             for value in ("", "0", "-1", "1.5", "soon"):
