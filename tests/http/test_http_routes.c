@@ -164,6 +164,7 @@ static void openapi_is_the_file_of_the_project(void **state)
 static void metrics_count_what_happens(void **state)
 {
     (void)state;
+    wait_for_metric(server, "elmod_inflight_requests", 1); /* those before are counted */
     double before = metric(server, "elmod_requests_total{path=\"/sentiment\",code=\"200\"}");
     double tokens = metric(server, "elmod_tokens_total");
     json_decref(post_ok("/sentiment", "{\"inputs\":[[\"a\",\"b\",\"c\"]]}"));
