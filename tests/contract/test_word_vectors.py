@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import sys
+import subprocess
 import tempfile
 import unittest
 
@@ -143,14 +144,15 @@ class WordVectors(unittest.TestCase):
 
     def test_a_wrong_file_ends_the_start_and_names_the_line(self):
         self.path.write_text("a 1 2\nb 1\n", encoding="utf-8")
-        elmod = Elmod(BINARY, "--word-vectors", self.path, ready=False)
-        try:
-            self.assertEqual(1, elmod.process.wait(60))
-            self.assertIn("line 2: too few numbers", elmod.log_text())
-        finally:
-            elmod.process.kill()
-            elmod.log.close()
-            elmod.folder.cleanup()
+        done = subprocess.run(
+            [BINARY, "--listen", "127.0.0.1:0", "--word-vectors", self.path],
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=60,
+        )
+        self.assertEqual(1, done.returncode)
+        self.assertIn("line 2: too few numbers", done.stderr)
 
     def test_without_the_flag_they_are_refused(self):
         with Elmod(BINARY) as elmod:
