@@ -54,6 +54,11 @@ SOFTMAX = pathlib.Path(
 )
 
 
+def clean_environment():
+    """Ours without the variables of the tests, which elmod would take for its configuration."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("ELMOD_")}
+
+
 class Elmod:
     """with Elmod(binary, "--threads", "1") as elmod: elmod.ask("GET", "/info")
 
@@ -68,15 +73,12 @@ class Elmod:
         if not {"--model", "--softmax"} & set(flags):
             flags += ("--softmax", SOFTMAX)
         self.log = open(pathlib.Path(self.folder.name, "log"), "w+b")
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith("ELMOD_")
-        }
         self.process = subprocess.Popen(
             [binary, "--listen", "127.0.0.1:0", "--port-file", self.port_file, *map(str, flags)],
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=self.log,
-            env=environment,
+            env=clean_environment(),
         )
         try:
             address = wait_until(self.read_address, "the port file")

@@ -10,7 +10,7 @@ import unittest
 
 import yaml
 
-from elmod import Elmod, wait_until
+from elmod import Elmod, clean_environment, wait_until
 from spec import Spec
 
 BINARY = os.environ["ELMOD_BINARY"]
@@ -26,10 +26,7 @@ def load(name):
 
 def config(flags=(), variables=None):
     """What --print-config says of these: {key: value}; fails where elmod does not know one."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("ELMOD_")
-    }
-    environment.update(variables or {})
+    environment = clean_environment() | (variables or {})
     text = subprocess.run(
         [BINARY, *flags, "--print-config"],
         env=environment,

@@ -15,7 +15,7 @@ import tempfile
 import time
 import unittest
 
-from elmod import PATIENCE_S, Elmod, wait_until
+from elmod import PATIENCE_S, Elmod, clean_environment, wait_until
 
 BINARY = os.environ["ELMOD_FAKE_BINARY"]  # with a model that costs no time
 TEXT = {"inputs": "A gripping film."}
@@ -29,8 +29,7 @@ JSON = {"Content-Type": "application/json"}
 
 def run(*command, check=True, **options):
     """Ends, with what it wrote as bytes; elmod must see none of our variables."""
-    variables = {n: value for n, value in os.environ.items() if not n.startswith("ELMOD_")}
-    options = {"input": b"", "env": variables, "timeout": PATIENCE_S, **options}
+    options = {"input": b"", "env": clean_environment(), "timeout": PATIENCE_S, **options}
     return subprocess.run(command, check=check, capture_output=True, **options)
 
 

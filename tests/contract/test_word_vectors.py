@@ -5,12 +5,12 @@ import io
 import json
 import os
 import pathlib
-import sys
 import subprocess
+import sys
 import tempfile
 import unittest
 
-from elmod import Elmod
+from elmod import Elmod, clean_environment
 from spec import Spec
 
 try:
@@ -148,6 +148,7 @@ class WordVectors(unittest.TestCase):
             [BINARY, "--listen", "127.0.0.1:0", "--word-vectors", self.path],
             capture_output=True,
             check=False,
+            env=clean_environment(),
             text=True,
             timeout=60,
         )
