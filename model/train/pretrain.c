@@ -114,7 +114,7 @@ static int make_net(struct run *r, struct elmo_error *err)
     if (!e)
         e = bilm_eval_new(&r->eval, &r->net, r->team, err);
     if (!e)
-        e = optimizer_init(&r->optimizer, &r->net, r->team, err);
+        e = optimizer_init(&r->optimizer, &r->net, r->team, MOMENTS_COMPACT, err);
     if (e)
         return e;
     r->values = calloc(net_size(&r->net), sizeof(real));

@@ -153,7 +153,7 @@ static bool bench_init(struct bench *b, size_t threads)
 {
     if (net_init(&b->net, &b->options, b->text.n_vocab, NULL) ||
         team_new(&b->team, threads, NULL) || bilm_loss_new(&b->loss, &b->net, b->team, NULL) ||
-        optimizer_init(&b->optimizer, &b->net, b->team, NULL))
+        optimizer_init(&b->optimizer, &b->net, b->team, MOMENTS_COMPACT, NULL))
         return false;
     b->values = calloc(net_size(&b->net), sizeof(real));
     b->gradients = calloc(b->net.n_dense, sizeof(real));
