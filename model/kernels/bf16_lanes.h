@@ -5,6 +5,12 @@
 
 #include "bf16_gemm.h"
 
+/* Starts to bring a line into the cache; any address will do. */
+static inline void fetch(const void *address)
+{
+    _mm_prefetch((const char *)address, _MM_HINT_T0);
+}
+
 static inline __mmask16 lanes_below(size_t n)
 {
     return n >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << n) - 1);
@@ -67,6 +73,8 @@ static inline void load_rows(__m512i r[static 16], struct bf16_factor f, size_t 
     }
     for (size_t p = 0; p < 16; p++) {
         const float *low = f.values + (k + 2 * p) * f.k_stride;
+        fetch(low + 32 * f.k_stride); /* the next 16 pairs */
+        fetch(low + 33 * f.k_stride);
         r[p] = k + 2 * p < K
                    ? pairs_across(low, k + 2 * p + 1 < K ? low + f.k_stride : NULL, lanes_below(n))
                    : _mm512_setzero_si512();

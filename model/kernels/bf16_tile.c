@@ -9,6 +9,9 @@
 #ifdef __AVX512BF16__
 #include "bf16_lanes.h"
 
+#define AHEAD \
+    16 /* rows: each lies in a page of its own, so that the processor does not guess them */
+
 /* The elements of a k lie side by side. */
 static void pack_across(uint32_t *pairs, size_t width, struct bf16_factor f, size_t n, size_t K)
 {
@@ -17,6 +20,8 @@ static void pack_across(uint32_t *pairs, size_t width, struct bf16_factor f, siz
         const float *high = k + 1 < K ? low + f.k_stride : NULL;
         for (size_t i = 0; i < n; i += 16) {
             __mmask16 mask = lanes_below(n - i);
+            fetch(low + i + AHEAD * f.k_stride);
+            fetch(low + i + (AHEAD + 1) * f.k_stride);
             _mm512_mask_storeu_epi32(pairs + i, mask,
                                      pairs_across(low + i, high ? high + i : NULL, mask));
         }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "adam.h"
+#include "big_alloc.h"
 #include "error.h"
 #include "rng.h"
 
@@ -13,12 +14,12 @@ static bool allocate(struct optimizer *o)
 {
     size_t n = net_size(o->net), n_dense = o->net->n_dense, V = o->net->n_vocab;
     if (o->moments == MOMENTS_FULL) {
-        o->first = calloc(n, sizeof(real));
-        o->second = calloc(n, sizeof(real));
+        o->first = big_zeros(n, sizeof(real));
+        o->second = big_zeros(n, sizeof(real));
         return o->first && o->second;
     }
-    o->compact_first = calloc(n_dense, sizeof(moment));
-    o->compact_second = calloc(n_dense, sizeof(moment));
+    o->compact_first = big_zeros(n_dense, sizeof(moment));
+    o->compact_second = big_zeros(n_dense, sizeof(moment));
     o->row_second = calloc(V, sizeof(real));
     o->row_steps = calloc(V, sizeof(real));
     return o->compact_first && o->compact_second && o->row_second && o->row_steps;

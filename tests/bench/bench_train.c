@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "bench_options.h"
+#include "big_alloc.h"
 #include "char_ids.h"
 #include "kernels/kernels.h"
 #include "limits.h"
@@ -157,8 +158,8 @@ static bool bench_init(struct bench *b, size_t threads)
         team_new(&b->team, threads, NULL) || bilm_loss_new(&b->loss, &b->net, b->team, NULL) ||
         optimizer_init(&b->optimizer, &b->net, b->team, MOMENTS_COMPACT, NULL))
         return false;
-    b->values = calloc(net_size(&b->net), sizeof(real));
-    b->gradients = calloc(b->net.n_dense, sizeof(real));
+    b->values = big_zeros(net_size(&b->net), sizeof(real));
+    b->gradients = big_zeros(b->net.n_dense, sizeof(real));
     if (!b->values || !b->gradients)
         return false;
     net_randomize(&b->net, b->values, 1);
