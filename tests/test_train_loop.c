@@ -79,7 +79,7 @@ static void training_init(struct training *t, size_t threads)
     assert_int_equal(team_new(&t->team, threads, NULL), 0);
     assert_int_equal(bilm_loss_new(&t->loss, &t->net, t->team, NULL), 0);
     assert_int_equal(bilm_eval_new(&t->eval, &t->net, t->team, NULL), 0);
-    assert_int_equal(optimizer_init(&t->optimizer, &t->net, t->team, NULL), 0);
+    assert_int_equal(optimizer_init(&t->optimizer, &t->net, t->team, MOMENTS_FULL, NULL), 0);
     t->values = calloc(net_size(&t->net), sizeof(real));
     t->gradients = calloc(t->net.n_dense, sizeof(real));
     assert_true(t->values && t->gradients);

@@ -13,20 +13,52 @@
 #error "checkpoints hold float32: this file is not part of the double build"
 #endif
 
-/* The flat arrays of a checkpoint and what their tensors' names begin with. */
+/* An array of a checkpoint with the layout of the net, or of its dense tensors only, and what its
+ * tensors' names begin with. */
 struct part {
     const char *prefix;
-    real *flat;
+    enum st_dtype dtype; /* of the array and of the file: ST_F32 or ST_BF16 */
+    void *flat;
+    bool dense_only;
 };
 
-static size_t parts_of(const struct checkpoint *c, struct part parts[static 3])
+/* An array with an element for each word. */
+struct row_part {
+    const char *name;
+    real *values; /* [n_vocab] */
+};
+
+#define MAX_PARTS     3
+#define MAX_ROW_PARTS 2
+
+static size_t parts_of(const struct checkpoint *c, struct part parts[static MAX_PARTS])
 {
-    parts[0] = (struct part){"", c->values};
-    if (!c->optimizer)
+    const struct optimizer *o = c->optimizer;
+    parts[0] = (struct part){"", ST_F32, c->values, false};
+    if (!o)
         return 1;
-    parts[1] = (struct part){"adam/first/", c->optimizer->first};
-    parts[2] = (struct part){"adam/second/", c->optimizer->second};
+    bool compact = o->moments == MOMENTS_COMPACT;
+    parts[1] = compact ? (struct part){"adam/first/", ST_BF16, o->compact_first, true}
+                       : (struct part){"adam/first/", ST_F32, o->first, false};
+    parts[2] = compact ? (struct part){"adam/second/", ST_BF16, o->compact_second, true}
+                       : (struct part){"adam/second/", ST_F32, o->second, false};
     return 3;
+}
+
+static size_t row_parts_of(const struct checkpoint *c, struct row_part parts[static MAX_ROW_PARTS])
+{
+    const struct optimizer *o = c->optimizer;
+    if (!o || o->moments != MOMENTS_COMPACT)
+        return 0;
+    parts[0] = (struct row_part){"adam/softmax/second", o->row_second};
+    parts[1] = (struct row_part){"adam/softmax/steps", o->row_steps};
+    return 2;
+}
+
+/* Tensors of the net that a part has: all, or those before the softmax. */
+static size_t n_tensors_of(const struct part *part, const struct net *net)
+{
+    return part->dense_only ? net->specs.n_items - 2 : net->specs.n_items;
 }
 
 /* ---- State ---- */
@@ -105,54 +137,104 @@ static int read_state(const struct checkpoint *c, const char *text, struct elmo_
 
 /* ---- Writing ---- */
 
+/* The tensors of one file, with their names. */
+struct tensor_list {
+    struct st_tensor *tensors;
+    char (*names)[TENSOR_NAME_MAX];
+    size_t n;
+};
+
+static struct st_tensor *add_tensor(struct tensor_list *list, const char *prefix, const char *name,
+                                    enum st_dtype dtype, const void *data, size_t n_values)
+{
+    struct st_tensor *t = &list->tensors[list->n];
+    snprintf(list->names[list->n], TENSOR_NAME_MAX, "%s%s", prefix, name);
+    *t = (struct st_tensor){
+        .name = list->names[list->n++],
+        .dtype = dtype,
+        .n_dims = 1,
+        .dims = {n_values},
+        .data = data,
+        .n_bytes = n_values * st_dtype_bytes(dtype),
+    };
+    return t;
+}
+
+static void add_part(struct tensor_list *list, const struct part *part, const struct net *net)
+{
+    size_t n_tensors = n_tensors_of(part, net);
+    for (size_t k = 0; k < n_tensors; k++) {
+        const struct tensor_spec *spec = &net->specs.items[k];
+        const unsigned char *data = part->flat;
+        struct st_tensor *t = add_tensor(list, part->prefix, spec->name, part->dtype,
+                                         data + net->offsets[k] * st_dtype_bytes(part->dtype),
+                                         net->offsets[k + 1] - net->offsets[k]);
+        t->n_dims = spec->n_dims;
+        memcpy(t->dims, spec->dims, spec->n_dims * sizeof *spec->dims);
+    }
+}
+
 int checkpoint_write(const char *path, const struct checkpoint *c, struct elmo_error *err)
 {
-    struct part parts[3];
-    const struct tensor_specs *specs = &c->net->specs;
-    size_t n_parts = parts_of(c, parts), n = 0;
-    AUTO(mem_free) struct st_tensor *tensors = calloc(n_parts * specs->n_items, sizeof *tensors);
-    AUTO(mem_free) char *names = calloc(n_parts * specs->n_items, TENSOR_NAME_MAX);
+    struct part parts[MAX_PARTS];
+    struct row_part rows[MAX_ROW_PARTS];
+    size_t n_parts = parts_of(c, parts), n_rows = row_parts_of(c, rows),
+           most = n_parts * c->net->specs.n_items + n_rows;
+    AUTO(mem_free) struct st_tensor *tensors = calloc(most, sizeof *tensors);
+    AUTO(mem_free) char(*names)[TENSOR_NAME_MAX] = calloc(most, sizeof *names);
     AUTO(mem_free) char *state = state_text(c);
+    struct tensor_list list = {tensors, names, 0};
     if (!tensors || !names || !state)
         return elmo_fail_nomem(err);
     for (size_t p = 0; p < n_parts; p++)
-        for (size_t k = 0; k < specs->n_items; k++, n++) {
-            const struct tensor_spec *spec = &specs->items[k];
-            char *name = names + n * TENSOR_NAME_MAX;
-            snprintf(name, TENSOR_NAME_MAX, "%s%s", parts[p].prefix, spec->name);
-            tensors[n] = (struct st_tensor){
-                .name = name,
-                .dtype = ST_F32,
-                .n_dims = spec->n_dims,
-                .data = (const unsigned char *)(parts[p].flat + c->net->offsets[k]),
-                .n_bytes = (c->net->offsets[k + 1] - c->net->offsets[k]) * sizeof(real),
-            };
-            memcpy(tensors[n].dims, spec->dims, spec->n_dims * sizeof *spec->dims);
-        }
+        if (parts[p].dtype == ST_F32)
+            add_part(&list, &parts[p], c->net);
+    for (size_t k = 0; k < n_rows; k++)
+        add_tensor(&list, "", rows[k].name, ST_F32, rows[k].values, c->net->n_vocab);
+    for (size_t p = 0; p < n_parts; p++) /* float32 first: they stay aligned */
+        if (parts[p].dtype != ST_F32)
+            add_part(&list, &parts[p], c->net);
     const struct st_metadata metadata[] = {
         {META_OPTIONS, c->options_json},
         {META_TOKENIZER, c->tokenizer},
         {META_VOCABULARY, c->vocabulary},
         {META_STATE, state},
     };
-    return safetensors_write(path, tensors, n, metadata, ARRAY_LEN(metadata), err);
+    return safetensors_write(path, tensors, list.n, metadata, ARRAY_LEN(metadata), err);
 }
 
 /* ---- Reading ---- */
 
-static int read_tensor(const struct safetensors *file, const struct part *part,
-                       const struct net *net, size_t index, struct elmo_error *err)
+/* n values of a tensor, which must have the array's own type. */
+static int read_values(void *values, const struct safetensors *file, const char *prefix,
+                       const char *tensor, enum st_dtype dtype, size_t n, struct elmo_error *err)
 {
     char name[2 * TENSOR_NAME_MAX];
-    snprintf(name, sizeof name, "%s%s", part->prefix, net->specs.items[index].name);
+    snprintf(name, sizeof name, "%s%s", prefix, tensor);
     const struct st_tensor *t = safetensors_find(file, name);
-    size_t n = net->offsets[index + 1] - net->offsets[index];
-    if (!t || t->dtype != ST_F32 || t->n_bytes != n * sizeof(real))
+    if (!t || t->dtype != dtype || t->n_bytes != n * st_dtype_bytes(dtype))
         return elmo_fail(err, ELMO_E_FORMAT,
-                         "checkpoint: tensor '%s' is missing or not of %zu float32 values", name,
-                         n);
-    st_to_f32(part->flat + net->offsets[index], t->data, ST_F32, n);
+                         "checkpoint: tensor '%s' is missing or not of %zu %s values%s", name, n,
+                         dtype == ST_F32 ? "float32" : "bfloat16",
+                         *prefix ? "; where another version of elmo-train wrote it, export the "
+                                   "weights and start from them with --init"
+                                 : "");
+    memcpy(values, t->data, t->n_bytes);
     return 0;
+}
+
+static int read_part(const struct safetensors *file, const struct part *part, const struct net *net,
+                     struct elmo_error *err)
+{
+    size_t n_tensors = n_tensors_of(part, net);
+    int r = 0;
+    for (size_t k = 0; k < n_tensors && !r; k++) {
+        unsigned char *values = part->flat;
+        r = read_values(values + net->offsets[k] * st_dtype_bytes(part->dtype), file, part->prefix,
+                        net->specs.items[k].name, part->dtype,
+                        net->offsets[k + 1] - net->offsets[k], err);
+    }
+    return r;
 }
 
 static bool same_json(const char *a, const char *b)
@@ -184,15 +266,17 @@ static int check_same(const struct checkpoint *c, const struct safetensors *file
 static int read_bytes(const struct checkpoint *c, const void *bytes, size_t n_bytes,
                       struct elmo_error *err)
 {
-    struct part parts[3];
-    size_t n_parts = parts_of(c, parts);
+    struct part parts[MAX_PARTS];
+    struct row_part rows[MAX_ROW_PARTS];
+    size_t n_parts = parts_of(c, parts), n_rows = row_parts_of(c, rows);
     AUTO(safetensors_free) struct safetensors *file = NULL;
     int r = safetensors_parse(&file, bytes, n_bytes, err);
     if (!r)
         r = check_same(c, file, err);
     for (size_t p = 0; p < n_parts && !r; p++)
-        for (size_t k = 0; k < c->net->specs.n_items && !r; k++)
-            r = read_tensor(file, &parts[p], c->net, k, err);
+        r = read_part(file, &parts[p], c->net, err);
+    for (size_t k = 0; k < n_rows && !r; k++)
+        r = read_values(rows[k].values, file, "", rows[k].name, ST_F32, c->net->n_vocab, err);
     return r ? r : read_state(c, safetensors_metadata(file, META_STATE), err);
 }
 

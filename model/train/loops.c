@@ -230,6 +230,66 @@ static void adam(real *restrict w, real *restrict first, real *restrict second,
     }
 }
 
+/* 32 random bits of a number: one and a half rounds of mixed(). */
+static inline uint32_t scattered(uint32_t x)
+{
+    x *= 0x85ebca6bu;
+    x = (x ^ x >> 13) * 0xc2b2ae35u;
+    return x ^ x >> 16;
+}
+
+#ifdef TRAIN_DOUBLE
+static inline real moment_value(moment x)
+{
+    return x;
+}
+
+static inline moment moment_of(real value, uint32_t random)
+{
+    (void)random;
+    return value;
+}
+#else
+union bits {
+    uint32_t whole;
+    float value;
+};
+
+static inline real moment_value(moment x)
+{
+    return (union bits){.whole = (uint32_t)x << 16}.value;
+}
+
+/* Up or down with the probabilities that make the expectation the value (stochastic rounding: Gupta
+ * et al. 2015, arXiv:1502.02551); random: 16 bits. */
+static inline moment moment_of(real value, uint32_t random)
+{
+    return (moment)(((union bits){.value = value}.whole + random) >> 16);
+}
+#endif
+
+static void adam_compact(real *restrict w, moment *restrict first, moment *restrict second,
+                         const real *restrict gradients, size_t n, const struct adam_rates *step,
+                         uint32_t random)
+{
+    const struct adam_rates s = *step;
+    for (size_t k = 0; k < n; k++) {
+        uint32_t bits = scattered(random + (uint32_t)k);
+        real g = gradients[k] * s.scale;
+        real mean = s.beta_1 * moment_value(first[k]) + (1 - s.beta_1) * g,
+             variance = s.beta_2 * moment_value(second[k]) + (1 - s.beta_2) * g * g;
+        first[k] = moment_of(mean, bits & 0xffff);
+        second[k] = moment_of(variance, bits >> 16);
+        w[k] -= s.rate * mean / (real_sqrt(variance) + s.epsilon);
+    }
+}
+
+static void add_scaled(real *restrict y, const real *restrict x, real factor, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        y[k] += factor * x[k];
+}
+
 const struct loops ISA_NAME(loops) = {
     .cell_forward = cell_forward,
     .cell_backward = cell_backward,
@@ -241,4 +301,6 @@ const struct loops ISA_NAME(loops) = {
     .dot = dot,
     .sum_of_squares = sum_of_squares,
     .adam = adam,
+    .adam_compact = adam_compact,
+    .add_scaled = add_scaled,
 };

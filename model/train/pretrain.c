@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "batches.h"
+#include "big_alloc.h"
 #include "bilm_eval.h"
 #include "checkpoint.h"
 #include "corpus.h"
@@ -114,11 +115,11 @@ static int make_net(struct run *r, struct elmo_error *err)
     if (!e)
         e = bilm_eval_new(&r->eval, &r->net, r->team, err);
     if (!e)
-        e = optimizer_init(&r->optimizer, &r->net, r->team, err);
+        e = optimizer_init(&r->optimizer, &r->net, r->team, MOMENTS_COMPACT, err);
     if (e)
         return e;
-    r->values = calloc(net_size(&r->net), sizeof(real));
-    r->gradients = calloc(r->net.n_dense, sizeof(real));
+    r->values = big_zeros(net_size(&r->net), sizeof(real));
+    r->gradients = big_zeros(r->net.n_dense, sizeof(real));
     if (!r->values || !r->gradients)
         return elmo_fail_nomem(err);
     if (s->n_samples < 1 || s->n_samples >= r->net.n_vocab)
