@@ -26,13 +26,13 @@ def cases_of_node(text):
 
 
 def cases_of_cmocka(text):
-    """A test that began, and neither passed nor was skipped, failed."""
+    """A test that began, and neither passed nor was skipped, failed. (Standard error has it again.)"""
     begun, passed, skipped = map(text.count, ("[ RUN      ] ", "[       OK ] ", "[  SKIPPED ] "))
     return passed, begun - passed - skipped, skipped
 
 
 def cases_of(text, result):
-    """{kind: number} of a program, by what it printed. One that names no case is a case itself, and one that
+    """{kind: number} of a program, by its standard output. One that names no case is a case itself, and one that
     failed has at least one that did."""
     count = cases_of_cmocka
     if OF_UNITTEST.search(text):
@@ -49,13 +49,13 @@ def main():
     programs, cases = dict.fromkeys(KINDS, 0), dict.fromkeys(KINDS, 0)
     with open(sys.argv[1], encoding="utf-8") as log:
         for entry in map(json.loads, log):
-            text = entry.get("stdout", "") + "\n" + entry.get("stderr", "")
+            output, errors = entry.get("stdout", ""), entry.get("stderr", "")
             result = RESULTS.get(entry["result"], "failed")
             programs[result] += 1
-            for kind, number in cases_of(text, result).items():
+            for kind, number in cases_of(output, result).items():
                 cases[kind] += number
             name = entry["name"].split(" / ")[-1]
-            for reason in sorted(set(REASON.findall(text))):
+            for reason in sorted(set(REASON.findall(f"{output}\n{errors}"))):
                 print(f"skipped: {name}: {reason}", file=sys.stderr)
     print(*programs.values(), *cases.values())
 

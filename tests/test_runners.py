@@ -28,6 +28,12 @@ SKIPPED: no promtool
 3 lines without an end [       OK ] passes_too
 [ RUN      ] crashes
 """
+CMOCKA_ERRORS = """[  FAILED  ] fails
+[==========] 5 test(s) run.
+[  PASSED  ] 2 test(s).
+[  SKIPPED ] 1 test(s), listed below:
+[  SKIPPED ] is_skipped
+"""
 NODE = """\u2714 a test (1.5ms)
 \u2139 tests 9
 \u2139 suites 2
@@ -114,7 +120,7 @@ class CountResults(unittest.TestCase):
         of_unittest = "test cases: 5 passed, 0 failed, 2 skipped\n"
         for wanted, entry in (
             ((1, 0, 0, 5, 0, 2), ("OK", of_unittest, ".....ss\n")),
-            ((0, 1, 0, 2, 2, 1), ("FAIL", CMOCKA, "[  FAILED  ] fails\n")),
+            ((0, 1, 0, 2, 2, 1), ("FAIL", CMOCKA, CMOCKA_ERRORS)),
             ((0, 1, 0, 4, 2, 3), ("FAIL", NODE, "")),
             ((0, 1, 0, 5, 1, 2), ("FAIL", of_unittest, "")),  # not its cases, but something did
         ):
