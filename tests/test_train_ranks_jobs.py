@@ -1,16 +1,13 @@
 #!/usr/bin/python3
-"""How a job of several ranks ends: as one of them is told to stop, fails, or is lost.
-
-usage: test_train_ranks_jobs.py TEST_TRAIN_RANKS MPIRUN [MPIRUN_OPTION...]
-"""
+"""How a job of several ranks ends: as one of them is told to stop, fails, or is lost."""
 import os
 import re
 import signal
 import subprocess
-import sys
 import unittest
 
-PROGRAM, *MPIRUN = sys.argv[1:]
+PROGRAM = os.environ["RANKS_PROGRAM"]  # test_train_ranks.c
+MPIRUN = os.environ["MPIRUN"].split()  # with options
 
 
 class Jobs(unittest.TestCase):
@@ -81,4 +78,4 @@ class Jobs(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1])
+    unittest.main()

@@ -7,7 +7,7 @@
 /* A block of a and one of b stay in the second-level cache, a panel of b and a tile's rows of a in
  * the first. */
 #define BLOCK_K 512u /* a multiple of every pair_unit, in pairs */
-#define BLOCK_M 192u /* whole tiles, of any kind */
+#define BLOCK_M 288u /* whole tiles, of any kind */
 #define BLOCK_N 512u /* whole panels */
 
 struct scratch {

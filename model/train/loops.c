@@ -14,15 +14,18 @@ static inline real limit_of(real clip)
     return clip > 0 ? clip : (real)3e38;
 }
 
-static void cell_forward(real *gates, const real *restrict c_before, real *restrict c,
-                         real *restrict tanh_c, real *restrict m, size_t C, real clip)
+static void cell_forward(real *gates, const real *restrict bias, const real *restrict c_before,
+                         real *restrict c, real *restrict tanh_c, real *restrict m, size_t C,
+                         real clip)
 {
     real *restrict i = gates, *restrict j = gates + C, *restrict f = gates + 2 * C,
                    *restrict o = gates + 3 * C;
+    const real *restrict bias_i = bias, *restrict bias_j = bias + C,
+                         *restrict bias_f = bias + 2 * C, *restrict bias_o = bias + 3 * C;
     const real limit = limit_of(clip);
     for (size_t k = 0; k < C; k++) {
-        real in = real_sigmoid(i[k]), value = real_tanh(j[k]), keep = real_sigmoid(f[k] + 1),
-             out = real_sigmoid(o[k]);
+        real in = real_sigmoid(i[k] + bias_i[k]), value = real_tanh(j[k] + bias_j[k]),
+             keep = real_sigmoid(f[k] + bias_f[k] + 1), out = real_sigmoid(o[k] + bias_o[k]);
         real cell = keep * c_before[k] + in * value;
         cell = cell > limit ? limit : cell;
         cell = cell < -limit ? -limit : cell;

@@ -21,11 +21,11 @@ typedef uint16_t moment;
 #endif
 
 struct loops {
-    /* gates [4C] in the order i, j, f, o, from pre-activations to the activations sigmoid(i),
-     * tanh(j), sigmoid(f + 1), sigmoid(o); cells c [C] from those before, clipped where clip > 0;
-     * their tanh; and m = sigmoid(o) * tanh(c). */
-    void (*cell_forward)(real *gates, const real *c_before, real *c, real *tanh_c, real *m,
-                         size_t C, real clip);
+    /* gates [4C] in the order i, j, f, o, from pre-activations without their bias [4C] to the
+     * activations sigmoid(i), tanh(j), sigmoid(f + 1), sigmoid(o); cells c [C] from those before,
+     * clipped where clip > 0; their tanh; and m = sigmoid(o) * tanh(c). */
+    void (*cell_forward)(real *gates, const real *bias, const real *c_before, real *c, real *tanh_c,
+                         real *m, size_t C, real clip);
     /* gates [4C] from activations to the gradients of their pre-activations, given dm, that of m;
      * dc [C] from the gradient of c without m's part to that of c_before. */
     void (*cell_backward)(real *gates, const real *dm, const real *c_before, const real *c,

@@ -52,7 +52,9 @@ static const char usage[] =
     "    log loss, calibration error, confusion matrix. --words cuts each text behind N words,\n"
     "    --limit takes N texts at random.\n"
     "    A model is run as elmod runs it: --dtype and --kernel are elmod's.\n"
-    "\n"
+    "\n";
+
+static const char usage_files[] =
     "elmo-train export --checkpoint FILE --out model.safetensors --name NAME [--dtype bf16|f32]\n"
     "                  [--provenance FILE.json] [--softmax softmax.safetensors]\n"
     "    The biLM of a checkpoint as a model file for elmod; its softmax as a file beside it. How\n"
@@ -64,11 +66,22 @@ static const char usage[] =
     "                  [--provenance FILE.json] [--dtype f32|bf16]\n"
     "    What bilm-tf trained, as a model file to go on from: pretrain --init.\n"
     "\n"
+    "elmo-train grow --model MODEL --cells N --out MODEL2 [--softmax SOFTMAX --softmax-out SOFTMAX2]\n"
+    "    The model with N cells in each LSTM. Its vectors stay the same; training can use the new\n"
+    "    cells. MODEL is a model file, and SOFTMAX its softmax, or MODEL is a checkpoint. A checkpoint\n"
+    "    that is written as DIR/checkpoint.safetensors can go on: pretrain --out DIR --resume.\n"
+    "\n"
     "DATA is a folder with pos/ and neg/ as in aclImdb (eval: or one with such a folder test), a .tsv\n"
     "file of TEXT <TAB> LABEL lines, or a .jsonl file of {\"text\": ..., \"label\": ...} lines.\n"
     "Corpora are text, one sentence or paragraph a line; .gz and .xz are read directly, - is standard\n"
     "input. vocab and pretrain: --tokenizer unicode|whitespace (default unicode). All commands:\n"
     "--quiet, --help.\n";
+
+static void print_usage(FILE *out)
+{
+    fputs(usage, out);
+    fputs(usage_files, out);
+}
 
 /* ---- Values ---- */
 
@@ -123,7 +136,7 @@ struct option_spec {
 static const struct option_spec specs[] = {
     {"corpus", "vpe", FILES_CORPUS, 0},
     {"heldout", "p", FILES_HELDOUT, 0},
-    {"out", "vpxis", TEXT, AT(out)},
+    {"out", "vpxisg", TEXT, AT(out)},
     {"size", "v", SIZE, AT(vocab_size)},
     {"vocab", "p", TEXT, AT(pretrain.vocab)},
     {"options", "pi", TEXT, AT(pretrain.options)},
@@ -143,8 +156,10 @@ static const struct option_spec specs[] = {
     {"checkpoint-minutes", "ps", DOUBLE, AT(pretrain.checkpoint_minutes)},
     {"eval-tokens", "p", U64, AT(pretrain.eval_tokens)},
     {"checkpoint", "ex", TEXT, AT(checkpoint)},
-    {"model", "es", TEXT, AT(model)},
-    {"softmax", "ex", TEXT, AT(softmax)},
+    {"model", "esg", TEXT, AT(model)},
+    {"softmax", "exg", TEXT, AT(softmax)},
+    {"softmax-out", "g", TEXT, AT(softmax_out)},
+    {"cells", "g", SIZE, AT(n_cells)},
     {"senses", "e", TEXT, AT(senses)},
     {"data", "es", TEXT, AT(data)},
     {"words", "es", SIZE, AT(max_words)},
@@ -172,8 +187,8 @@ static const struct option_spec specs[] = {
     {"ngram-order", "i", TEXT, AT(import.ngram_order)},
     {"tokenizer", "i", TEXT, AT(import.tokenizer)},
     {"tokenizer", "vp", TOKENIZER, AT(pretrain.tokenizer)},
-    {"quiet", "vpexis", FLAG, AT(pretrain.quiet)},
-    {"help", "vpexis", FLAG, AT(help)},
+    {"quiet", "vpexisg", FLAG, AT(pretrain.quiet)},
+    {"help", "vpexisg", FLAG, AT(help)},
 };
 
 static const struct option_spec *find_spec(const char *name, char command)
@@ -253,6 +268,7 @@ int main(int argc, char **argv)
         {"vocab", 'v', command_vocab},   {"pretrain", 'p', command_pretrain},
         {"eval", 'e', command_eval},     {"export", 'x', command_export},
         {"import", 'i', command_import}, {"sentiment", 's', command_sentiment},
+        {"grow", 'g', command_grow},
     };
     struct arguments a = {.pretrain = pretrain_defaults(),
                           .vocab_size = 30000,
@@ -260,7 +276,7 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0); /* epochs are told as they end, in a file too */
     struct elmo_error err = {0};
     if (argc < 2 || !strcmp(argv[1], "--help")) {
-        fputs(usage, argc < 2 ? stderr : stdout);
+        print_usage(argc < 2 ? stderr : stdout);
         return argc < 2 ? 2 : 0;
     }
     for (size_t k = 0; k < ARRAY_LEN(commands); k++) {
@@ -269,7 +285,7 @@ int main(int argc, char **argv)
         if (!parse(&a, commands[k].initial, argv))
             return 2;
         if (a.help) {
-            fputs(usage, stdout);
+            print_usage(stdout);
             return 0;
         }
         int r = commands[k].run(&a, &err);

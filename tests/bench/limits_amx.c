@@ -13,11 +13,12 @@ float limits_multiply_amx(size_t n_rounds)
     _tile_zero(2);
     _tile_zero(3);
     _tile_zero(4);
+    _tile_zero(5);
     for (size_t round = 0; round < n_rounds; round++) {
-        _tile_dpbf16ps(0, 4, 4);
-        _tile_dpbf16ps(1, 4, 4);
-        _tile_dpbf16ps(2, 4, 4);
-        _tile_dpbf16ps(3, 4, 4);
+        _tile_dpbf16ps(0, 4, 5);
+        _tile_dpbf16ps(1, 4, 5);
+        _tile_dpbf16ps(2, 4, 5);
+        _tile_dpbf16ps(3, 4, 5);
     }
     _tile_stored(0, sums, 64);
     bf16_amx.end();
