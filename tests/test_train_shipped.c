@@ -242,7 +242,7 @@ static void open_checkpoint_of(struct open_checkpoint *ret, const char *name)
 /* Steps at learning rate 0: the checkpoint holds what the run started from. */
 #define START                                                                          \
     "pretrain --corpus corpus.txt --heldout corpus.txt --batch-tokens 16 --samples 8 " \
-    "--tokens 16 --learning-rate 0 "
+    "--tokens 16 --no-decay --learning-rate 0 "
 
 static void a_run_goes_on_from_shipped_files_alone(void **state)
 {

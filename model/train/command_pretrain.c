@@ -1,7 +1,6 @@
 /* elmo-train pretrain. */
 #include "commands.h"
 #include "error.h"
-#include "team.h"
 
 int command_pretrain(const struct arguments *a, struct elmo_error *err)
 {
@@ -16,10 +15,6 @@ int command_pretrain(const struct arguments *a, struct elmo_error *err)
         return elmo_fail(err, ELMO_E_INVALID, "--options, --init or --resume is needed");
     if (!s.vocab && !s.init_softmax && !s.resume)
         return elmo_fail(err, ELMO_E_INVALID, "--vocab, --init-softmax or --resume is needed");
-    if (s.threads > TEAM_MAX || s.dropout >= 1 || s.max_norm <= 0)
-        return elmo_fail(err, ELMO_E_INVALID,
-                         "--threads is at most %u, --dropout below 1, --max-norm above 0",
-                         TEAM_MAX);
     s.corpus = a->corpus;
     s.n_corpus = a->n_corpus;
     s.heldout = a->heldout;

@@ -18,11 +18,24 @@ static const char usage[] =
     "elmo-train pretrain --corpus FILE... --heldout FILE... --vocab vocab.txt\n"
     "                    --options options.json --out DIR [--resume | --init MODEL\n"
     "                    [--init-softmax SOFTMAX]]\n"
-    "                    [--hours H] [--tokens N] [--threads N] [--batch-tokens N] [--samples N]\n"
-    "                    [--dropout X] [--learning-rate X] [--max-norm X] [--seed N]\n"
-    "                    [--checkpoint-minutes X] [--eval-tokens N] [--precision bf16|f32]\n"
-    "    Trains a biLM. DIR gets checkpoint.safetensors, curve.csv and curve.svg. --options may be\n"
-    "    left out with --init or --resume, --vocab with --init-softmax or --resume.\n"
+    "                    [--hours H] [--tokens N] [--no-decay | --decay-tokens N] [--threads N]\n"
+    "                    [--batch-tokens N[:N2]] [--samples N] [--dropout X] [--learning-rate X]\n"
+    "                    [--max-norm X] [--average X] [--seed N] [--checkpoint-minutes X]\n"
+    "                    [--eval-tokens N] [--precision bf16|f32]\n"
+    "    Trains a biLM. DIR gets checkpoint.safetensors, curve.csv and curve.svg.\n"
+    "    The run ends after --hours H of this call, the last evaluation included, or after --tokens N\n"
+    "    of all calls together. The learning rate falls to 0 over the last 30 % of it, unless\n"
+    "    --no-decay is given. DIR/before-decay.safetensors is a checkpoint of the moment before.\n"
+    "    --resume goes on from DIR/checkpoint.safetensors, with the tokeniser, the vocabulary and the\n"
+    "    settings that it has. Settings that are given win. A run whose rate has fallen does not go\n"
+    "    on: copy before-decay.safetensors into another folder as checkpoint.safetensors, and resume\n"
+    "    there. --resume --decay-tokens N ends a run: the rate falls to 0 over N tokens from now on.\n"
+    "    --average X: the weights that are measured and exported are an average that keeps X of itself\n"
+    "    in each step (default 0.9995; 0: the last weights).\n"
+    "    --batch-tokens N:N2: the batches grow from N to N2 tokens over the run, and the samples of the\n"
+    "    softmax with them.\n"
+    "    --init starts with the biLM of a model file. --options may be left out with --init or\n"
+    "    --resume, --vocab with --init-softmax or --resume.\n"
     "\n"
     "elmo-train sentiment --model MODEL --data DATA --out MODEL2 [--head notebook|best]\n"
     "                     [--test DATA] [--finetune] [--unlabelled FILE] [--words N] [--limit N]\n"
@@ -52,7 +65,9 @@ static const char usage[] =
     "    log loss, calibration error, confusion matrix. --words cuts each text behind N words,\n"
     "    --limit takes N texts at random.\n"
     "    A model is run as elmod runs it: --dtype and --kernel are elmod's.\n"
-    "\n"
+    "\n";
+
+static const char usage_files[] =
     "elmo-train export --checkpoint FILE --out model.safetensors --name NAME [--dtype bf16|f32]\n"
     "                  [--provenance FILE.json] [--softmax softmax.safetensors]\n"
     "    The biLM of a checkpoint as a model file for elmod; its softmax as a file beside it. How\n"
@@ -69,6 +84,12 @@ static const char usage[] =
     "Corpora are text, one sentence or paragraph a line; .gz and .xz are read directly, - is standard\n"
     "input. vocab and pretrain: --tokenizer unicode|whitespace (default unicode). All commands:\n"
     "--quiet, --help.\n";
+
+static void print_usage(FILE *out)
+{
+    fputs(usage, out);
+    fputs(usage_files, out);
+}
 
 /* ---- Values ---- */
 
@@ -102,6 +123,22 @@ static bool parse_double(const char *text, double *ret)
     return true;
 }
 
+/* "N", or "N:M" with N <= M. */
+static bool parse_growth(const char *text, struct batch_growth *ret)
+{
+    char from[24];
+    size_t n = strcspn(text, ":"), first, last;
+    if (n >= sizeof from)
+        return false;
+    memcpy(from, text, n);
+    from[n] = '\0';
+    if (!parse_size(from, &first) || !parse_size(text[n] ? text + n + 1 : from, &last) ||
+        first > last)
+        return false;
+    *ret = (struct batch_growth){first, last};
+    return true;
+}
+
 static bool parse_tokenizer(const char *text, enum tokenizer *ret)
 {
     return tokenizer_from_name(ret, text);
@@ -109,13 +146,25 @@ static bool parse_tokenizer(const char *text, enum tokenizer *ret)
 
 /* ---- One table of options for all commands ---- */
 
-enum kind { FILES_CORPUS, FILES_HELDOUT, TEXT, SIZE, U64, DOUBLE, FLAG, TOKENIZER, PRECISION };
+enum kind {
+    FILES_CORPUS,
+    FILES_HELDOUT,
+    TEXT,
+    SIZE,
+    U64,
+    DOUBLE,
+    GROWTH,
+    FLAG,
+    TOKENIZER,
+    PRECISION
+};
 
 struct option_spec {
     const char *name;
     const char *commands; /* that take it: their letters, see main() */
     enum kind kind;
-    size_t offset; /* in struct arguments */
+    size_t offset;  /* in struct arguments */
+    unsigned given; /* GIVEN_* of pretrain.h, or 0 */
 };
 
 #define AT(field) offsetof(struct arguments, field)
@@ -132,14 +181,17 @@ static const struct option_spec specs[] = {
     {"resume", "ps", FLAG, AT(pretrain.resume)},
     {"hours", "p", DOUBLE, AT(pretrain.hours)},
     {"tokens", "p", U64, AT(pretrain.tokens)},
-    {"threads", "pes", SIZE, AT(pretrain.threads)},
+    {"decay-tokens", "p", U64, AT(pretrain.decay_tokens)},
+    {"no-decay", "p", FLAG, AT(pretrain.no_decay)},
+    {"threads", "pes", SIZE, AT(pretrain.threads), GIVEN_THREADS},
     {"precision", "ps", PRECISION, AT(pretrain.precision)},
-    {"batch-tokens", "p", SIZE, AT(pretrain.batch_tokens)},
-    {"samples", "p", SIZE, AT(pretrain.n_samples)},
-    {"dropout", "p", DOUBLE, AT(pretrain.dropout)},
-    {"learning-rate", "p", DOUBLE, AT(pretrain.learning_rate)},
-    {"max-norm", "p", DOUBLE, AT(pretrain.max_norm)},
-    {"seed", "pes", U64, AT(pretrain.seed)},
+    {"batch-tokens", "p", GROWTH, AT(pretrain.batch_tokens), GIVEN_BATCH_TOKENS},
+    {"samples", "p", SIZE, AT(pretrain.n_samples), GIVEN_SAMPLES},
+    {"dropout", "p", DOUBLE, AT(pretrain.dropout), GIVEN_DROPOUT},
+    {"learning-rate", "p", DOUBLE, AT(pretrain.learning_rate), GIVEN_LEARNING_RATE},
+    {"max-norm", "p", DOUBLE, AT(pretrain.max_norm), GIVEN_MAX_NORM},
+    {"average", "p", DOUBLE, AT(pretrain.average), GIVEN_AVERAGE},
+    {"seed", "pes", U64, AT(pretrain.seed), GIVEN_SEED},
     {"checkpoint-minutes", "ps", DOUBLE, AT(pretrain.checkpoint_minutes)},
     {"eval-tokens", "p", U64, AT(pretrain.eval_tokens)},
     {"checkpoint", "ex", TEXT, AT(checkpoint)},
@@ -171,7 +223,7 @@ static const struct option_spec specs[] = {
     {"head-input", "i", TEXT, AT(import.head_input)},
     {"ngram-order", "i", TEXT, AT(import.ngram_order)},
     {"tokenizer", "i", TEXT, AT(import.tokenizer)},
-    {"tokenizer", "vp", TOKENIZER, AT(pretrain.tokenizer)},
+    {"tokenizer", "vp", TOKENIZER, AT(pretrain.tokenizer), GIVEN_TOKENIZER},
     {"quiet", "vpexis", FLAG, AT(pretrain.quiet)},
     {"help", "vpexis", FLAG, AT(help)},
 };
@@ -192,6 +244,7 @@ static bool set_value(struct arguments *a, const struct option_spec *spec, const
     case SIZE: return parse_size(text, at);
     case U64: return parse_u64(text, at);
     case DOUBLE: return parse_double(text, at);
+    case GROWTH: return parse_growth(text, at);
     case TOKENIZER: return parse_tokenizer(text, at);
     case PRECISION: return precision_parse(at, text);
     default: return false;
@@ -226,6 +279,7 @@ static bool parse(struct arguments *a, char command, char **argv)
             return false;
         }
         at++;
+        a->pretrain.given |= spec->given;
         if (spec->kind == FLAG) {
             *(bool *)((char *)a + spec->offset) = true;
         } else if (spec->kind == FILES_CORPUS || spec->kind == FILES_HELDOUT) {
@@ -260,7 +314,7 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0); /* epochs are told as they end, in a file too */
     struct elmo_error err = {0};
     if (argc < 2 || !strcmp(argv[1], "--help")) {
-        fputs(usage, argc < 2 ? stderr : stdout);
+        print_usage(argc < 2 ? stderr : stdout);
         return argc < 2 ? 2 : 0;
     }
     for (size_t k = 0; k < ARRAY_LEN(commands); k++) {
@@ -269,7 +323,7 @@ int main(int argc, char **argv)
         if (!parse(&a, commands[k].initial, argv))
             return 2;
         if (a.help) {
-            fputs(usage, stdout);
+            print_usage(stdout);
             return 0;
         }
         int r = commands[k].run(&a, &err);

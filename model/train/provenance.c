@@ -58,11 +58,12 @@ static bool last_point(struct curve_point *ret, const char *checkpoint, uint64_t
 
 static json_t *settings_json(const struct train_settings *s)
 {
-    return json_pack("{s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:I}", "batch_tokens",
-                     (json_int_t)s->batch_tokens, "samples", (json_int_t)s->n_samples, "threads",
+    return json_pack("{s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:f, s:I, s:f}", "batch_tokens",
+                     (json_int_t)s->batch_tokens.from, "batch_tokens_to",
+                     (json_int_t)s->batch_tokens.to, "samples", (json_int_t)s->n_samples, "threads",
                      (json_int_t)s->threads, "precision", precision_name(s->precision), "dropout",
                      s->dropout, "learning_rate", s->learning_rate, "max_norm", s->max_norm,
-                     "tokens", (json_int_t)s->tokens);
+                     "average", s->average, "tokens", (json_int_t)s->tokens, "hours", s->hours);
 }
 
 /* Whether `value`, whose reference is taken, was made and added. */
@@ -75,7 +76,7 @@ static bool add_optional(json_t *object, const char *path, const struct open_che
 {
     const struct train_state *s = &c->state;
     struct curve_point p;
-    if (s->settings.batch_tokens && !add(object, "settings", settings_json(&s->settings)))
+    if (s->settings.batch_tokens.from && !add(object, "settings", settings_json(&s->settings)))
         return false;
     if (*s->init_sha256 && !add(object, "began_with_bilm_sha256", json_string(s->init_sha256)))
         return false;

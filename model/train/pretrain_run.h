@@ -1,0 +1,90 @@
+#pragma once
+/* The inside of a pretraining run, for the pretrain*.c files: pretrain_setup.c makes it,
+ * pretrain_resume.c takes over what a checkpoint says, pretrain_plan.c knows how far it is and the
+ * rate there, pretrain_output.c measures and writes, and pretrain.c is the loop. One thread. */
+#include "batches.h"
+#include "bilm_eval.h"
+#include "checkpoint.h"
+#include "corpus.h"
+#include "curve.h"
+#include "engine.h"
+#include "pretrain.h"
+#include "progress.h"
+#include "warm_start.h"
+
+#define RUN_MAX_PATH     4096
+#define RUN_CHECKPOINT   "checkpoint.safetensors"
+#define RUN_BEFORE_DECAY "before-decay.safetensors"
+#define RUN_NOT_WRITTEN  UINT64_MAX
+
+struct run { /* owned: run_done */
+    const struct pretrain_settings *settings;
+    struct warm_files from; /* what the run starts from; open while it is set up */
+    char *options_json, *vocabulary_json;
+    enum tokenizer tokenizer;
+    struct vocab vocab;
+    struct corpus corpus, heldout;
+    struct batches batches, heldout_batches;
+    struct net net;
+    struct team *team;
+    struct engine *engine;
+    struct bilm_eval *eval;
+    struct train_state state; /* its settings are those of this session */
+    struct curve *curve;
+    struct progress progress;
+
+    double loss_sum; /* since the last point of the curve */
+    uint64_t n_loss;
+    uint64_t next_eval;     /* n_tokens */
+    uint64_t written_steps; /* n_steps of out/checkpoint.safetensors, or RUN_NOT_WRITTEN */
+
+    /* Seconds of settings->now_s(): */
+    double start_s;              /* of this session: what its hours count from */
+    double begin_s;              /* when everything was loaded: what state.seconds counts */
+    double train_s;              /* when the first step began; NAN before it */
+    double checkpoint_s;         /* of the last checkpoint */
+    double longest_evaluation_s; /* of this session */
+    double longest_checkpoint_s;
+    double seconds_before; /* of training, in earlier sessions */
+};
+
+/* ---- pretrain_setup.c ---- */
+/* Even after a failure the run is to be freed with run_done. */
+ELMO_MUST_USE int run_init(struct run *ret_run, const struct pretrain_settings *settings,
+                           struct elmo_error *err);
+void run_done(struct run *run);
+void run_path(const struct run *run, const char *name, char ret_path[static RUN_MAX_PATH]);
+ELMO_MUST_USE int run_checkpoint_of(struct run *run, struct checkpoint *ret_checkpoint,
+                                    struct elmo_error *err);
+
+/* ---- pretrain_resume.c ---- */
+/* The settings of this session, into run->state.settings and run->tokenizer: those that were given,
+ * else those of run->from, which is the checkpoint if the run is resumed, else defaults. Then
+ * run->state is all the checkpoint's otherwise. */
+ELMO_MUST_USE int run_take_settings(struct run *run, struct elmo_error *err);
+/* Weights, moments and average of the checkpoint. ELMO_E_INVALID: it was trained on other texts, or
+ * the rate has fallen since and would rise again. */
+ELMO_MUST_USE int run_resume(struct run *run, struct elmo_error *err);
+
+/* ---- pretrain_plan.c ---- */
+/* How much of the run is done, 0..1: the greatest share of tokens, hours and decay. */
+double run_done_share(const struct run *run);
+/* Whether the run's tokens or its decay are at their end: nothing is left for any session. */
+bool run_is_complete(const struct run *run);
+/* Share of the peak rate that decays have left. */
+double run_decay(const struct run *run);
+double run_decay_at_start(const struct run *run); /* before any of the session's hours */
+/* Of the next step. */
+double run_learning_rate(const struct run *run);
+
+/* ---- pretrain_output.c ---- */
+void run_begin_progress(struct run *run); /* speed and time left are measured from here on */
+void run_show(struct run *run, const char *phase);
+ELMO_MUST_USE int run_write_checkpoint(struct run *run, struct elmo_error *err);
+/* out/before-decay.safetensors, and a line that says so. */
+ELMO_MUST_USE int run_keep_before_decay(struct run *run, struct elmo_error *err);
+/* Held-out perplexity, a point of the curve, a checkpoint if there were steps since the last. With
+ * a signal only the checkpoint. */
+ELMO_MUST_USE int run_evaluate(struct run *run, struct elmo_error *err);
+ELMO_MUST_USE int run_fail_not_finite(const struct run *run, const char *what,
+                                      struct elmo_error *err);
