@@ -16,9 +16,18 @@
 _Static_assert(BATCHES_MAX_TOKENS % LENGTH_STEP == 0,
                "the longest segment has a length of its own");
 
-/* Segments [begin, end) of a length; [BATCHES_MAX_TOKENS + 1], by length. */
-struct length_class {
+struct length_class { /* its segments are [begin, begin + n_segments) */
     size_t begin, n_segments;
+};
+
+/* A stage being made. Its segments are added twice: counted first, then, when there is room for
+ * them, stored after those of their length. */
+struct draft {
+    size_t batch_tokens;
+    struct length_class classes[BATCHES_MAX_TOKENS + 1]; /* by length */
+    size_t n_segments, n_batches, n_small_batches;
+    struct segment *segments;   /* [n_segments]; NULL while counting */
+    struct batch_range *ranges; /* [n_batches] */
 };
 
 void batches_done(struct batches *b)
@@ -33,19 +42,16 @@ void batches_done(struct batches *b)
     *b = (struct batches){0};
 }
 
-/* Segments of `length` tokens that make a full batch. */
-static size_t full_batch(const struct batches *b, size_t length)
-{
-    size_t n = b->batch_tokens / (length + 1);
-    return n ? n : 1;
-}
-
 int batches_init(struct batches *ret_batches, const struct corpus *corpus, uint64_t seed,
-                 size_t batch_tokens, struct elmo_error *err)
+                 size_t most_batch_tokens, struct elmo_error *err)
 {
-    struct batches b = {.corpus = corpus, .seed = seed, .batch_tokens = batch_tokens};
+    struct batches b = {.corpus = corpus,
+                        .seed = seed,
+                        .most_batch_tokens = most_batch_tokens,
+                        .position = {.n_stages = 1}};
     /* A segment of n tokens has n + 2 positions for its n + 1 predictions: at most 3 for 2. */
-    size_t most = batch_tokens > BATCHES_MAX_TOKENS ? batch_tokens : BATCHES_MAX_TOKENS + 1,
+    size_t most =
+               most_batch_tokens > BATCHES_MAX_TOKENS ? most_batch_tokens : BATCHES_MAX_TOKENS + 1,
            n_bytes;
     if (!corpus->n_tokens)
         return elmo_fail(err, ELMO_E_INVALID, "the corpus was loaded without its text");
@@ -96,10 +102,16 @@ static size_t segment_length(const struct batches *b, size_t at, size_t end, boo
     return n;
 }
 
-/* All segments, in the order of the corpus: counts them by length, or, with `segments`, puts each
- * behind those of its length. */
-static void draw_segments(const struct batches *b, struct rng rng, struct length_class *classes,
-                          struct segment *segments)
+static void draft_add(struct draft *d, struct segment segment)
+{
+    struct length_class *class = &d->classes[segment.n_tokens];
+    if (d->segments)
+        d->segments[class->begin + class->n_segments] = segment;
+    class->n_segments++;
+}
+
+/* All segments, in the order of the corpus. */
+static void draw_segments(const struct batches *b, struct rng rng, struct draft *d)
 {
     const struct corpus *c = b->corpus;
     for (size_t line = 0; line < c->n_lines; line++) {
@@ -108,12 +120,17 @@ static void draw_segments(const struct batches *b, struct rng rng, struct length
         for (size_t at = begin; at < end; at += n) {
             n = segment_length(b, at, end, in_sentence, &rng);
             in_sentence = !sentences_ends_at(b->sentence_ends, at + n - 1);
-            struct length_class *class = &classes[n];
-            if (segments)
-                segments[class->begin + class->n_segments] = (struct segment){at, (uint32_t)n};
-            class->n_segments++;
+            draft_add(d, (struct segment){at, (uint32_t)n});
         }
     }
+}
+
+/* The segments of the batches that are not taken. */
+static void add_untaken(const struct batches *b, struct draft *d)
+{
+    for (size_t k = b->n_batches - batches_left(b); k < b->n_batches; k++)
+        for (size_t s = b->ranges[k].begin; s < b->ranges[k].end; s++)
+            draft_add(d, b->segments[s]);
 }
 
 /* ---- Batches ---- */
@@ -143,77 +160,211 @@ static void shuffle_ranges(struct batch_range *ranges, size_t n, struct rng *rng
     }
 }
 
-static size_t count_batches(const struct batches *b, const struct length_class *class,
-                            size_t length)
+static size_t count_batches(const struct draft *d, size_t length)
 {
-    size_t full = full_batch(b, length);
-    return class->n_segments / full + (class->n_segments % full != 0);
+    size_t full = d->batch_tokens / (length + 1), n_segments = d->classes[length].n_segments;
+    if (!full)
+        full = 1;
+    return n_segments / full + (n_segments % full != 0);
 }
 
 /* Splits each class evenly, so that no batch is a mere rest. */
-static void make_ranges(struct batches *b, const struct length_class *classes)
+static void make_ranges(struct draft *d)
 {
-    b->n_batches = b->n_small_batches = 0;
+    struct batch_range *range = d->ranges;
     for (size_t length = 1; length <= BATCHES_MAX_TOKENS; length++) {
-        const struct length_class *class = &classes[length];
-        size_t n = count_batches(b, class, length), begin = class->begin;
+        const struct length_class *class = &d->classes[length];
+        size_t n = count_batches(d, length), begin = class->begin;
         for (size_t k = 0; k < n; k++) {
             size_t end = begin + class->n_segments / n + (k < class->n_segments % n);
-            b->ranges[b->n_batches++] = (struct batch_range){begin, end};
-            b->n_small_batches += (end - begin) * (length + 1) < b->batch_tokens / 2;
+            *range++ = (struct batch_range){begin, end};
+            d->n_small_batches += (end - begin) * (length + 1) < d->batch_tokens / 2;
             begin = end;
         }
     }
 }
 
-/* `array` [n] or NULL: out of memory. */
-static void *resize(void *array, size_t n, size_t item_bytes)
+/* Room for the segments that were counted and for their batches; nothing to free if it fails. */
+static int draft_reserve(struct draft *d, struct elmo_error *err)
 {
-    size_t n_bytes;
-    return mul_ok(n, item_bytes, &n_bytes) ? realloc(array, n_bytes) : NULL;
+    size_t n_segment_bytes, n_range_bytes;
+    for (size_t length = 1; length <= BATCHES_MAX_TOKENS; length++) {
+        d->n_batches += count_batches(d, length);
+        d->classes[length].begin = d->n_segments;
+        d->n_segments += d->classes[length].n_segments;
+        d->classes[length].n_segments = 0;
+    }
+    if (!mul_ok(d->n_segments + 1, sizeof *d->segments, &n_segment_bytes) ||
+        !mul_ok(d->n_batches + 1, sizeof *d->ranges, &n_range_bytes))
+        return elmo_fail_nomem(err);
+    d->segments = malloc(n_segment_bytes);
+    d->ranges = malloc(n_range_bytes);
+    if (d->segments && d->ranges)
+        return 0;
+    free(d->segments);
+    free(d->ranges);
+    return elmo_fail_nomem(err);
 }
 
-static int make_batches(struct batches *b, struct rng rng, bool shuffled, struct elmo_error *err)
+/* Makes the batches of the segments; in order without an rng. */
+static void draft_group(struct draft *d, struct rng *rng)
 {
-    struct length_class classes[BATCHES_MAX_TOKENS + 1] = {{0}};
-    size_t n_segments = 0, n_batches = 0;
-    draw_segments(b, rng, classes, NULL);
-    for (size_t length = 1; length <= BATCHES_MAX_TOKENS; length++) {
-        n_batches += count_batches(b, &classes[length], length);
-        classes[length].begin = n_segments;
-        n_segments += classes[length].n_segments;
-        classes[length].n_segments = 0;
-    }
-    b->n_batches = b->n_segments = b->n_small_batches = 0;
-    struct segment *segments = resize(b->segments, n_segments, sizeof *segments);
-    b->segments = segments ? segments : b->segments;
-    struct batch_range *ranges = resize(b->ranges, n_batches, sizeof *ranges);
-    b->ranges = ranges ? ranges : b->ranges;
-    if (!segments || !ranges)
-        return elmo_fail_nomem(err);
-    draw_segments(b, rng, classes, b->segments);
-    b->n_segments = n_segments;
+    for (size_t length = 1; rng && length <= BATCHES_MAX_TOKENS; length++)
+        shuffle_segments(d->segments + d->classes[length].begin, d->classes[length].n_segments,
+                         rng);
+    make_ranges(d);
+    if (rng)
+        shuffle_ranges(d->ranges, d->n_batches, rng);
+}
+
+/* The draft is the current stage from here on. */
+static void take_over(struct batches *b, const struct draft *d)
+{
+    free(b->segments);
+    free(b->ranges);
+    b->segments = d->segments;
+    b->ranges = d->ranges;
+    b->n_segments = d->n_segments;
+    b->n_batches = d->n_batches;
+    b->n_small_batches = d->n_small_batches;
+}
+
+/* ---- Epochs and stages ---- */
+
+static int check_size(const struct batches *b, size_t batch_tokens, struct elmo_error *err)
+{
+    if (batch_tokens >= 1 && batch_tokens <= b->most_batch_tokens)
+        return 0;
+    return elmo_fail(err, ELMO_E_INVALID, "batches of %zu tokens: at least 1 and at most %zu",
+                     batch_tokens, b->most_batch_tokens);
+}
+
+/* The first stage of an epoch; its lengths are drawn from rng, and its order too if shuffled. */
+static int begin_epoch(struct batches *b, uint64_t epoch, size_t batch_tokens, struct rng rng,
+                       bool shuffled, struct elmo_error *err)
+{
+    struct draft d = {.batch_tokens = batch_tokens};
+    int r = check_size(b, batch_tokens, err);
+    if (r)
+        return r;
+    draw_segments(b, rng, &d);
+    r = draft_reserve(&d, err);
+    if (r)
+        return r;
+    draw_segments(b, rng, &d);
     rng_next(&rng); /* the order is drawn from elsewhere than the lengths */
     rng.state = ~rng_next(&rng);
-    for (size_t length = 1; shuffled && length <= BATCHES_MAX_TOKENS; length++)
-        shuffle_segments(b->segments + classes[length].begin, classes[length].n_segments, &rng);
-    make_ranges(b, classes);
-    if (shuffled)
-        shuffle_ranges(b->ranges, b->n_batches, &rng);
+    draft_group(&d, shuffled ? &rng : NULL);
+    take_over(b, &d);
+    b->position = (struct batches_position){epoch, 1, {{batch_tokens, 0}}};
+    b->n_taken_predictions = b->n_predictions = 0;
+    for (size_t length = 1; length <= BATCHES_MAX_TOKENS; length++)
+        b->n_predictions += d.classes[length].n_segments * (length + 1);
     return 0;
 }
 
-int batches_epoch(struct batches *b, uint64_t epoch, struct elmo_error *err)
+static struct rng epoch_rng(const struct batches *b, uint64_t epoch)
 {
     struct rng rng = {b->seed};
     rng.state = rng_next(&rng) + epoch;
     rng.state = rng_next(&rng);
-    return make_batches(b, rng, true, err);
+    return rng;
 }
 
-int batches_heldout(struct batches *b, struct elmo_error *err)
+int batches_epoch(struct batches *b, uint64_t epoch, size_t batch_tokens, struct elmo_error *err)
 {
-    return make_batches(b, (struct rng){HELDOUT_SEED}, false, err);
+    return begin_epoch(b, epoch, batch_tokens, epoch_rng(b, epoch), true, err);
+}
+
+int batches_heldout(struct batches *b, size_t batch_tokens, struct elmo_error *err)
+{
+    return begin_epoch(b, 0, batch_tokens, (struct rng){HELDOUT_SEED}, false, err);
+}
+
+/* Of the stage that follows n_stages others. */
+static struct rng stage_rng(const struct batches *b, size_t batch_tokens, size_t n_stages)
+{
+    struct rng rng = epoch_rng(b, b->position.epoch);
+    rng.state = rng_next(&rng) + batch_tokens;
+    rng.state = rng_next(&rng) + n_stages;
+    rng.state = rng_next(&rng);
+    return rng;
+}
+
+int batches_resize(struct batches *b, size_t batch_tokens, struct elmo_error *err)
+{
+    struct batches_position *at = &b->position;
+    struct draft d = {.batch_tokens = batch_tokens};
+    struct rng rng = stage_rng(b, batch_tokens, at->n_stages);
+    int r = check_size(b, batch_tokens, err);
+    if (r || batch_tokens == batches_size(b))
+        return r;
+    if (at->n_stages == BATCHES_MAX_STAGES)
+        return elmo_fail(err, ELMO_E_INVALID,
+                         "the size of the batches changes too often: at most %u times an epoch",
+                         BATCHES_MAX_STAGES - 1);
+    add_untaken(b, &d);
+    r = draft_reserve(&d, err);
+    if (r)
+        return r;
+    add_untaken(b, &d);
+    draft_group(&d, &rng);
+    take_over(b, &d);
+    at->stages[at->n_stages++] = (struct batches_stage){batch_tokens, 0};
+    return 0;
+}
+
+/* ---- The position ---- */
+
+/* Takes at most n batches without filling them; returns how many. */
+static size_t pass(struct batches *b, size_t n)
+{
+    size_t left = batches_left(b), next = b->n_batches - left;
+    if (n > left)
+        n = left;
+    for (size_t k = next; k < next + n; k++) {
+        const struct batch_range *range = &b->ranges[k];
+        b->n_taken_predictions +=
+            (range->end - range->begin) * (b->segments[range->begin].n_tokens + 1);
+    }
+    b->position.stages[b->position.n_stages - 1].n_taken += n;
+    return n;
+}
+
+bool batches_take(struct batches *b, struct bilm_batch *ret_batch)
+{
+    size_t index = b->n_batches - batches_left(b);
+    if (!pass(b, 1))
+        return false;
+    batches_fill(b, index, ret_batch);
+    return true;
+}
+
+double batches_taken_share(const struct batches *b)
+{
+    return b->n_predictions ? (double)b->n_taken_predictions / (double)b->n_predictions : 0;
+}
+
+static int fail_position(struct elmo_error *err)
+{
+    return elmo_fail(err, ELMO_E_INVALID,
+                     "the position in the data is not one of this corpus and seed");
+}
+
+int batches_seek(struct batches *b, const struct batches_position *position, struct elmo_error *err)
+{
+    const struct batches_position to = *position; /* it may be that of b */
+    if (to.n_stages < 1 || to.n_stages > BATCHES_MAX_STAGES)
+        return fail_position(err);
+    int r = batches_epoch(b, to.epoch, to.stages[0].batch_tokens, err);
+    for (size_t k = 0; !r && k < to.n_stages; k++) {
+        if (k)
+            r = batches_resize(b, to.stages[k].batch_tokens, err);
+        if (!r && (b->position.n_stages != k + 1 ||
+                   pass(b, to.stages[k].n_taken) != to.stages[k].n_taken))
+            r = fail_position(err);
+    }
+    return r;
 }
 
 /* ---- Filling ---- */

@@ -64,7 +64,7 @@ static int score_corpus(struct bilm_score *score, const struct open_checkpoint *
     if (!r)
         r = batches_init(&batches, corpus, 0, a->pretrain.batch_tokens, err);
     if (!r)
-        r = batches_heldout(&batches, err);
+        r = batches_heldout(&batches, a->pretrain.batch_tokens, err);
     if (!r)
         r = score_batches(score, c, model, &batches, team, err);
     batches_done(&batches);

@@ -273,9 +273,9 @@ static int start_batches(struct run *r, struct elmo_error *err)
     if (!e)
         e = batches_init(&r->heldout_batches, &r->heldout, 0, batch_tokens, err);
     if (!e)
-        e = batches_heldout(&r->heldout_batches, err);
+        e = batches_heldout(&r->heldout_batches, batch_tokens, err);
     if (!e)
-        e = batches_epoch(&r->batches, r->state.epoch, err);
+        e = batches_epoch(&r->batches, r->state.epoch, batch_tokens, err);
     out_path(r, "curve.csv", path);
     if (!e)
         e = curve_open(&r->curve, path, err);
@@ -384,7 +384,7 @@ static int next_epoch(struct run *r, struct elmo_error *err)
 {
     r->state.epoch++;
     r->state.next_batch = 0;
-    return batches_epoch(&r->batches, r->state.epoch, err);
+    return batches_epoch(&r->batches, r->state.epoch, r->settings->batch_tokens, err);
 }
 
 static void show(struct run *r, const char *phase)
