@@ -1,5 +1,6 @@
 /* Segments and batches: nothing is lost or doubled, lengths coincide, and the seed and the epoch
  * decide everything. The corpora are random texts, read as any corpus is. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -25,31 +26,59 @@ static void load(struct corpus *ret_corpus, const char *text)
     free(path);
 }
 
-/* Paragraphs of 1..max_sentences sentences of 1..max_words words. */
-static void load_random(struct corpus *ret_corpus, uint64_t seed, size_t n_paragraphs,
-                        size_t max_sentences, size_t max_words)
+/* Paragraphs of 1..max_sentences sentences of 1..max_words words; free() it. */
+static char *random_text(struct rng *rng, size_t n_paragraphs, size_t max_sentences,
+                         size_t max_words)
 {
-    struct rng rng = {seed};
     char *text;
     size_t n_bytes;
     FILE *out = open_memstream(&text, &n_bytes);
     for (size_t p = 0; p < n_paragraphs; p++) {
-        for (size_t s = rng_next(&rng) % max_sentences + 1; s > 0; s--) {
-            for (size_t w = rng_next(&rng) % max_words; w > 0; w--)
-                fprintf(out, "w%u ", (unsigned)(rng_next(&rng) % 500));
+        for (size_t s = rng_next(rng) % max_sentences + 1; s > 0; s--) {
+            for (size_t w = rng_next(rng) % max_words; w > 0; w--)
+                fprintf(out, "w%u ", (unsigned)(rng_next(rng) % 500));
             fputs(". ", out);
         }
         putc('\n', out);
     }
     fclose(out);
+    return text;
+}
+
+static void load_random(struct corpus *ret_corpus, uint64_t seed, size_t n_paragraphs,
+                        size_t max_sentences, size_t max_words)
+{
+    struct rng rng = {seed};
+    char *text = random_text(&rng, n_paragraphs, max_sentences, max_words);
     load(ret_corpus, text);
     free(text);
+}
+
+enum { N_PARTS = 3 };
+
+/* The same, as N_PARTS files of n_paragraphs each. */
+static void load_parts(struct corpus *ret_corpus, uint64_t seed, size_t n_paragraphs,
+                       size_t max_sentences, size_t max_words)
+{
+    const struct corpus_settings white = {.tokenizer = TOKENIZER_WHITESPACE};
+    struct rng rng = {seed};
+    char *paths[N_PARTS], name[20];
+    for (size_t k = 0; k < N_PARTS; k++) {
+        char *text = random_text(&rng, n_paragraphs, max_sentences, max_words);
+        snprintf(name, sizeof name, "part%zu", k);
+        paths[k] = train_write(group_dir.path, name, text, strlen(text), TRAIN_PLAIN);
+        free(text);
+    }
+    const char *const files[N_PARTS] = {paths[0], paths[1], paths[2]};
+    assert_int_equal(corpus_load(ret_corpus, files, N_PARTS, &white, NULL), 0);
+    for (size_t k = 0; k < N_PARTS; k++)
+        free(paths[k]);
 }
 
 static void init(struct batches *ret_batches, const struct corpus *corpus, uint64_t seed,
                  size_t batch_tokens, uint64_t epoch)
 {
-    assert_int_equal(batches_init(ret_batches, corpus, seed, batch_tokens, NULL), 0);
+    assert_int_equal(batches_init(ret_batches, corpus, NULL, seed, batch_tokens, NULL), 0);
     assert_int_equal(batches_epoch(ret_batches, epoch, batch_tokens, NULL), 0);
 }
 
@@ -324,7 +353,9 @@ static void the_order_is_that_of_earlier_checkpoints(void **state)
 {
     (void)state;
     static const uint64_t epochs[] = {0x66401877e03ac03c, 0x3e6178172be2417a, 0x72edaba0fe0142c5},
-                          heldout = 0x608d01607ce1bc93, stage = 0x61eda564c6ae0bd0;
+                          heldout = 0x608d01607ce1bc93, weighted = 0x32f73e9ea82aabd5,
+                          stage = 0x61eda564c6ae0bd0;
+    const double weight = 1.5;
     struct corpus c;
     struct batches b;
     load_random(&c, 6, 200, 20, 30);
@@ -338,6 +369,10 @@ static void the_order_is_that_of_earlier_checkpoints(void **state)
     assert_true(digest(&b, 0) == stage);
     assert_int_equal(batches_heldout(&b, 512, NULL), 0);
     assert_true(digest(&b, 0) == heldout);
+    batches_done(&b);
+    assert_int_equal(batches_init(&b, &c, &weight, 9, 512, NULL), 0);
+    assert_int_equal(batches_epoch(&b, 1, 512, NULL), 0);
+    assert_true(digest(&b, 0) == weighted);
     batches_done(&b);
     corpus_done(&c);
 }
@@ -379,6 +414,179 @@ static void held_out_text_has_one_segmentation_in_order(void **state)
     for (size_t k = 1; k < a.n_batches; k++)
         assert_int_equal(a.ranges[k].begin, a.ranges[k - 1].end);
     batches_done(&a);
+    batches_done(&b);
+    corpus_done(&c);
+}
+
+/* ---- Weights ---- */
+
+/* How often the epoch takes each line: its first token stands for it. */
+static void count_lines(struct batches *b, uint64_t epoch, size_t *ret_counts)
+{
+    const struct corpus *c = b->corpus;
+    size_t *counts = calloc(c->n_tokens, sizeof *counts);
+    assert_int_equal(batches_epoch(b, epoch, batches_size(b), NULL), 0);
+    for (size_t k = 0; k < b->n_segments; k++)
+        counts[b->segments[k].begin]++;
+    for (size_t line = 0; line < c->n_lines; line++)
+        ret_counts[line] = counts[c->line_begins[line]];
+    free(counts);
+}
+
+static void epochs_together_take_each_line_by_its_weight(void **state)
+{
+    (void)state;
+    static const double cases[][N_PARTS] = {{1, 1, 1},      {2, 1, 3},       {0.5, 1, 0.5},
+                                            {2.5, 0.25, 1}, {0.1, 0.9, 7.3}, {1e-12, 1, 1.0 / 3}};
+    static const uint64_t first_epochs[] = {0, 1, 77, UINT64_C(1) << 53, UINT64_MAX - 30};
+    enum { N_LINES = 400, N_EPOCHS = 20 };
+    struct corpus c;
+    load_parts(&c, 3, N_LINES, 2, 4);
+    for (size_t k = 0; k < ARRAY_LEN(cases); k++)
+        for (size_t f = 0; f < ARRAY_LEN(first_epochs); f++) {
+            static size_t counts[N_EPOCHS][N_PARTS * N_LINES];
+            struct batches b;
+            assert_int_equal(batches_init(&b, &c, cases[k], 5, 300, NULL), 0);
+            assert_int_equal(batches_epoch(&b, 0, 300, NULL), 0);
+            for (uint64_t e = 0; e < N_EPOCHS; e++)
+                count_lines(&b, first_epochs[f] + e, counts[e]);
+            for (size_t line = 0; line < c.n_lines; line++) {
+                double weight = cases[k][line / N_LINES], n = 0;
+                for (size_t e = 0; e < N_EPOCHS; e++) {
+                    assert_in_range(counts[e][line], (size_t)floor(weight), (size_t)ceil(weight));
+                    n += (double)counts[e][line];
+                    assert_true(fabs(n - (double)(e + 1) * weight) < 1);
+                }
+            }
+            batches_done(&b);
+        }
+    corpus_done(&c);
+}
+
+static void a_half_of_the_lines_is_random_and_another_in_the_next_epoch(void **state)
+{
+    (void)state;
+    enum { N_LINES = 1000, N = N_PARTS * N_LINES };
+    static size_t counts[4][N];
+    const double weights[N_PARTS] = {0.5, 2.5, 0.2};
+    struct corpus c;
+    struct batches b;
+    load_parts(&c, 3, N_LINES, 2, 4);
+    for (size_t k = 0; k < 4; k++) { /* seeds 5 and 6, two epochs each */
+        assert_int_equal(batches_init(&b, &c, weights, 5 + k / 2, 300, NULL), 0);
+        assert_int_equal(batches_epoch(&b, 0, 300, NULL), 0);
+        count_lines(&b, k % 2, counts[k]);
+        batches_done(&b);
+    }
+    size_t n_taken = 0, n_extra = 0, n_rare = 0, n_runs = 0, n_both_seeds = 0, n_shifted = 0;
+    for (size_t line = 0; line < N_LINES; line++) {
+        n_taken += counts[0][line];
+        n_extra += counts[0][N_LINES + line] - 2;
+        n_rare += counts[0][2 * N_LINES + line];
+        n_runs += line && counts[0][line] != counts[0][line - 1];
+        n_both_seeds += counts[0][line] && counts[2][line];
+        n_shifted += line && counts[0][line] == counts[2][line - 1];
+        assert_int_equal(counts[0][line] + counts[1][line], 1);
+    }
+    assert_in_range(n_taken, 450, 550);
+    assert_in_range(n_extra, 450, 550);
+    assert_in_range(n_rare, 160, 240);
+    assert_in_range(n_runs, 450, 550); /* not every other line, nor the first half */
+    assert_in_range(n_both_seeds, 200, 300);
+    assert_in_range(n_shifted, 450, 550);
+    corpus_done(&c);
+}
+
+static void weights_of_1_and_files_change_nothing(void **state)
+{
+    (void)state;
+    const double ones[N_PARTS] = {1, 1, 1};
+    struct corpus parts, one;
+    struct batches a, b;
+    load_parts(&parts, 6, 50, 20, 30);
+    load_random(&one, 6, N_PARTS * 50, 20, 30);
+    assert_int_equal(batches_init(&a, &parts, ones, 9, 512, NULL), 0);
+    assert_int_equal(batches_epoch(&a, 2, 512, NULL), 0);
+    init(&b, &one, 9, 512, 2);
+    assert_true(digest(&a, 0) == digest(&b, 0));
+    assert_true(b.weights[0] == 1);
+    batches_done(&b);
+    init(&b, &parts, 9, 512, 2);
+    assert_true(digest(&a, 0) == digest(&b, 0));
+    for (size_t k = 0; k < N_PARTS; k++)
+        assert_true(b.weights[k] == 1);
+    batches_done(&a);
+    batches_done(&b);
+    corpus_done(&parts);
+    corpus_done(&one);
+}
+
+static void a_line_taken_twice_is_cut_in_two_ways(void **state)
+{
+    (void)state;
+    const double weight = 2;
+    struct corpus c;
+    struct batches b;
+    load_random(&c, 8, 20, 300, 8);
+    assert_int_equal(batches_init(&b, &c, &weight, 4, 512, NULL), 0);
+    assert_int_equal(batches_epoch(&b, 0, 512, NULL), 0);
+    size_t n_twice = 0;
+    for (size_t k = 0; k < b.n_segments; k++)
+        for (size_t other = 0; other < k; other++)
+            n_twice += b.segments[k].begin == b.segments[other].begin;
+    assert_true(n_twice * 4 < b.n_segments);
+    batches_done(&b);
+    corpus_done(&c);
+}
+
+static void held_out_text_has_each_line_once_whatever_its_weight(void **state)
+{
+    (void)state;
+    const double weights[N_PARTS] = {0.5, 2, 3.5};
+    struct corpus c;
+    struct batches b;
+    load_parts(&c, 3, 50, 5, 20);
+    assert_int_equal(batches_init(&b, &c, weights, 1, 300, NULL), 0);
+    assert_int_equal(batches_heldout(&b, 300, NULL), 0);
+    check_segments(&b);
+    check_batches(&b);
+    batches_done(&b);
+    corpus_done(&c);
+}
+
+static void weights_are_copied_and_checked(void **state)
+{
+    (void)state;
+    static const double bad[] = {0, -1, 1000.5, (double)INFINITY, (double)NAN};
+    struct corpus c;
+    struct batches b;
+    load_parts(&c, 3, 5, 5, 20);
+    double weights[N_PARTS] = {0.5, 1000, 3.5};
+    assert_int_equal(batches_init(&b, &c, weights, 1, 300, NULL), 0);
+    weights[1] = 2;
+    assert_true(b.weights[0] == 0.5 && b.weights[1] == 1000 && b.weights[2] == 3.5);
+    batches_done(&b);
+    for (size_t k = 0; k < ARRAY_LEN(bad); k++) {
+        struct elmo_error err = {0};
+        weights[2] = bad[k];
+        assert_int_equal(batches_init(&b, &c, weights, 1, 300, &err), ELMO_E_INVALID);
+        assert_non_null(strstr(err.message, "file 3 of the corpus"));
+        assert_non_null(strstr(err.message, "at most 1000"));
+    }
+    corpus_done(&c);
+}
+
+static void an_epoch_without_lines_is_an_error(void **state)
+{
+    (void)state;
+    const double weight = 1e-9;
+    struct corpus c;
+    struct batches b;
+    struct elmo_error err = {0};
+    load_random(&c, 8, 10, 5, 8);
+    assert_int_equal(batches_init(&b, &c, &weight, 4, 512, NULL), 0);
+    assert_int_equal(batches_epoch(&b, 7, 512, &err), ELMO_E_INVALID);
+    assert_non_null(strstr(err.message, "epoch 7 has not one line"));
     batches_done(&b);
     corpus_done(&c);
 }
@@ -445,15 +653,30 @@ static size_t take_rest(struct batches *b, const struct changing *how, size_t st
     return step;
 }
 
-static void any_sizes_take_every_token_once_and_can_be_resumed(void **state)
+/* Fails unless the lines of each part are taken as often as the part's weight says. */
+static void check_counts(const struct corpus *c, const double *weights, const uint8_t *counts)
+{
+    for (size_t p = 0; p < N_PARTS; p++)
+        for (size_t line = c->parts[p].begin_line; line < c->parts[p].end_line; line++) {
+            size_t begin = c->line_begins[line], end = c->line_begins[line + 1];
+            assert_in_range(counts[begin], (size_t)floor(weights[p]), (size_t)ceil(weights[p]));
+            for (size_t t = begin; t < end; t++)
+                assert_int_equal(counts[t], counts[begin]);
+        }
+}
+
+static void any_sizes_take_every_token_by_its_weight_and_can_be_resumed(void **state)
 {
     (void)state;
     static const struct {
         size_t n_paragraphs, max_sentences, max_words, batch_tokens;
         uint64_t odds;
+        double weights[N_PARTS];
     } cases[] = {
-        {1, 1, 1, 100, 2}, {60, 1, 30, 100, 3}, {60, 5, 30, 250, 20},  {10, 3, 300, 400, 4},
-        {80, 4, 12, 1, 9}, {2, 50, 40, 153, 5}, {90, 10, 30, MOST, 9}, {60, 5, 30, 300, 1},
+        {1, 1, 1, 100, 2, {1, 1, 1}},      {20, 1, 30, 100, 3, {1, 1, 1}},
+        {20, 5, 30, 250, 20, {1, 2, 0.5}}, {3, 3, 300, 400, 4, {1, 1, 1}},
+        {25, 4, 12, 1, 9, {2.5, 0.25, 1}}, {1, 50, 40, 153, 5, {3, 3, 3}},
+        {30, 10, 30, MOST, 9, {1, 1, 1}},  {20, 5, 30, 300, 1, {0.1, 1.75, 0.9}},
     };
     enum { CAPACITY = 4000 };
     struct batches_position *saved = calloc(CAPACITY, sizeof *saved);
@@ -461,20 +684,20 @@ static void any_sizes_take_every_token_once_and_can_be_resumed(void **state)
     size_t n_stages = 0;
     for (size_t k = 0; k < ARRAY_LEN(cases) * 6; k++) {
         size_t which = k % ARRAY_LEN(cases);
+        const double *weights = cases[which].weights;
         const struct changing how = {100 * k, cases[which].odds};
         struct corpus c;
         struct batches b, fresh;
-        load_random(&c, 31 + k, cases[which].n_paragraphs, cases[which].max_sentences,
-                    cases[which].max_words);
-        assert_int_equal(batches_init(&b, &c, k, MOST, NULL), 0);
-        assert_int_equal(batches_init(&fresh, &c, k, MOST, NULL), 0);
+        load_parts(&c, 31 + k, cases[which].n_paragraphs, cases[which].max_sentences,
+                   cases[which].max_words);
+        assert_int_equal(batches_init(&b, &c, weights, k, MOST, NULL), 0);
+        assert_int_equal(batches_init(&fresh, &c, weights, k, MOST, NULL), 0);
         assert_int_equal(batches_epoch(&b, k, cases[which].batch_tokens, NULL), 0);
         uint8_t *counts = calloc(c.n_tokens, 1);
         assert_true(batches_taken_share(&b) == 0);
         size_t n_steps = take_rest(&b, &how, 0, counts, saved, rest, CAPACITY);
         assert_true(batches_taken_share(&b) == 1);
-        for (size_t t = 0; t < c.n_tokens; t++)
-            assert_int_equal(counts[t], 1);
+        check_counts(&c, weights, counts);
         n_stages += b.position.n_stages;
         struct rng rng = {k};
         for (size_t n = 0; n < 8; n++) {
@@ -528,7 +751,7 @@ static void other_sizes_are_shuffled_and_of_that_size(void **state)
     struct batches b;
     struct bilm_batch batch;
     load_random(&c, 8, 300, 20, 30);
-    assert_int_equal(batches_init(&b, &c, 4, 2048, NULL), 0);
+    assert_int_equal(batches_init(&b, &c, NULL, 4, 2048, NULL), 0);
     assert_int_equal(batches_epoch(&b, 0, 512, NULL), 0);
     for (size_t left = batches_left(&b) / 2; left > 0; left--)
         assert_true(batches_take(&b, &batch));
@@ -557,7 +780,7 @@ static void the_number_of_stages_is_limited(void **state)
     struct batches b;
     struct elmo_error err = {0};
     load_random(&c, 8, 100, 20, 30);
-    assert_int_equal(batches_init(&b, &c, 4, 200, NULL), 0);
+    assert_int_equal(batches_init(&b, &c, NULL, 4, 200, NULL), 0);
     assert_int_equal(batches_epoch(&b, 0, 100, NULL), 0);
     for (size_t k = 1; k < BATCHES_MAX_STAGES; k++) {
         assert_int_equal(batches_resize(&b, 100 + k, NULL), 0);
@@ -646,7 +869,7 @@ static void an_epoch_can_end_before_a_resize(void **state)
     assert_false(batches_take(&b, &batch));
     assert_true(batches_taken_share(&b) == 1);
     batches_done(&b);
-    assert_int_equal(batches_init(&b, &c, 1, 200, NULL), 0); /* no epoch yet */
+    assert_int_equal(batches_init(&b, &c, NULL, 1, 200, NULL), 0); /* no epoch yet */
     assert_false(batches_take(&b, &batch));
     assert_true(batches_taken_share(&b) == 0);
     batches_done(&b);
@@ -700,10 +923,10 @@ static void a_corpus_without_text_is_refused(void **state)
     struct batches b;
     char *path = train_write(group_dir.path, "corpus", "a b\n", 4, TRAIN_PLAIN);
     assert_int_equal(corpus_load(&c, (const char *const[]){path}, 1, &words_only, NULL), 0);
-    assert_int_equal(batches_init(&b, &c, 1, 100, NULL), ELMO_E_INVALID);
+    assert_int_equal(batches_init(&b, &c, NULL, 1, 100, NULL), ELMO_E_INVALID);
     corpus_done(&c);
     load(&c, "a b\n");
-    assert_int_equal(batches_init(&b, &c, 1, SIZE_MAX / 2, NULL), ELMO_E_NOMEM);
+    assert_int_equal(batches_init(&b, &c, NULL, 1, SIZE_MAX / 2, NULL), ELMO_E_NOMEM);
     corpus_done(&c);
     free(path);
 }
@@ -716,7 +939,7 @@ static void failing_memory_is_reported(void **state)
     load_random(&c, 12, 50, 10, 20);
     for (size_t n_good = 0;; n_good++) {
         fail_alloc_after(n_good);
-        int r = batches_init(&b, &c, 1, 100, NULL);
+        int r = batches_init(&b, &c, NULL, 1, 100, NULL);
         int e = r ? r : batches_epoch(&b, 0, 100, NULL);
         size_t n_failed = fail_alloc_stop();
         assert_int_equal(e, n_failed ? ELMO_E_NOMEM : 0);
@@ -773,7 +996,14 @@ int main(void)
         cmocka_unit_test(the_order_is_that_of_earlier_checkpoints),
         cmocka_unit_test(batches_of_an_epoch_are_shuffled),
         cmocka_unit_test(held_out_text_has_one_segmentation_in_order),
-        cmocka_unit_test(any_sizes_take_every_token_once_and_can_be_resumed),
+        cmocka_unit_test(epochs_together_take_each_line_by_its_weight),
+        cmocka_unit_test(a_half_of_the_lines_is_random_and_another_in_the_next_epoch),
+        cmocka_unit_test(weights_of_1_and_files_change_nothing),
+        cmocka_unit_test(a_line_taken_twice_is_cut_in_two_ways),
+        cmocka_unit_test(held_out_text_has_each_line_once_whatever_its_weight),
+        cmocka_unit_test(weights_are_copied_and_checked),
+        cmocka_unit_test(an_epoch_without_lines_is_an_error),
+        cmocka_unit_test(any_sizes_take_every_token_by_its_weight_and_can_be_resumed),
         cmocka_unit_test(a_position_can_be_sought_by_its_own_batches),
         cmocka_unit_test(other_sizes_are_shuffled_and_of_that_size),
         cmocka_unit_test(the_number_of_stages_is_limited),

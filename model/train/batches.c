@@ -1,5 +1,6 @@
 #include "batches.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "error.h"
@@ -32,6 +33,7 @@ struct draft {
 
 void batches_done(struct batches *b)
 {
+    free(b->weights);
     free(b->ranges);
     free(b->segments);
     free(b->sentence_ends);
@@ -42,31 +44,54 @@ void batches_done(struct batches *b)
     *b = (struct batches){0};
 }
 
-int batches_init(struct batches *ret_batches, const struct corpus *corpus, uint64_t seed,
-                 size_t most_batch_tokens, struct elmo_error *err)
+/* False: out of memory. */
+static bool reserve_scratch(struct batches *b)
+{
+    /* A segment of n tokens has n + 2 positions for its n + 1 predictions: at most 3 for 2. */
+    size_t most = b->most_batch_tokens, n_bytes, n_words = b->corpus->n_words;
+    if (most <= BATCHES_MAX_TOKENS)
+        most = BATCHES_MAX_TOKENS + 1;
+    if (!mul_ok(most, 2 * sizeof *b->words, &n_bytes))
+        return false;
+    b->local_of = malloc(n_words * sizeof *b->local_of);
+    b->positions = malloc(2 * most * sizeof *b->positions);
+    b->vocab_ids = malloc(2 * most * sizeof *b->vocab_ids);
+    b->words = malloc(n_bytes);
+    if (!b->local_of || !b->positions || !b->vocab_ids || !b->words)
+        return false;
+    memset(b->local_of, 0xff, n_words * sizeof *b->local_of);
+    return true;
+}
+
+/* A copy of them, or as many times 1; NULL: out of memory. */
+static double *copy_weights(const double *weights, size_t n_parts)
+{
+    double *copy = calloc(n_parts + 1, sizeof *copy);
+    for (size_t k = 0; copy && k < n_parts; k++)
+        copy[k] = weights ? weights[k] : 1;
+    return copy;
+}
+
+int batches_init(struct batches *ret_batches, const struct corpus *corpus, const double *weights,
+                 uint64_t seed, size_t most_batch_tokens, struct elmo_error *err)
 {
     struct batches b = {.corpus = corpus,
                         .seed = seed,
                         .most_batch_tokens = most_batch_tokens,
                         .position = {.n_stages = 1}};
-    /* A segment of n tokens has n + 2 positions for its n + 1 predictions: at most 3 for 2. */
-    size_t most =
-               most_batch_tokens > BATCHES_MAX_TOKENS ? most_batch_tokens : BATCHES_MAX_TOKENS + 1,
-           n_bytes;
     if (!corpus->n_tokens)
         return elmo_fail(err, ELMO_E_INVALID, "the corpus was loaded without its text");
-    if (!mul_ok(most, 2 * sizeof *b.words, &n_bytes))
-        return elmo_fail_nomem(err);
+    for (size_t k = 0; weights && k < corpus->n_parts; k++)
+        if (!corpus_is_weight(weights[k]))
+            return elmo_fail(err, ELMO_E_INVALID,
+                             "file %zu of the corpus has weight %g: above 0 and at most %d", k + 1,
+                             weights[k], CORPUS_MAX_WEIGHT);
+    b.weights = copy_weights(weights, corpus->n_parts);
     b.sentence_ends = sentences_find(corpus);
-    b.local_of = malloc(corpus->n_words * sizeof *b.local_of);
-    b.positions = malloc(2 * most * sizeof *b.positions);
-    b.vocab_ids = malloc(2 * most * sizeof *b.vocab_ids);
-    b.words = malloc(n_bytes);
-    if (!b.sentence_ends || !b.local_of || !b.positions || !b.vocab_ids || !b.words) {
+    if (!b.weights || !b.sentence_ends || !reserve_scratch(&b)) {
         batches_done(&b);
         return elmo_fail_nomem(err);
     }
-    memset(b.local_of, 0xff, corpus->n_words * sizeof *b.local_of);
     *ret_batches = b;
     return 0;
 }
@@ -107,20 +132,45 @@ static void draft_add(struct draft *d, struct segment segment)
     struct length_class *class = &d->classes[segment.n_tokens];
     if (d->segments)
         d->segments[class->begin + class->n_segments] = segment;
+    else
+        d->n_segments++;
     class->n_segments++;
 }
 
-/* All segments, in the order of the corpus. */
-static void draw_segments(const struct batches *b, struct rng rng, struct draft *d)
+static void draw_line(const struct batches *b, size_t line, struct rng *rng, struct draft *d)
 {
-    const struct corpus *c = b->corpus;
-    for (size_t line = 0; line < c->n_lines; line++) {
-        size_t begin = c->line_begins[line], end = c->line_begins[line + 1], n;
-        bool in_sentence = false;
-        for (size_t at = begin; at < end; at += n) {
-            n = segment_length(b, at, end, in_sentence, &rng);
-            in_sentence = !sentences_ends_at(b->sentence_ends, at + n - 1);
-            draft_add(d, (struct segment){at, (uint32_t)n});
+    const size_t *begins = b->corpus->line_begins;
+    bool in_sentence = false;
+    for (size_t at = begins[line], end = begins[line + 1], n; at < end; at += n) {
+        n = segment_length(b, at, end, in_sentence, rng);
+        in_sentence = !sentences_ends_at(b->sentence_ends, at + n - 1);
+        draft_add(d, (struct segment){at, (uint32_t)n});
+    }
+}
+
+/* How often an epoch takes a line. Each line has a phase of its own, drawn from the seed; each
+ * epoch adds the weight to it, and takes the line once for each whole number that it passes. In 64
+ * bits of fixed point, where an overflow is the next whole number: no epoch is too late for it. */
+static size_t n_copies(double weight, uint64_t phase, uint64_t epoch)
+{
+    double whole = floor(weight);
+    uint64_t part = (uint64_t)((weight - whole) * 0x1p64), before = phase + epoch * part;
+    return (size_t)whole + (before + part < part);
+}
+
+/* All segments, in the order of the corpus; each line once without weights. */
+static void draw_segments(const struct batches *b, const double *weights, uint64_t epoch,
+                          struct rng rng, struct draft *d)
+{
+    struct rng key = {~b->seed};
+    uint64_t phases = rng_next(&key);
+    for (size_t p = 0; p < b->corpus->n_parts; p++) {
+        const struct corpus_part *part = &b->corpus->parts[p];
+        for (size_t line = part->begin_line; line < part->end_line; line++) {
+            struct rng phase = {phases + line};
+            size_t n = weights ? n_copies(weights[p], rng_next(&phase), epoch) : 1;
+            while (n--)
+                draw_line(b, line, &rng, d);
         }
     }
 }
@@ -187,11 +237,11 @@ static void make_ranges(struct draft *d)
 /* Room for the segments that were counted and for their batches; nothing to free if it fails. */
 static int draft_reserve(struct draft *d, struct elmo_error *err)
 {
-    size_t n_segment_bytes, n_range_bytes;
+    size_t begin = 0, n_segment_bytes, n_range_bytes;
     for (size_t length = 1; length <= BATCHES_MAX_TOKENS; length++) {
         d->n_batches += count_batches(d, length);
-        d->classes[length].begin = d->n_segments;
-        d->n_segments += d->classes[length].n_segments;
+        d->classes[length].begin = begin;
+        begin += d->classes[length].n_segments;
         d->classes[length].n_segments = 0;
     }
     if (!mul_ok(d->n_segments + 1, sizeof *d->segments, &n_segment_bytes) ||
@@ -239,22 +289,27 @@ static int check_size(const struct batches *b, size_t batch_tokens, struct elmo_
                      batch_tokens, b->most_batch_tokens);
 }
 
-/* The first stage of an epoch; its lengths are drawn from rng, and its order too if shuffled. */
-static int begin_epoch(struct batches *b, uint64_t epoch, size_t batch_tokens, struct rng rng,
-                       bool shuffled, struct elmo_error *err)
+/* The first stage of an epoch; its lengths are drawn from rng. With weights, its order too; without
+ * them, it is the held-out text's. */
+static int begin_epoch(struct batches *b, const double *weights, uint64_t epoch,
+                       size_t batch_tokens, struct rng rng, struct elmo_error *err)
 {
     struct draft d = {.batch_tokens = batch_tokens};
     int r = check_size(b, batch_tokens, err);
     if (r)
         return r;
-    draw_segments(b, rng, &d);
+    draw_segments(b, weights, epoch, rng, &d);
+    if (!d.n_segments)
+        return elmo_fail(err, ELMO_E_INVALID,
+                         "epoch %llu has not one line: the weights of the corpus are too small",
+                         (unsigned long long)epoch);
     r = draft_reserve(&d, err);
     if (r)
         return r;
-    draw_segments(b, rng, &d);
+    draw_segments(b, weights, epoch, rng, &d);
     rng_next(&rng); /* the order is drawn from elsewhere than the lengths */
     rng.state = ~rng_next(&rng);
-    draft_group(&d, shuffled ? &rng : NULL);
+    draft_group(&d, weights ? &rng : NULL);
     take_over(b, &d);
     b->position = (struct batches_position){epoch, 1, {{batch_tokens, 0}}};
     b->n_taken_predictions = b->n_predictions = 0;
@@ -273,12 +328,12 @@ static struct rng epoch_rng(const struct batches *b, uint64_t epoch)
 
 int batches_epoch(struct batches *b, uint64_t epoch, size_t batch_tokens, struct elmo_error *err)
 {
-    return begin_epoch(b, epoch, batch_tokens, epoch_rng(b, epoch), true, err);
+    return begin_epoch(b, b->weights, epoch, batch_tokens, epoch_rng(b, epoch), err);
 }
 
 int batches_heldout(struct batches *b, size_t batch_tokens, struct elmo_error *err)
 {
-    return begin_epoch(b, 0, batch_tokens, (struct rng){HELDOUT_SEED}, false, err);
+    return begin_epoch(b, NULL, 0, batch_tokens, (struct rng){HELDOUT_SEED}, err);
 }
 
 /* Of the stage that follows n_stages others. */
@@ -347,8 +402,9 @@ double batches_taken_share(const struct batches *b)
 
 static int fail_position(struct elmo_error *err)
 {
-    return elmo_fail(err, ELMO_E_INVALID,
-                     "the position in the data is not one of this corpus and seed");
+    return elmo_fail(
+        err, ELMO_E_INVALID,
+        "the position in the data is not one of this corpus, its weights and the seed");
 }
 
 int batches_seek(struct batches *b, const struct batches_position *position, struct elmo_error *err)

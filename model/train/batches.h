@@ -1,15 +1,21 @@
 #pragma once
 /* A corpus as batches of segments of one length each: what bilm_loss runs on. Every token is in
- * exactly one segment of an epoch. A paragraph is split at sentence ends and regrouped: a quarter
- * of the segments are one sentence, the others whole sentences up to a drawn length, so that the
- * model sees short queries and long texts. Segments over 40 tokens are cut to a multiple of 8, the
- * rest flowing into the next, so that lengths coincide; none is longer than BATCHES_MAX_TOKENS.
+ * exactly one segment of an epoch, unless its file has a weight. A paragraph is split at sentence
+ * ends and regrouped: a quarter of the segments are one sentence, the others whole sentences up to
+ * a drawn length, so that the model sees short queries and long texts. Segments over 40 tokens are
+ * cut to a multiple of 8, the rest flowing into the next, so that lengths coincide; none is longer
+ * than BATCHES_MAX_TOKENS.
+ *
+ * The weight of a file says how often an epoch takes each of its lines: 2 is twice, cut into other
+ * segments each time; 0.5 is a random half of the lines, the other half in the next epoch; 2.5 is
+ * twice, and one half a third time. In general, E epochs take each line E * weight times, rounded
+ * up or down.
  *
  * The size of the batches may change within an epoch: batches_resize() regroups the segments that
  * are not taken yet. The part of an epoch with batches of one size is a stage. The batches depend
- * only on (corpus, seed, epoch, sizes of its stages, batches taken in each stage): a position
- * holds the last three, and batches_seek() goes on from it with the same batches. One thread at a
- * time. */
+ * only on (corpus, weights, seed, epoch, sizes of its stages, batches taken in each stage): a
+ * position holds the last three, and batches_seek() goes on from it with the same batches. One
+ * thread at a time. */
 #include "bilm_loss.h"
 #include "corpus.h"
 
@@ -39,6 +45,7 @@ struct batches_position {
 
 struct batches {
     const struct corpus *corpus; /* borrowed */
+    double *weights;             /* [corpus->n_parts] what a checkpoint stores to compare */
     uint64_t seed;
     size_t most_batch_tokens;
     struct batches_position position; /* read it at any time; only the functions below change it */
@@ -57,22 +64,26 @@ struct batches {
     const struct elmo_token **words;
 };
 
-/* most_batch_tokens: the largest batch_tokens that the functions below will be given. The corpus
- * must have its text. There are no batches before batches_epoch, batches_heldout or batches_seek.
+/* weights: [corpus->n_parts], copied; NULL: each is 1. A weight that is not corpus_is_weight() is
+ * ELMO_E_INVALID. most_batch_tokens: the largest batch_tokens that the functions below will be
+ * given. The corpus must have its text. There are no batches before batches_epoch, batches_heldout
+ * or batches_seek.
  */
 ELMO_MUST_USE int batches_init(struct batches *ret_batches, const struct corpus *corpus,
-                               uint64_t seed, size_t most_batch_tokens, struct elmo_error *err);
+                               const double *weights, uint64_t seed, size_t most_batch_tokens,
+                               struct elmo_error *err);
 void batches_done(struct batches *batches); /* {0} is fine */
 
 /* The next four leave the batches as they were when they fail, batches_seek excepted.
  * batch_tokens, 1..most_batch_tokens (else ELMO_E_INVALID): predictions per direction and batch (a
  * segment of n tokens has n + 1); a batch holds as many segments as fit, at least one. */
 
-/* Draws the segments of an epoch and shuffles its batches. */
+/* Draws the segments of an epoch and shuffles its batches. ELMO_E_INVALID: the weights are so small
+ * that the epoch has no line. */
 ELMO_MUST_USE int batches_epoch(struct batches *batches, uint64_t epoch, size_t batch_tokens,
                                 struct elmo_error *err);
-/* The one segmentation that held-out text is measured on, whatever the seed; by length, in order.
- */
+/* The one segmentation that held-out text is measured on, whatever the seed and the weights: each
+ * line once; by length, in order. */
 ELMO_MUST_USE int batches_heldout(struct batches *batches, size_t batch_tokens,
                                   struct elmo_error *err);
 /* Makes the batches that are left of the epoch into batches of another size and shuffles them: a
@@ -80,9 +91,9 @@ ELMO_MUST_USE int batches_heldout(struct batches *batches, size_t batch_tokens,
  * BATCHES_MAX_STAGES stages. */
 ELMO_MUST_USE int batches_resize(struct batches *batches, size_t batch_tokens,
                                  struct elmo_error *err);
-/* Goes to a position that batches of the same corpus and seed had. Costs an epoch's drawing and its
- * resizes, whatever the number of batches taken. ELMO_E_INVALID: they cannot have had it; the
- * batches are then at some other position. */
+/* Goes to a position that batches of the same corpus, weights and seed had. Costs an epoch's
+ * drawing and its resizes, whatever the number of batches taken. ELMO_E_INVALID: they cannot have
+ * had it; the batches are then at some other position. */
 ELMO_MUST_USE int batches_seek(struct batches *batches, const struct batches_position *position,
                                struct elmo_error *err);
 

@@ -62,7 +62,7 @@ static int score_corpus(struct bilm_score *score, const struct open_checkpoint *
     struct batches batches = {0};
     int r = team_new(&team, a->pretrain.threads, err);
     if (!r)
-        r = batches_init(&batches, corpus, 0, a->pretrain.batch_tokens, err);
+        r = batches_init(&batches, corpus, NULL, 0, a->pretrain.batch_tokens, err);
     if (!r)
         r = batches_heldout(&batches, a->pretrain.batch_tokens, err);
     if (!r)

@@ -269,9 +269,9 @@ static int start_batches(struct run *r, struct elmo_error *err)
 {
     char path[MAX_PATH_BYTES];
     size_t batch_tokens = r->settings->batch_tokens;
-    int e = batches_init(&r->batches, &r->corpus, r->state.seed, batch_tokens, err);
+    int e = batches_init(&r->batches, &r->corpus, NULL, r->state.seed, batch_tokens, err);
     if (!e)
-        e = batches_init(&r->heldout_batches, &r->heldout, 0, batch_tokens, err);
+        e = batches_init(&r->heldout_batches, &r->heldout, NULL, 0, batch_tokens, err);
     if (!e)
         e = batches_heldout(&r->heldout_batches, batch_tokens, err);
     if (!e)
