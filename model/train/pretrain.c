@@ -16,15 +16,12 @@ static int look_at_decay(struct run *r, struct elmo_error *err)
     return e;
 }
 
-static int train_step(struct run *r, struct elmo_error *err)
+static int train_step(struct run *r, const struct bilm_batch *batch, struct elmo_error *err)
 {
-    struct bilm_batch batch;
     struct engine_result result;
     struct rng seeds = {r->state.seed ^ r->state.n_steps << 20};
-    const struct engine_step step = {run_learning_rate(r), r->state.settings.n_samples,
-                                     rng_next(&seeds)};
-    batches_fill(&r->batches, r->state.next_batch, &batch);
-    int e = engine_step(r->engine, &result, &batch, &step, err);
+    const struct engine_step step = {run_learning_rate(r), run_n_samples(r), rng_next(&seeds)};
+    int e = engine_step(r->engine, &result, batch, &step, err);
     if (e)
         return e;
     if (!isfinite(result.loss) || !isfinite(result.norm))
@@ -32,16 +29,22 @@ static int train_step(struct run *r, struct elmo_error *err)
     r->loss_sum += result.loss;
     r->n_loss++;
     r->state.n_steps++;
-    r->state.n_tokens += batch.n_sentences * batch.n_steps;
-    r->state.next_batch++;
+    r->state.n_tokens += batch->n_sentences * batch->n_steps;
     return 0;
 }
 
-static int next_epoch(struct run *r, struct elmo_error *err)
+/* The next batch, of the size that it is time for. */
+static int take_batch(struct run *r, struct bilm_batch *ret_batch, struct elmo_error *err)
 {
-    r->state.epoch++;
-    r->state.next_batch = 0;
-    return batches_epoch(&r->batches, r->state.epoch, err);
+    r->least_batch_tokens = run_batch_tokens(r);
+    int e = 0;
+    if (batches_left(&r->batches))
+        e = batches_resize(&r->batches, r->least_batch_tokens, err);
+    else
+        e = batches_epoch(&r->batches, r->batches.position.epoch + 1, r->least_batch_tokens, err);
+    if (!e && !batches_take(&r->batches, ret_batch))
+        e = elmo_fail(err, ELMO_E_INVALID, "an epoch of the corpus has no batch");
+    return e;
 }
 
 /* At whole multiples of eval_tokens: where a run was stopped between them makes no difference. */
@@ -54,11 +57,12 @@ static void plan_evaluation(struct run *r)
 /* One step, and what it is time for after it. */
 static int advance(struct run *r, struct elmo_error *err)
 {
-    int e = r->state.next_batch >= r->batches.n_batches ? next_epoch(r, err) : 0;
+    struct bilm_batch batch;
+    int e = look_at_decay(r, err);
     if (!e)
-        e = look_at_decay(r, err);
+        e = take_batch(r, &batch, err);
     if (!e)
-        e = train_step(r, err);
+        e = train_step(r, &batch, err);
     if (e)
         return e;
     run_show(r, "train");

@@ -24,11 +24,6 @@ static double mean_loss(const struct run *r)
     return r->n_loss ? r->loss_sum / (double)r->n_loss : (double)NAN;
 }
 
-static double epoch_share(const struct run *r)
-{
-    return (double)r->state.next_batch / (double)r->batches.n_batches;
-}
-
 void run_begin_progress(struct run *r)
 {
     progress_init(&r->progress, r->settings->quiet ? NULL : stderr, PROGRESS_S);
@@ -39,8 +34,8 @@ void run_show(struct run *r, const char *phase)
     const struct progress_state state = {
         .phase = phase,
         .step = r->state.n_steps,
-        .epoch = r->state.epoch,
-        .epoch_share = epoch_share(r),
+        .epoch = r->batches.position.epoch,
+        .epoch_share = batches_taken_share(&r->batches),
         .loss = mean_loss(r),
         .n_tokens = r->state.n_tokens,
         .done_share = run_done_share(r),
@@ -69,6 +64,7 @@ static int write_to(struct run *r, const char *name, struct elmo_error *err)
         return e;
     if (r->state.decay.left < 1)
         r->state.decay.left = run_decay(r);
+    r->state.position = r->batches.position;
     r->state.seconds = r->seconds_before + begin_s - r->begin_s;
     run_path(r, name, path);
     e = checkpoint_write(path, &c, err);
@@ -142,7 +138,7 @@ static int add_point(struct run *r, const struct bilm_score *score, struct elmo_
     const struct curve_point point = {
         .step = r->state.n_steps,
         .tokens = r->state.n_tokens,
-        .epoch = (double)r->state.epoch + epoch_share(r),
+        .epoch = (double)r->batches.position.epoch + batches_taken_share(&r->batches),
         .seconds = r->seconds_before + r->settings->now_s() - r->begin_s,
         .learning_rate = run_learning_rate(r),
         .loss = mean_loss(r),

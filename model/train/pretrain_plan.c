@@ -57,3 +57,18 @@ double run_learning_rate(const struct run *r)
     return r->state.settings.learning_rate * rate_warm_up(r->state.n_steps, run_done_share(r)) *
            run_decay(r);
 }
+
+/* Not by the share of a decay of its own: it is not the run's. */
+size_t run_batch_tokens(const struct run *r)
+{
+    double share = r->settings->decay_tokens ? 0 : run_done_share(r);
+    uint64_t wanted = batch_growth_tokens(&r->state.settings.batch_tokens, share);
+    return wanted > r->least_batch_tokens ? wanted : r->least_batch_tokens;
+}
+
+size_t run_n_samples(const struct run *r)
+{
+    const struct train_settings *s = &r->state.settings;
+    return batch_growth_samples(&s->batch_tokens, batches_size(&r->batches), s->n_samples,
+                                r->net.n_vocab);
+}

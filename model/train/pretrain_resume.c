@@ -121,6 +121,17 @@ static int take_from_checkpoint(struct run *r, struct elmo_error *err)
     return 0;
 }
 
+/* Batches have grown for good, unless other sizes are given. */
+static void take_batch_size(struct run *r, const struct batch_growth *before)
+{
+    const struct batch_growth *now = &r->state.settings.batch_tokens;
+    struct batches_position *position = &r->state.position;
+    if (!before->from)
+        position->stages[0].batch_tokens = now->from;
+    if (before->from == now->from && before->to == now->to)
+        r->least_batch_tokens = position->stages[position->n_stages - 1].batch_tokens;
+}
+
 int run_take_settings(struct run *r, struct elmo_error *err)
 {
     const struct pretrain_settings *s = r->settings;
@@ -136,6 +147,8 @@ int run_take_settings(struct run *r, struct elmo_error *err)
     if (before.batch_tokens.from && !s->quiet)
         note_changes(&now, &before);
     r->state.settings = now;
+    if (s->resume)
+        take_batch_size(r, &before.batch_tokens);
     if (now.precision == PRECISION_BF16 && products_best_precision() != PRECISION_BF16 && !s->quiet)
         fprintf(stderr, "note: this processor is slow at bf16: --precision f32 would be faster\n");
     return 0;

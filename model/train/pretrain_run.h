@@ -33,6 +33,8 @@ struct run { /* owned: run_done */
     struct curve *curve;
     struct progress progress;
 
+    size_t least_batch_tokens; /* of the next batch: its size does not shrink */
+
     double loss_sum; /* since the last point of the curve */
     uint64_t n_loss;
     uint64_t next_eval;     /* n_tokens */
@@ -76,6 +78,8 @@ double run_decay(const struct run *run);
 double run_decay_at_start(const struct run *run); /* before any of the session's hours */
 /* Of the next step. */
 double run_learning_rate(const struct run *run);
+size_t run_batch_tokens(const struct run *run);
+size_t run_n_samples(const struct run *run); /* for the current size of the batches */
 
 /* ---- pretrain_output.c ---- */
 void run_begin_progress(struct run *run); /* speed and time left are measured from here on */

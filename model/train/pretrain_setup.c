@@ -214,23 +214,35 @@ static int start_weights(struct run *r, struct elmo_error *err)
 
 /* ---- The whole ---- */
 
+/* The largest that there are: those of the checkpoint may be larger than those to come. */
+static size_t most_batch_tokens(const struct run *r)
+{
+    const struct batches_position *position = &r->state.position;
+    size_t most = r->state.settings.batch_tokens.to;
+    for (size_t k = 0; k < position->n_stages; k++)
+        if (position->stages[k].batch_tokens > most)
+            most = position->stages[k].batch_tokens;
+    return most;
+}
+
 static int start_batches(struct run *r, struct elmo_error *err)
 {
-    char path[RUN_MAX_PATH];
+    const struct batches_position *position = &r->state.position;
     size_t batch_tokens = r->state.settings.batch_tokens.from;
-    int e = batches_init(&r->batches, &r->corpus, r->state.seed, batch_tokens, err);
+    int e = batches_init(&r->batches, &r->corpus, NULL, r->state.seed, most_batch_tokens(r), err);
     if (!e)
-        e = batches_init(&r->heldout_batches, &r->heldout, 0, batch_tokens, err);
+        e = batches_init(&r->heldout_batches, &r->heldout, NULL, 0, batch_tokens, err);
     if (!e)
-        e = batches_heldout(&r->heldout_batches, err);
-    if (!e)
-        e = batches_epoch(&r->batches, r->state.epoch, err);
-    run_path(r, "curve.csv", path);
-    return e ? e : curve_open(&r->curve, path, err);
+        e = batches_heldout(&r->heldout_batches, batch_tokens, err);
+    if (e)
+        return e;
+    return position->n_stages ? batches_seek(&r->batches, position, err)
+                              : batches_epoch(&r->batches, 0, batch_tokens, err);
 }
 
 static int make_parts(struct run *r, struct elmo_error *err)
 {
+    char path[RUN_MAX_PATH];
     int e = make_out(r, err);
     if (!e)
         e = open_start(r, err);
@@ -243,7 +255,10 @@ static int make_parts(struct run *r, struct elmo_error *err)
     if (!e)
         e = start_weights(r, err);
     warm_files_done(&r->from);
-    return e ? e : start_batches(r, err);
+    if (!e)
+        e = start_batches(r, err);
+    run_path(r, "curve.csv", path);
+    return e ? e : curve_open(&r->curve, path, err);
 }
 
 int run_init(struct run *r, const struct pretrain_settings *settings, struct elmo_error *err)

@@ -94,9 +94,9 @@ static json_t *checkpoint_json(const char *path, const struct open_checkpoint *c
     json_auto_t *object = json_pack(
         "{s:s, s:s, s:I, s:I, s:I, s:f, s:I, s:I, s:s, s:s}", "trained_with", "elmo-train pretrain",
         "commit", elmod_commit, "steps", (json_int_t)s->n_steps, "tokens", (json_int_t)s->n_tokens,
-        "whole_epochs", (json_int_t)s->epoch, "seconds", s->seconds, "seed", (json_int_t)s->seed,
-        "vocabulary", (json_int_t)c->vocab.words.n_items, "corpus_sha256", s->corpus_sha256,
-        "heldout_sha256", s->heldout_sha256);
+        "whole_epochs", (json_int_t)s->position.epoch, "seconds", s->seconds, "seed",
+        (json_int_t)s->seed, "vocabulary", (json_int_t)c->vocab.words.n_items, "corpus_sha256",
+        s->corpus_sha256, "heldout_sha256", s->heldout_sha256);
     return object && add_optional(object, path, c) ? json_incref(object) : NULL;
 }
 

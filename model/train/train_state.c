@@ -27,8 +27,7 @@ struct field {
 static const struct field state_fields[] = {
     {"n_steps", COUNT, AT_STATE(n_steps), false},
     {"n_tokens", COUNT, AT_STATE(n_tokens), false},
-    {"epoch", COUNT, AT_STATE(epoch), false},
-    {"next_batch", COUNT, AT_STATE(next_batch), false},
+    {"epoch", COUNT, AT_STATE(position.epoch), false},
     {"seed", SEED, AT_STATE(seed), false},
     {"optimizer_steps", COUNT, AT_STATE(optimizer_steps), false},
     {"average_steps", COUNT, AT_STATE(average_steps), true},
@@ -84,12 +83,26 @@ static json_t *object_json(const void *from, const struct field *fields, size_t 
     return json_incref(object);
 }
 
+/* [[size, batches taken], ..]; NULL: out of memory. */
+static json_t *stages_json(const struct batches_position *position)
+{
+    json_auto_t *stages = json_array();
+    for (size_t k = 0; stages && k < position->n_stages; k++) {
+        const struct batches_stage *stage = &position->stages[k];
+        if (json_array_append_new(stages, json_pack("[I, I]", (json_int_t)stage->batch_tokens,
+                                                    (json_int_t)stage->n_taken)))
+            return NULL;
+    }
+    return json_incref(stages);
+}
+
 char *train_state_text(const struct train_state *s)
 {
     json_auto_t *json = object_json(s, state_fields, ARRAY_LEN(state_fields));
     json_t *decay = object_json(&s->decay, decay_fields, ARRAY_LEN(decay_fields)),
            *settings = object_json(&s->settings, settings_fields, ARRAY_LEN(settings_fields));
-    bool failed = json_object_set_new(json, "decay", decay);
+    bool failed = json_object_set_new(json, "stages", stages_json(&s->position));
+    failed |= json_object_set_new(json, "decay", decay);
     failed |= json_object_set_new(json, "settings", settings);
     return failed ? NULL : json_dumps(json, JSON_COMPACT);
 }
@@ -124,6 +137,39 @@ static bool read_object(void *into, const struct field *fields, size_t n_fields,
     return true;
 }
 
+static bool read_stages(struct batches_position *position, const json_t *stages)
+{
+    position->n_stages = json_array_size(stages);
+    if (position->n_stages < 1 || position->n_stages > BATCHES_MAX_STAGES)
+        return false;
+    for (size_t k = 0; k < position->n_stages; k++) {
+        uint64_t batch_tokens, n_taken;
+        const json_t *stage = json_array_get(stages, k);
+        if (!read_value(&batch_tokens, COUNT, json_array_get(stage, 0)) ||
+            !read_value(&n_taken, COUNT, json_array_get(stage, 1)))
+            return false;
+        position->stages[k] = (struct batches_stage){batch_tokens, n_taken};
+    }
+    return true;
+}
+
+/* Older trainers had one size, and the index of the batch to come. */
+static bool read_next_batch(struct train_state *s, const json_t *json)
+{
+    uint64_t next_batch;
+    if (!read_value(&next_batch, COUNT, json_object_get(json, "next_batch")))
+        return false;
+    s->position.n_stages = 1;
+    s->position.stages[0] = (struct batches_stage){s->settings.batch_tokens.from, next_batch};
+    return true;
+}
+
+static bool read_position(struct train_state *s, const json_t *json)
+{
+    const json_t *stages = json_object_get(json, "stages");
+    return stages ? read_stages(&s->position, stages) : read_next_batch(s, json);
+}
+
 static bool read_state(struct train_state *s, const json_t *json)
 {
     const json_t *decay = json_object_get(json, "decay"),
@@ -131,7 +177,8 @@ static bool read_state(struct train_state *s, const json_t *json)
     if (!read_object(s, state_fields, ARRAY_LEN(state_fields), json) ||
         (decay && !read_object(&s->decay, decay_fields, ARRAY_LEN(decay_fields), decay)) ||
         (settings &&
-         !read_object(&s->settings, settings_fields, ARRAY_LEN(settings_fields), settings)))
+         !read_object(&s->settings, settings_fields, ARRAY_LEN(settings_fields), settings)) ||
+        !read_position(s, json))
         return false;
     if (!s->settings.batch_tokens.to)
         s->settings.batch_tokens.to = s->settings.batch_tokens.from;

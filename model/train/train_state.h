@@ -3,6 +3,7 @@
 #include <stdint.h>
 
 #include "batch_growth.h"
+#include "batches.h"
 #include "elmo.h"
 #include "products.h"
 #include "rate_schedule.h"
@@ -25,8 +26,8 @@ struct train_decay {
 };
 
 struct train_state {
-    uint64_t n_steps, n_tokens; /* since the start; a token is one prediction per direction */
-    uint64_t epoch, next_batch; /* the batch to come */
+    uint64_t n_steps, n_tokens;       /* since the start; a token is one prediction per direction */
+    struct batches_position position; /* in the data; a size of 0: that of the settings */
     uint64_t seed;
     uint64_t optimizer_steps, average_steps; /* what both have counted */
     double seconds;                          /* of training, over all sessions */
