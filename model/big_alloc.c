@@ -2,6 +2,7 @@
 #include "big_alloc.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "defs.h"
@@ -21,5 +22,14 @@ void *big_alloc(size_t n_bytes)
     if (memory && page == LARGE_PAGE)
         madvise(memory, n_aligned, MADV_HUGEPAGE); /* failing is fine: it is advice */
 #endif
+    return memory;
+}
+
+void *big_zeros(size_t n_items, size_t item_bytes)
+{
+    size_t n_bytes;
+    void *memory = mul_ok(n_items, item_bytes, &n_bytes) ? big_alloc(n_bytes) : NULL;
+    if (memory)
+        memset(memory, 0, n_bytes);
     return memory;
 }

@@ -7,3 +7,5 @@
 
 /* n_bytes, aligned to 64 at least; NULL: out of memory. free() it. */
 void *big_alloc(size_t n_bytes);
+/* n_items * item_bytes bytes of zeros, likewise; NULL also where the size overflows. */
+void *big_zeros(size_t n_items, size_t item_bytes);

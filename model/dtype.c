@@ -42,13 +42,32 @@ void st_to_f32(float *dst, const unsigned char *src, enum st_dtype dtype, size_t
         dst[k] = f32_from_f16(load_u16(src + 2 * k));
 }
 
-uint16_t st_bf16_from_f32(float value)
+static uint32_t bits_of_f32(float value)
 {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+uint16_t st_bf16_from_f32(float value)
+{
+    uint32_t bits = bits_of_f32(value);
     if ((bits & 0x7fffffffu) > 0x7f800000u)
         return (uint16_t)(bits >> 16 | 0x40u); /* NaN: keep it one */
     return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+uint16_t st_f16_from_f32(float value)
+{
+    uint32_t bits = bits_of_f32(value), sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
+    if (magnitude > 0x7f800000u)
+        return (uint16_t)(sign | 0x7e00u); /* NaN */
+    if (magnitude >= 0x477ff000u)          /* 65520: nearer to 65536 than to the greatest */
+        return (uint16_t)(sign | 0x7c00u);
+    if (magnitude < 0x38800000u) /* below 2^-14: the sum's last bit is worth 2^-24 */
+        return (uint16_t)(sign | (bits_of_f32(f32_from_bits(magnitude) + 0.5f) - 0x3f000000u));
+    magnitude -= (uint32_t)(127 - 15) << 23;
+    return (uint16_t)(sign | (magnitude + 0xfffu + (magnitude >> 13 & 1u)) >> 13);
 }
 
 /* The k-th half-width value never overtakes the k-th float. */

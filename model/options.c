@@ -143,18 +143,3 @@ int options_parse(struct options *ret_options, const char *json, struct elmo_err
         *ret_options = o;
     return r;
 }
-
-bool options_same(const struct options *a, const struct options *b)
-{
-    if (a->n_char_filters != b->n_char_filters)
-        return false;
-    for (size_t k = 0; k < a->n_char_filters; k++)
-        if (a->char_filters[k].width != b->char_filters[k].width ||
-            a->char_filters[k].n_filters != b->char_filters[k].n_filters)
-            return false;
-    return a->char_dim == b->char_dim && a->max_chars == b->max_chars &&
-           a->n_highway == b->n_highway && a->activation == b->activation &&
-           a->n_layers == b->n_layers && a->cell_dim == b->cell_dim && a->proj_dim == b->proj_dim &&
-           a->cell_clip == b->cell_clip && a->proj_clip == b->proj_clip &&
-           a->skip_connections == b->skip_connections;
-}

@@ -46,6 +46,3 @@ struct options {
  * absurd value is ELMO_E_FORMAT and named. */
 ELMO_MUST_USE int options_parse(struct options *ret_options, const char *json,
                                 struct elmo_error *err);
-
-/* Whether both are the same architecture. */
-bool options_same(const struct options *a, const struct options *b);

@@ -287,3 +287,17 @@ const char *safetensors_metadata(const struct safetensors *file, const char *key
 {
     return json_string_value(json_object_get(json_object_get(file->header, METADATA_KEY), key));
 }
+
+size_t safetensors_n_metadata(const struct safetensors *file)
+{
+    return json_object_size(json_object_get(file->header, METADATA_KEY));
+}
+
+void safetensors_all_metadata(struct st_metadata *ret_entries, const struct safetensors *file)
+{
+    json_t *metadata = json_object_get(file->header, METADATA_KEY);
+    size_t n = 0;
+    for (void *at = json_object_iter(metadata); at; at = json_object_iter_next(metadata, at))
+        ret_entries[n++] = (struct st_metadata){json_object_iter_key(at),
+                                                json_string_value(json_object_iter_value(at))};
+}

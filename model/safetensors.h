@@ -41,6 +41,10 @@ const struct st_tensor *safetensors_tensor(const struct safetensors *file, size_
 const struct st_tensor *safetensors_find(const struct safetensors *file,
                                          const char *name);                        /* or NULL */
 const char *safetensors_metadata(const struct safetensors *file, const char *key); /* or NULL */
+/* All entries of __metadata__: ret_entries [safetensors_n_metadata()]; their strings are the
+ * file's. */
+size_t safetensors_n_metadata(const struct safetensors *file);
+void safetensors_all_metadata(struct st_metadata *ret_entries, const struct safetensors *file);
 
 /* "F32", ...; the size of one element in bytes, 0 for ST_OTHER. */
 const char *st_dtype_name(enum st_dtype dtype);
@@ -60,5 +64,7 @@ ELMO_MUST_USE int safetensors_write(const char *path, const struct st_tensor *te
 void st_to_f32(float *dst, const unsigned char *src, enum st_dtype dtype, size_t n);
 /* float32 to bf16, round to nearest even; NaN stays NaN. */
 uint16_t st_bf16_from_f32(float value);
+/* float32 to IEEE 754 binary16, likewise; what is too large becomes infinite. */
+uint16_t st_f16_from_f32(float value);
 /* n floats to bf16, in place: the first 2 * n bytes hold them afterwards. */
 void st_round_to_bf16(float *values, size_t n);

@@ -120,41 +120,78 @@ static void packed_products_have_the_same_bits_in_any_company(void **state)
     }
 }
 
+static void pack_panels(const struct bf16_tile *tile, uint32_t *b, struct bf16_factor f,
+                        size_t columns, size_t K, size_t panel_stride)
+{
+    for (size_t n = 0; n < columns; n += BF16_COLUMNS, b += panel_stride) {
+        const struct bf16_factor part = {f.values + n * f.stride, f.stride, f.k_stride};
+        tile->pack_panel(b, part, min_size(BF16_COLUMNS, columns - n), K);
+    }
+}
+
 /* Each tile by itself: what bf16_gemm chooses is one of them. */
 static void check_tile(const struct bf16_tile *tile)
 {
-    enum { K = 75, PAIRS = (K + 1) / 2 };
-    static _Alignas(64) uint32_t a[PAIRS * BF16_MAX_ROWS], b[PAIRS * BF16_COLUMNS];
+    enum { K = 75, MOST_PAIRS = 48 };
+    static _Alignas(64) uint32_t a[MOST_PAIRS * BF16_MAX_ROWS], b[MOST_PAIRS * BF16_MAX_COLUMNS];
+    size_t n_pairs = ((K + 1) / 2 + tile->pair_unit - 1) / tile->pair_unit * tile->pair_unit,
+           stride = n_pairs * BF16_COLUMNS, most = tile->max_panels * BF16_COLUMNS;
+    assert_true(tile->max_rows <= BF16_MAX_ROWS && most <= BF16_MAX_COLUMNS);
     fill();
-    for (size_t rows = 1; rows <= BF16_MAX_ROWS; rows++)
-        for (size_t columns = 1; columns <= BF16_COLUMNS; columns += columns % 5 + 1)
+    memset(a, 0xff, sizeof a); /* what is not packed is NaN */
+    memset(b, 0xff, sizeof b);
+    if (tile->begin)
+        tile->begin();
+    for (size_t rows = 1; rows <= tile->max_rows; rows++)
+        for (size_t columns = 1; columns <= most; columns += columns % 5 + 1)
             for (int way = 0; way < 4; way++) {
                 struct bf16_factor fa = factor(a_values, rows, K, way & 1),
                                    fb = factor(b_values, columns, K, way & 2);
-                tile->pack(a, rows, fa, rows, K);
-                tile->pack(b, BF16_COLUMNS, fb, columns, K);
-                y[rows * columns] = 77; /* behind the end */
-                tile->multiply(y, columns, rows, columns, a, b, PAIRS, false);
+                tile->pack_rows(a, fa, rows, K);
+                pack_panels(tile, b, fb, columns, K, stride);
+                y[rows * columns] = 77; /* after the end */
+                tile->multiply(y, columns, rows, columns, a, b, stride, n_pairs, false);
                 assert_product(fa, fb, rows, columns, K, 0);
                 for (size_t k = 0; k < rows * columns; k++)
                     y[k] = 1;
-                tile->multiply(y, columns, rows, columns, a, b, PAIRS, true);
+                tile->multiply(y, columns, rows, columns, a, b, stride, n_pairs, true);
                 assert_product(fa, fb, rows, columns, K, 1);
                 assert_true(y[rows * columns] == 77);
             }
+    if (tile->end)
+        tile->end();
 }
 
-static void every_tile_multiplies(void **state)
+static void the_tile_in_plain_c_multiplies(void **state)
 {
     (void)state;
     check_tile(&bf16_tile_baseline);
-    if (!bf16_gemm_is_fast()) {
-        print_message("this processor does not multiply bfloat16: its tile is not tested\n");
+}
+
+static void the_tile_of_vector_registers_multiplies(void **state)
+{
+    (void)state;
+#ifdef HAVE_ISA_BUILDS
+    if (__builtin_cpu_supports("avx512bf16")) {
+        check_tile(&bf16_tile_avx512_bf16);
         return;
     }
-#ifdef HAVE_ISA_BUILDS
-    check_tile(&bf16_tile_avx512_bf16);
 #endif
+    print_message("this processor has no AVX512_BF16\n");
+    skip();
+}
+
+static void the_tile_of_amx_multiplies(void **state)
+{
+    (void)state;
+#ifdef HAVE_ISA_BUILDS
+    if (bf16_amx_is_there()) {
+        check_tile(&bf16_amx);
+        return;
+    }
+#endif
+    print_message("this processor has no AMX\n");
+    skip();
 }
 
 /* y = x * 1, x beside zeros, in rows long enough for every way of packing. */
@@ -204,7 +241,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_are_those_of_rounded_factors),
         cmocka_unit_test(packed_products_have_the_same_bits_in_any_company),
-        cmocka_unit_test(every_tile_multiplies),
+        cmocka_unit_test(the_tile_in_plain_c_multiplies),
+        cmocka_unit_test(the_tile_of_vector_registers_multiplies),
+        cmocka_unit_test(the_tile_of_amx_multiplies),
         cmocka_unit_test(numbers_round_to_nearest_even_and_nan_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

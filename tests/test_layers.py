@@ -57,9 +57,10 @@ LIBRARY_USERS = {
 
 # Headers of C, POSIX and the compiler, which any source may name, without ".h".
 SYSTEM = set("""
-    arpa/inet assert dirent errno fcntl float getopt immintrin inttypes limits malloc math netdb poll
+    arpa/inet assert cpuid dirent errno fcntl float getopt immintrin inttypes limits malloc math netdb poll
     pthread sched semaphore signal stdarg stdatomic stdbool stddef stdint stdio stdlib string strings
-    sys/file sys/ioctl sys/mman sys/random sys/resource sys/socket sys/stat sys/time sys/types sys/un
+    sys/file sys/ioctl sys/mman sys/random sys/resource sys/socket sys/stat sys/syscall sys/time
+    sys/types sys/un
     time unistd
 """.split())
 

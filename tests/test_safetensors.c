@@ -143,6 +143,29 @@ static void a_file_is_whole_or_not_there_when_jansson_has_no_memory(void **state
     assert_true(n_refused > 10);
 }
 
+static void all_metadata_is_listed(void **state)
+{
+    (void)state;
+    char path[128];
+    static unsigned char bytes[4096];
+    const struct st_metadata written[] = {{"name", "caf\xc3\xa9"}, {"b", "{}"}, {"a", ""}};
+    for (size_t n = 0; n <= ARRAY_LEN(written); n++) {
+        struct safetensors *file;
+        struct st_metadata found[ARRAY_LEN(written)];
+        snprintf(path, sizeof path, "%s/model", directory);
+        assert_int_equal(safetensors_write(path, NULL, 0, written, n, NULL), 0);
+        size_t n_bytes = read_file(path, bytes, sizeof bytes);
+        assert_int_equal(safetensors_parse(&file, bytes, n_bytes, NULL), 0);
+        assert_int_equal(safetensors_n_metadata(file), n);
+        safetensors_all_metadata(found, file);
+        for (size_t k = 0; k < n; k++) {
+            assert_string_equal(found[k].key, written[k].key);
+            assert_string_equal(found[k].value, written[k].value);
+        }
+        safetensors_free(file);
+    }
+}
+
 static void f16_widens_exactly(void **state)
 {
     (void)state;
@@ -182,6 +205,33 @@ static void bf16_rounds_to_nearest_even(void **state)
     }
 }
 
+static float f32_of_f16(uint32_t half)
+{
+    unsigned char bytes[2] = {(unsigned char)half, (unsigned char)(half >> 8)};
+    float value;
+    st_to_f32(&value, bytes, ST_F16, 1);
+    return value;
+}
+
+/* Each finite one, and what lies around the middle between it and the next. */
+static void f16_rounds_to_nearest_even(void **state)
+{
+    (void)state;
+    for (uint32_t sign = 0; sign <= 0x8000; sign += 0x8000)
+        for (uint32_t b = 0; b < 0x7c00; b++) {
+            float value = f32_of_f16(sign | b);
+            float next = b == 0x7bff ? (sign ? -65536.0f : 65536.0f) : f32_of_f16(sign | (b + 1));
+            float middle = (value + next) / 2; /* exact */
+            assert_int_equal(st_f16_from_f32(value), sign | b);
+            assert_int_equal(st_f16_from_f32(middle), sign | (b + (b & 1)));
+            assert_int_equal(st_f16_from_f32(nextafterf(middle, value)), sign | b);
+            assert_int_equal(st_f16_from_f32(nextafterf(middle, next)), sign | (b + 1));
+        }
+    assert_int_equal(st_f16_from_f32(INFINITY), 0x7c00);
+    assert_int_equal(st_f16_from_f32(-3e38f), 0xfc00);
+    assert_true((st_f16_from_f32(NAN) & 0x7fff) > 0x7c00);
+}
+
 static void unaligned_f32_is_read(void **state)
 {
     (void)state;
@@ -200,6 +250,8 @@ int main(void)
         cmocka_unit_test(a_file_is_whole_or_not_there_when_jansson_has_no_memory),
         cmocka_unit_test(f16_widens_exactly),
         cmocka_unit_test(bf16_rounds_to_nearest_even),
+        cmocka_unit_test(f16_rounds_to_nearest_even),
+        cmocka_unit_test(all_metadata_is_listed),
         cmocka_unit_test(unaligned_f32_is_read),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);

@@ -66,7 +66,7 @@ static void training_init(struct training *t)
     assert_int_equal(net_init(&t->net, &options, N_VOCAB, NULL), 0);
     assert_int_equal(team_new(&t->team, 2, NULL), 0);
     assert_int_equal(bilm_loss_new(&t->loss, &t->net, t->team, NULL), 0);
-    assert_int_equal(optimizer_init(&t->optimizer, &t->net, t->team, NULL), 0);
+    assert_int_equal(optimizer_init(&t->optimizer, &t->net, t->team, MOMENTS_FULL, NULL), 0);
     t->values = calloc(net_size(&t->net), sizeof(real));
     t->start = calloc(net_size(&t->net), sizeof(real));
     t->gradients = calloc(t->net.n_dense, sizeof(real));

@@ -2,9 +2,8 @@
 
 #include "error.h"
 
-#define BETA_1  0.9
-#define BETA_2  0.999
-#define EPSILON 1e-8
+#define BETA_1 0.9
+#define BETA_2 0.999
 
 struct adam_rates adam_rates_at(uint64_t n_steps, double learning_rate, double gradient_scale)
 {
@@ -15,7 +14,7 @@ struct adam_rates adam_rates_at(uint64_t n_steps, double learning_rate, double g
         .rate = (real)(learning_rate * sqrt(c2) / c1),
         .beta_1 = (real)BETA_1,
         .beta_2 = (real)BETA_2,
-        .epsilon = (real)(EPSILON * sqrt(c2)),
+        .epsilon = (real)(ADAM_EPSILON * sqrt(c2)),
     };
 }
 

@@ -8,6 +8,8 @@
 #include "loops.h"
 #include "real.h"
 
+#define ADAM_EPSILON 1e-8
+
 struct adam {
     real *first, *second; /* moments [n], owned */
     size_t n;

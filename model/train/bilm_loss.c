@@ -98,6 +98,13 @@ static bool run_direction(struct bilm_loss *l, unsigned direction)
     return true;
 }
 
+static void pack_candidates(void *arg, size_t index, size_t size)
+{
+    struct bilm_loss *l = arg;
+    for (size_t part = index; part < CANDIDATES_PARTS; part += size)
+        candidates_pack(&l->candidates, part, l->net->options.proj_dim);
+}
+
 static void run_directions(void *arg, size_t index, size_t size)
 {
     struct bilm_loss *l = arg;
@@ -147,6 +154,7 @@ int bilm_loss_run(struct bilm_loss *l, struct bilm_result *ret_result, real *den
         return elmo_fail_nomem(err);
     if (!word_encoder_forward(l->encoder, l->vectors, batch->words, batch->n_words, &l->weights))
         return elmo_fail_nomem(err);
+    team_run(l->team, pack_candidates, l);
     team_run(l->team, run_directions, l);
     const struct direction_state *d = l->directions;
     if (d[0].out_of_memory || d[1].out_of_memory ||

@@ -1,6 +1,5 @@
 #include "checkpoint.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,35 +7,50 @@
 #include "mapped_file.h"
 #include "model_file.h"
 #include "safetensors.h"
+#include "train_options.h"
 
 #ifdef TRAIN_DOUBLE
 #error "checkpoints hold float32: this file is not part of the double build"
 #endif
 
-/* The flat arrays of a checkpoint and what their tensors' names begin with. */
+/* An array of a checkpoint with the layout of the net, or of its dense tensors only, and what its
+ * tensors' names begin with. */
 struct part {
     const char *prefix;
-    real *flat;
+    enum st_dtype dtype; /* of the array and of the file: ST_F32 or ST_BF16 */
+    void *flat;
+    bool dense_only;
 };
 
-#define MAX_PARTS 4
-#define AVERAGE   "average/"
+/* An array with an element for each word. */
+struct row_part {
+    const char *name;
+    real *values; /* [n_vocab] */
+};
+
+#define MAX_PARTS     4
+#define MAX_ROW_PARTS 2
+#define AVERAGE       "average/"
 
 static size_t parts_of(const struct checkpoint *c, struct part parts[static MAX_PARTS])
 {
+    const struct optimizer *o = c->optimizer;
+    bool compact = o && o->moments == MOMENTS_COMPACT;
     size_t n = 0;
-    parts[n++] = (struct part){"", c->values};
-    if (c->optimizer) {
-        parts[n++] = (struct part){"adam/first/", c->optimizer->first};
-        parts[n++] = (struct part){"adam/second/", c->optimizer->second};
+    parts[n++] = (struct part){"", ST_F32, c->values, false};
+    if (o) {
+        parts[n++] = compact ? (struct part){"adam/first/", ST_BF16, o->compact_first, true}
+                             : (struct part){"adam/first/", ST_F32, o->first, false};
+        parts[n++] = compact ? (struct part){"adam/second/", ST_BF16, o->compact_second, true}
+                             : (struct part){"adam/second/", ST_F32, o->second, false};
     }
     if (c->average)
-        parts[n++] = (struct part){AVERAGE, c->average->values};
+        parts[n++] = (struct part){AVERAGE, ST_F32, c->average->values, false};
     return n;
 }
 
-/* Those that the file has: its average is not there where none was kept, and it is the weights of
- * who wants nothing else. */
+/* Those that the file has. Where no average was kept it has none; who wants only weights gets the
+ * average. */
 static size_t parts_in(const struct checkpoint *c, const struct safetensors *file,
                        struct part parts[static MAX_PARTS])
 {
@@ -49,66 +63,141 @@ static size_t parts_in(const struct checkpoint *c, const struct safetensors *fil
     return c->average && !has_average ? n - 1 : n;
 }
 
+static size_t row_parts_of(const struct checkpoint *c, struct row_part parts[static MAX_ROW_PARTS])
+{
+    const struct optimizer *o = c->optimizer;
+    if (!o || o->moments != MOMENTS_COMPACT)
+        return 0;
+    parts[0] = (struct row_part){"adam/softmax/second", o->row_second};
+    parts[1] = (struct row_part){"adam/softmax/steps", o->row_steps};
+    return 2;
+}
+
+/* Tensors of the net that a part has: all, or those before the softmax. */
+static size_t n_tensors_of(const struct part *part, const struct net *net)
+{
+    return part->dense_only ? net->specs.n_items - 2 : net->specs.n_items;
+}
+
 /* ---- Writing ---- */
+
+/* The tensors of one file, with their names. */
+struct tensor_list {
+    struct st_tensor *tensors;
+    char (*names)[TENSOR_NAME_MAX];
+    size_t n;
+};
+
+static struct st_tensor *add_tensor(struct tensor_list *list, const char *prefix, const char *name,
+                                    enum st_dtype dtype, const void *data, size_t n_values)
+{
+    struct st_tensor *t = &list->tensors[list->n];
+    snprintf(list->names[list->n], TENSOR_NAME_MAX, "%s%s", prefix, name);
+    *t = (struct st_tensor){
+        .name = list->names[list->n++],
+        .dtype = dtype,
+        .n_dims = 1,
+        .dims = {n_values},
+        .data = data,
+        .n_bytes = n_values * st_dtype_bytes(dtype),
+    };
+    return t;
+}
+
+static void add_part(struct tensor_list *list, const struct part *part, const struct net *net)
+{
+    size_t n_tensors = n_tensors_of(part, net);
+    for (size_t k = 0; k < n_tensors; k++) {
+        const struct tensor_spec *spec = &net->specs.items[k];
+        const unsigned char *data = part->flat;
+        struct st_tensor *t = add_tensor(list, part->prefix, spec->name, part->dtype,
+                                         data + net->offsets[k] * st_dtype_bytes(part->dtype),
+                                         net->offsets[k + 1] - net->offsets[k]);
+        t->n_dims = spec->n_dims;
+        memcpy(t->dims, spec->dims, spec->n_dims * sizeof *spec->dims);
+    }
+}
 
 int checkpoint_write(const char *path, const struct checkpoint *c, struct elmo_error *err)
 {
     struct part parts[MAX_PARTS];
-    const struct tensor_specs *specs = &c->net->specs;
-    size_t n_parts = parts_of(c, parts), n = 0;
-    AUTO(mem_free) struct st_tensor *tensors = calloc(n_parts * specs->n_items, sizeof *tensors);
-    AUTO(mem_free) char *names = calloc(n_parts * specs->n_items, TENSOR_NAME_MAX);
+    struct row_part rows[MAX_ROW_PARTS];
+    size_t n_parts = parts_of(c, parts), n_rows = row_parts_of(c, rows),
+           most = n_parts * c->net->specs.n_items + n_rows;
+    AUTO(mem_free) struct st_tensor *tensors = calloc(most, sizeof *tensors);
+    AUTO(mem_free) char(*names)[TENSOR_NAME_MAX] = calloc(most, sizeof *names);
     struct train_state now = *c->state;
     now.optimizer_steps = c->optimizer ? c->optimizer->n_steps : 0;
     now.average_steps = c->average ? c->average->n_steps : 0;
     AUTO(mem_free) char *state = train_state_text(&now);
+    struct tensor_list list = {tensors, names, 0};
     if (!tensors || !names || !state)
         return elmo_fail_nomem(err);
     for (size_t p = 0; p < n_parts; p++)
-        for (size_t k = 0; k < specs->n_items; k++, n++) {
-            const struct tensor_spec *spec = &specs->items[k];
-            char *name = names + n * TENSOR_NAME_MAX;
-            snprintf(name, TENSOR_NAME_MAX, "%s%s", parts[p].prefix, spec->name);
-            tensors[n] = (struct st_tensor){
-                .name = name,
-                .dtype = ST_F32,
-                .n_dims = spec->n_dims,
-                .data = (const unsigned char *)(parts[p].flat + c->net->offsets[k]),
-                .n_bytes = (c->net->offsets[k + 1] - c->net->offsets[k]) * sizeof(real),
-            };
-            memcpy(tensors[n].dims, spec->dims, spec->n_dims * sizeof *spec->dims);
-        }
+        if (parts[p].dtype == ST_F32)
+            add_part(&list, &parts[p], c->net);
+    for (size_t k = 0; k < n_rows; k++)
+        add_tensor(&list, "", rows[k].name, ST_F32, rows[k].values, c->net->n_vocab);
+    for (size_t p = 0; p < n_parts; p++) /* float32 first: they stay aligned */
+        if (parts[p].dtype != ST_F32)
+            add_part(&list, &parts[p], c->net);
     const struct st_metadata metadata[] = {
         {META_OPTIONS, c->options_json},
         {META_TOKENIZER, c->tokenizer},
         {META_VOCABULARY, c->vocabulary},
         {META_STATE, state},
     };
-    return safetensors_write(path, tensors, n, metadata, ARRAY_LEN(metadata), err);
+    return safetensors_write(path, tensors, list.n, metadata, ARRAY_LEN(metadata), err);
 }
 
 /* ---- Reading ---- */
 
-static int read_tensor(const struct safetensors *file, const struct part *part,
-                       const struct net *net, size_t index, struct elmo_error *err)
+/* n values of a tensor, which must have the array's own type. */
+static int read_values(void *values, const struct safetensors *file, const char *prefix,
+                       const char *tensor, enum st_dtype dtype, size_t n, struct elmo_error *err)
 {
     char name[2 * TENSOR_NAME_MAX];
-    snprintf(name, sizeof name, "%s%s", part->prefix, net->specs.items[index].name);
+    snprintf(name, sizeof name, "%s%s", prefix, tensor);
     const struct st_tensor *t = safetensors_find(file, name);
-    size_t n = net->offsets[index + 1] - net->offsets[index];
-    if (!t || t->dtype != ST_F32 || t->n_bytes != n * sizeof(real))
+    if (!t || t->dtype != dtype || t->n_bytes != n * st_dtype_bytes(dtype))
         return elmo_fail(err, ELMO_E_FORMAT,
-                         "checkpoint: tensor '%s' is missing or not of %zu float32 values", name,
-                         n);
-    st_to_f32(part->flat + net->offsets[index], t->data, ST_F32, n);
+                         "checkpoint: tensor '%s' is missing or not of %zu %s values%s", name, n,
+                         dtype == ST_F32 ? "float32" : "bfloat16",
+                         *prefix ? "; where another version of elmo-train wrote it, export the "
+                                   "weights and start from them with --init"
+                                 : "");
+    memcpy(values, t->data, t->n_bytes);
     return 0;
 }
 
-static bool same_architecture(const char *left, const char *right)
+static int read_part(const struct safetensors *file, const struct part *part, const struct net *net,
+                     struct elmo_error *err)
 {
-    struct options a, b;
-    return !options_parse(&a, left, NULL) && !options_parse(&b, right, NULL) &&
-           options_same(&a, &b);
+    size_t n_tensors = n_tensors_of(part, net);
+    int r = 0;
+    for (size_t k = 0; k < n_tensors && !r; k++) {
+        unsigned char *values = part->flat;
+        r = read_values(values + net->offsets[k] * st_dtype_bytes(part->dtype), file, part->prefix,
+                        net->specs.items[k].name, part->dtype,
+                        net->offsets[k + 1] - net->offsets[k], err);
+    }
+    return r;
+}
+
+static int check_options(const struct checkpoint *c, const struct safetensors *file,
+                         struct elmo_error *err)
+{
+    const char *options = safetensors_metadata(file, META_OPTIONS), *key = NULL;
+    if (!options)
+        return elmo_fail(err, ELMO_E_FORMAT, "__metadata__ has no '" META_OPTIONS "'");
+    int r = train_options_compare(&key, options, c->options_json, err);
+    if (r || !key)
+        return r;
+    return elmo_fail(
+        err, ELMO_E_INVALID,
+        "cannot resume: the checkpoint has another architecture: --options has another "
+        "%s",
+        key);
 }
 
 /* The same sizes are not enough: words in another order, or another tokeniser, would go on with the
@@ -116,12 +205,13 @@ static bool same_architecture(const char *left, const char *right)
 static int check_same(const struct checkpoint *c, const struct safetensors *file,
                       struct elmo_error *err)
 {
-    const char *options = safetensors_metadata(file, META_OPTIONS), *other = NULL;
+    const char *other = NULL;
     const char *tokenizer = safetensors_metadata(file, META_TOKENIZER);
     const char *vocabulary = safetensors_metadata(file, META_VOCABULARY);
-    if (c->options_json && (!options || !same_architecture(options, c->options_json)))
-        other = "architecture (--options)";
-    else if (c->tokenizer && (!tokenizer || strcmp(tokenizer, c->tokenizer)))
+    int r = c->options_json ? check_options(c, file, err) : 0;
+    if (r)
+        return r;
+    if (c->tokenizer && (!tokenizer || strcmp(tokenizer, c->tokenizer)))
         other = "tokeniser (--tokenizer)";
     else if (c->vocabulary && (!vocabulary || strcmp(vocabulary, c->vocabulary)))
         other = "vocabulary (--vocab)";
@@ -135,7 +225,8 @@ static int read_bytes(const struct checkpoint *c, const void *bytes, size_t n_by
                       struct elmo_error *err)
 {
     struct part parts[MAX_PARTS];
-    size_t n_parts = 0;
+    struct row_part rows[MAX_ROW_PARTS];
+    size_t n_parts = 0, n_rows = row_parts_of(c, rows);
     AUTO(safetensors_free) struct safetensors *file = NULL;
     int r = safetensors_parse(&file, bytes, n_bytes, err);
     if (!r)
@@ -143,8 +234,9 @@ static int read_bytes(const struct checkpoint *c, const void *bytes, size_t n_by
     if (!r)
         n_parts = parts_in(c, file, parts);
     for (size_t p = 0; p < n_parts && !r; p++)
-        for (size_t k = 0; k < c->net->specs.n_items && !r; k++)
-            r = read_tensor(file, &parts[p], c->net, k, err);
+        r = read_part(file, &parts[p], c->net, err);
+    for (size_t k = 0; k < n_rows && !r; k++)
+        r = read_values(rows[k].values, file, "", rows[k].name, ST_F32, c->net->n_vocab, err);
     if (!r)
         r = train_state_parse(c->state, safetensors_metadata(file, META_STATE), err);
     if (!r && c->optimizer)

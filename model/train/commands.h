@@ -22,6 +22,8 @@ struct arguments { /* borrowed from argv */
     const char *data;        /* labelled texts: see labelled.h */
     size_t max_words, limit; /* of each text, of the texts; 0: all */
     size_t vocab_size;
+    size_t n_cells;                    /* see grow_file.h */
+    const char *softmax_out;           /* likewise */
     struct pretrain_settings pretrain; /* its files are set by command_pretrain */
     bool help;
 };
@@ -41,3 +43,4 @@ void command_eval_print_model(const struct elmo_model *model); /* how it was run
 int command_export(const struct arguments *arguments, struct elmo_error *err);
 int command_sentiment(const struct arguments *arguments, struct elmo_error *err);
 int command_import(const struct arguments *arguments, struct elmo_error *err);
+int command_grow(const struct arguments *arguments, struct elmo_error *err);

@@ -1,6 +1,7 @@
 /* The engine for CPUs. */
 #include <stdlib.h>
 
+#include "big_alloc.h"
 #include "engine.h"
 #include "error.h"
 
@@ -17,13 +18,13 @@ static int make_parts(struct engine *e, const struct net *net, struct elmo_error
 {
     int r = bilm_loss_new(&e->loss, net, e->team, err);
     if (!r)
-        r = optimizer_init(&e->optimizer, net, e->team, err);
+        r = optimizer_init(&e->optimizer, net, e->team, MOMENTS_COMPACT, err);
     if (!r && e->settings.average > 0)
         r = weight_average_init(&e->average, net_size(net), e->settings.average, err);
     if (r)
         return r;
-    e->values = calloc(net_size(net), sizeof(real));
-    e->gradients = calloc(net->n_dense, sizeof(real));
+    e->values = big_zeros(net_size(net), sizeof(real));
+    e->gradients = big_zeros(net->n_dense, sizeof(real));
     return e->values && e->gradients ? 0 : elmo_fail_nomem(err);
 }
 

@@ -89,7 +89,7 @@ static int tuning_init(struct tuning *t, struct elmo_error *err)
     if (!r)
         r = tune_loss_new(&t->loss, net, job->team, err);
     if (!r)
-        r = optimizer_init(&t->optimizer, net, job->team, err);
+        r = optimizer_init(&t->optimizer, net, job->team, MOMENTS_FULL, err);
     if (!r)
         r = adam_init(&t->adam, n_head, err);
     if (r)

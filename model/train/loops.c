@@ -14,15 +14,18 @@ static inline real limit_of(real clip)
     return clip > 0 ? clip : (real)3e38;
 }
 
-static void cell_forward(real *gates, const real *restrict c_before, real *restrict c,
-                         real *restrict tanh_c, real *restrict m, size_t C, real clip)
+static void cell_forward(real *gates, const real *restrict bias, const real *restrict c_before,
+                         real *restrict c, real *restrict tanh_c, real *restrict m, size_t C,
+                         real clip)
 {
     real *restrict i = gates, *restrict j = gates + C, *restrict f = gates + 2 * C,
                    *restrict o = gates + 3 * C;
+    const real *restrict bias_i = bias, *restrict bias_j = bias + C,
+                         *restrict bias_f = bias + 2 * C, *restrict bias_o = bias + 3 * C;
     const real limit = limit_of(clip);
     for (size_t k = 0; k < C; k++) {
-        real in = real_sigmoid(i[k]), value = real_tanh(j[k]), keep = real_sigmoid(f[k] + 1),
-             out = real_sigmoid(o[k]);
+        real in = real_sigmoid(i[k] + bias_i[k]), value = real_tanh(j[k] + bias_j[k]),
+             keep = real_sigmoid(f[k] + bias_f[k] + 1), out = real_sigmoid(o[k] + bias_o[k]);
         real cell = keep * c_before[k] + in * value;
         cell = cell > limit ? limit : cell;
         cell = cell < -limit ? -limit : cell;
@@ -230,6 +233,66 @@ static void adam(real *restrict w, real *restrict first, real *restrict second,
     }
 }
 
+/* 32 random bits of a number: one and a half rounds of mixed(). */
+static inline uint32_t scattered(uint32_t x)
+{
+    x *= 0x85ebca6bu;
+    x = (x ^ x >> 13) * 0xc2b2ae35u;
+    return x ^ x >> 16;
+}
+
+#ifdef TRAIN_DOUBLE
+static inline real moment_value(moment x)
+{
+    return x;
+}
+
+static inline moment moment_of(real value, uint32_t random)
+{
+    (void)random;
+    return value;
+}
+#else
+union bits {
+    uint32_t whole;
+    float value;
+};
+
+static inline real moment_value(moment x)
+{
+    return (union bits){.whole = (uint32_t)x << 16}.value;
+}
+
+/* Up or down with the probabilities that make the expectation the value (stochastic rounding: Gupta
+ * et al. 2015, arXiv:1502.02551); random: 16 bits. */
+static inline moment moment_of(real value, uint32_t random)
+{
+    return (moment)(((union bits){.value = value}.whole + random) >> 16);
+}
+#endif
+
+static void adam_compact(real *restrict w, moment *restrict first, moment *restrict second,
+                         const real *restrict gradients, size_t n, const struct adam_rates *step,
+                         uint32_t random)
+{
+    const struct adam_rates s = *step;
+    for (size_t k = 0; k < n; k++) {
+        uint32_t bits = scattered(random + (uint32_t)k);
+        real g = gradients[k] * s.scale;
+        real mean = s.beta_1 * moment_value(first[k]) + (1 - s.beta_1) * g,
+             variance = s.beta_2 * moment_value(second[k]) + (1 - s.beta_2) * g * g;
+        first[k] = moment_of(mean, bits & 0xffff);
+        second[k] = moment_of(variance, bits >> 16);
+        w[k] -= s.rate * mean / (real_sqrt(variance) + s.epsilon);
+    }
+}
+
+static void add_scaled(real *restrict y, const real *restrict x, real factor, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        y[k] += factor * x[k];
+}
+
 const struct loops ISA_NAME(loops) = {
     .cell_forward = cell_forward,
     .cell_backward = cell_backward,
@@ -241,4 +304,6 @@ const struct loops ISA_NAME(loops) = {
     .dot = dot,
     .sum_of_squares = sum_of_squares,
     .adam = adam,
+    .adam_compact = adam_compact,
+    .add_scaled = add_scaled,
 };

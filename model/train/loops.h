@@ -12,12 +12,20 @@ struct adam_rates {
     real epsilon;
 };
 
+/* A moment of Adam as the compact optimizer keeps it: bfloat16, rounded at random so that small
+ * steps are not lost; in the double build a double, so that tests can hold it to a reference. */
+#ifdef TRAIN_DOUBLE
+typedef real moment;
+#else
+typedef uint16_t moment;
+#endif
+
 struct loops {
-    /* gates [4C] in the order i, j, f, o, from pre-activations to the activations sigmoid(i),
-     * tanh(j), sigmoid(f + 1), sigmoid(o); cells c [C] from those before, clipped where clip > 0;
-     * their tanh; and m = sigmoid(o) * tanh(c). */
-    void (*cell_forward)(real *gates, const real *c_before, real *c, real *tanh_c, real *m,
-                         size_t C, real clip);
+    /* gates [4C] in the order i, j, f, o, from pre-activations without their bias [4C] to the
+     * activations sigmoid(i), tanh(j), sigmoid(f + 1), sigmoid(o); cells c [C] from those before,
+     * clipped where clip > 0; their tanh; and m = sigmoid(o) * tanh(c). */
+    void (*cell_forward)(real *gates, const real *bias, const real *c_before, real *c, real *tanh_c,
+                         real *m, size_t C, real clip);
     /* gates [4C] from activations to the gradients of their pre-activations, given dm, that of m;
      * dc [C] from the gradient of c without m's part to that of c_before. */
     void (*cell_backward)(real *gates, const real *dm, const real *c_before, const real *c,
@@ -44,6 +52,11 @@ struct loops {
     /* w and its two moments, by Adam. */
     void (*adam)(real *w, real *first, real *second, const real *gradients, size_t n,
                  const struct adam_rates *step);
+    /* The same with compact moments. Element k is rounded by a random number that depends on
+     * random + k alone, so that shares of an array give the bits of the whole. */
+    void (*adam_compact)(real *w, moment *first, moment *second, const real *gradients, size_t n,
+                         const struct adam_rates *step, uint32_t random);
+    void (*add_scaled)(real *y, const real *x, real factor, size_t n); /* y += factor * x */
 };
 
 /* Those of this processor. */

@@ -73,16 +73,14 @@ static bool layer_forward(const struct lstm_layer_tape *l, size_t T, size_t B,
     size_t P = o->proj_dim, C = o->cell_dim;
     if (!pack_step_weights(&step, w, true, P, C, arena))
         return false;
-    for (size_t row = 0; row < T * B; row++)
-        memcpy(l->gates + row * 4 * C, w->b, 4 * C * sizeof(real));
-    product_linear(l->gates, l->x, w->w, T * B, P, 4 * C, true);
+    product_linear(l->gates, l->x, w->w, T * B, P, 4 * C, false);
     for (size_t t = 0; t < T; t++) {
         real *gates = l->gates + t * B * 4 * C, *h = l->h + (t + 1) * B * P;
         product_packed_linear(gates, l->h + t * B * P, step.recurrent, B, P, 4 * C, true);
         for (size_t b = 0; b < B; b++) {
             size_t before = (t * B + b) * C, after = before + B * C;
-            loops->cell_forward(gates + b * 4 * C, l->c + before, l->c + after, l->tanh_c + before,
-                                l->m + before, C, (real)o->cell_clip);
+            loops->cell_forward(gates + b * 4 * C, w->b, l->c + before, l->c + after,
+                                l->tanh_c + before, l->m + before, C, (real)o->cell_clip);
         }
         product_packed_linear(h, l->m + t * B * C, step.projection, B, C, P, false);
         for (size_t k = 0; k < B * P; k++)

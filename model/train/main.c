@@ -79,6 +79,11 @@ static const char usage_files[] =
     "                  [--provenance FILE.json] [--dtype f32|bf16]\n"
     "    What bilm-tf trained, as a model file to go on from: pretrain --init.\n"
     "\n"
+    "elmo-train grow --model MODEL --cells N --out MODEL2 [--softmax SOFTMAX --softmax-out SOFTMAX2]\n"
+    "    The model with N cells in each LSTM. Its vectors stay the same; training can use the new\n"
+    "    cells. MODEL is a model file, and SOFTMAX its softmax, or MODEL is a checkpoint. A checkpoint\n"
+    "    that is written as DIR/checkpoint.safetensors can go on: pretrain --out DIR --resume.\n"
+    "\n"
     "DATA is a folder with pos/ and neg/ as in aclImdb (eval: or one with such a folder test), a .tsv\n"
     "file of TEXT <TAB> LABEL lines, or a .jsonl file of {\"text\": ..., \"label\": ...} lines.\n"
     "Corpora are text, one sentence or paragraph a line; .gz and .xz are read directly, - is standard\n"
@@ -172,7 +177,7 @@ struct option_spec {
 static const struct option_spec specs[] = {
     {"corpus", "vpe", FILES_CORPUS, 0},
     {"heldout", "p", FILES_HELDOUT, 0},
-    {"out", "vpxis", TEXT, AT(out)},
+    {"out", "vpxisg", TEXT, AT(out)},
     {"size", "v", SIZE, AT(vocab_size)},
     {"vocab", "p", TEXT, AT(pretrain.vocab)},
     {"options", "pi", TEXT, AT(pretrain.options)},
@@ -195,8 +200,10 @@ static const struct option_spec specs[] = {
     {"checkpoint-minutes", "ps", DOUBLE, AT(pretrain.checkpoint_minutes)},
     {"eval-tokens", "p", U64, AT(pretrain.eval_tokens)},
     {"checkpoint", "ex", TEXT, AT(checkpoint)},
-    {"model", "es", TEXT, AT(model)},
-    {"softmax", "ex", TEXT, AT(softmax)},
+    {"model", "esg", TEXT, AT(model)},
+    {"softmax", "exg", TEXT, AT(softmax)},
+    {"softmax-out", "g", TEXT, AT(softmax_out)},
+    {"cells", "g", SIZE, AT(n_cells)},
     {"senses", "e", TEXT, AT(senses)},
     {"data", "es", TEXT, AT(data)},
     {"words", "es", SIZE, AT(max_words)},
@@ -224,8 +231,8 @@ static const struct option_spec specs[] = {
     {"ngram-order", "i", TEXT, AT(import.ngram_order)},
     {"tokenizer", "i", TEXT, AT(import.tokenizer)},
     {"tokenizer", "vp", TOKENIZER, AT(pretrain.tokenizer), GIVEN_TOKENIZER},
-    {"quiet", "vpexis", FLAG, AT(pretrain.quiet)},
-    {"help", "vpexis", FLAG, AT(help)},
+    {"quiet", "vpexisg", FLAG, AT(pretrain.quiet)},
+    {"help", "vpexisg", FLAG, AT(help)},
 };
 
 static const struct option_spec *find_spec(const char *name, char command)
@@ -307,6 +314,7 @@ int main(int argc, char **argv)
         {"vocab", 'v', command_vocab},   {"pretrain", 'p', command_pretrain},
         {"eval", 'e', command_eval},     {"export", 'x', command_export},
         {"import", 'i', command_import}, {"sentiment", 's', command_sentiment},
+        {"grow", 'g', command_grow},
     };
     struct arguments a = {.pretrain = pretrain_defaults(),
                           .vocab_size = 30000,

@@ -143,15 +143,20 @@ static enum init initialiser(const struct tensor_spec *spec, double *ret_width)
     return INIT_CONSTANT;
 }
 
+void net_randomize_tensor(const struct net *net, size_t index, real *values, uint64_t seed)
+{
+    struct rng rng = {seed + index};
+    size_t n = net->offsets[index + 1] - net->offsets[index];
+    double width;
+    enum init how = initialiser(&net->specs.items[index], &width);
+    for (size_t i = 0; i < n; i++)
+        values[i] = (real)(how == INIT_GAUSSIAN  ? width * gaussian(&rng)
+                           : how == INIT_UNIFORM ? width * (2 * rng_uniform(&rng) - 1)
+                                                 : width);
+}
+
 void net_randomize(const struct net *net, real *flat, uint64_t seed)
 {
-    for (size_t k = 0; k < net->specs.n_items; k++) {
-        struct rng rng = {seed + k};
-        double width;
-        enum init how = initialiser(&net->specs.items[k], &width);
-        for (size_t i = net->offsets[k]; i < net->offsets[k + 1]; i++)
-            flat[i] = (real)(how == INIT_GAUSSIAN  ? width * gaussian(&rng)
-                             : how == INIT_UNIFORM ? width * (2 * rng_uniform(&rng) - 1)
-                                                   : width);
-    }
+    for (size_t k = 0; k < net->specs.n_items; k++)
+        net_randomize_tensor(net, k, flat + net->offsets[k], seed);
 }

@@ -56,3 +56,5 @@ void net_tensors(struct net_tensors *ret_tensors, const struct net *net, real *f
 
 /* Random weights (bilm-tf's initialisers), the same for the same seed. */
 void net_randomize(const struct net *net, real *flat, uint64_t seed);
+/* The same of the tensor specs.items[index] only: values [offsets[index + 1] - offsets[index]]. */
+void net_randomize_tensor(const struct net *net, size_t index, real *values, uint64_t seed);

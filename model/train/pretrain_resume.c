@@ -1,11 +1,13 @@
-/* What a resumed run takes from its checkpoint. */
+/* The settings of a run, and what a resumed one takes from its checkpoint. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "error.h"
 #include "model_file.h"
 #include "pretrain_run.h"
+#include "train_options.h"
 
 /* ---- Settings ---- */
 
@@ -76,16 +78,17 @@ static void note_changes(const struct train_settings *now, const struct train_se
         fputc('\n', stderr);
 }
 
-static struct train_settings settings_of(const struct pretrain_settings *s)
+static struct train_settings settings_of(const struct pretrain_settings *s,
+                                         const struct train_values *values)
 {
     return (struct train_settings){
         .batch_tokens = s->batch_tokens,
-        .n_samples = s->n_samples,
+        .n_samples = values->n_samples,
         .threads = s->threads,
         .precision = s->precision == PRECISION_UNSAID ? products_best_precision() : s->precision,
-        .dropout = s->dropout,
+        .dropout = values->dropout,
         .learning_rate = s->learning_rate,
-        .max_norm = s->max_norm,
+        .max_norm = values->max_norm,
         .average = s->average,
         .tokens = s->tokens,
         .hours = s->hours,
@@ -132,13 +135,47 @@ static void take_batch_size(struct run *r, const struct batch_growth *before)
         r->least_batch_tokens = position->stages[position->n_stages - 1].batch_tokens;
 }
 
+/* As given, else as options.json has them, else by default. */
+static int take_options(struct train_settings *ret, struct run *r, struct elmo_error *err)
+{
+    const struct pretrain_settings *s = r->settings;
+    const struct train_values defaults = {s->dropout, s->max_norm, s->n_samples};
+    struct train_values values = {
+        .dropout = s->given & GIVEN_DROPOUT ? s->dropout : (double)NAN,
+        .max_norm = s->given & GIVEN_MAX_NORM ? s->max_norm : (double)NAN,
+        .n_samples = s->given & GIVEN_SAMPLES ? s->n_samples : 0,
+    };
+    struct train_options options;
+    char note[TRAIN_OPTIONS_NOTE_BYTES];
+    int e = train_options_parse(&options, r->options_json, err);
+    if (e)
+        return e;
+    train_options_apply(&values, &options, &defaults);
+    train_options_note(note, &options);
+    if (*note && !s->quiet)
+        fprintf(stderr, "%s\n", note);
+    *ret = settings_of(s, &values);
+    return 0;
+}
+
+/* The options as the run's files have them, with what it uses. */
+static int write_options(struct run *r, struct elmo_error *err)
+{
+    const struct train_settings *s = &r->state.settings;
+    const struct train_values values = {s->dropout, s->max_norm, s->n_samples};
+    AUTO(mem_free) char *before = STEAL(r->options_json);
+    return train_options_write(&r->options_json, before, &values, err);
+}
+
 int run_take_settings(struct run *r, struct elmo_error *err)
 {
     const struct pretrain_settings *s = r->settings;
-    struct train_settings now = settings_of(s);
+    struct train_settings now;
     r->tokenizer = s->tokenizer;
     r->state = (struct train_state){.seed = s->seed, .decay.left = 1};
-    int e = s->resume ? take_from_checkpoint(r, err) : 0;
+    int e = take_options(&now, r, err);
+    if (!e && s->resume)
+        e = take_from_checkpoint(r, err);
     if (e)
         return e;
     const struct train_settings before = r->state.settings;
@@ -151,7 +188,7 @@ int run_take_settings(struct run *r, struct elmo_error *err)
         take_batch_size(r, &before.batch_tokens);
     if (now.precision == PRECISION_BF16 && products_best_precision() != PRECISION_BF16 && !s->quiet)
         fprintf(stderr, "note: this processor is slow at bf16: --precision f32 would be faster\n");
-    return 0;
+    return write_options(r, err);
 }
 
 /* ---- Decays ---- */

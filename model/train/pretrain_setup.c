@@ -86,6 +86,13 @@ static int open_start(struct run *r, struct elmo_error *err)
     return warm_files_open(&r->from, s->init ? s->init : path, s->init_softmax, err);
 }
 
+static int read_options(struct run *r, struct elmo_error *err)
+{
+    const char *path = r->settings->options;
+    return path ? text_file_read(&r->options_json, path, err)
+                : warm_options(&r->options_json, &r->from, err);
+}
+
 /* ---- Texts and net ---- */
 
 static void say_texts(const struct run *r)
@@ -132,12 +139,8 @@ static int make_engine(struct run *r, struct elmo_error *err)
 
 static int make_net(struct run *r, struct elmo_error *err)
 {
-    const struct pretrain_settings *s = r->settings;
     struct options options;
-    int e = s->options ? text_file_read(&r->options_json, s->options, err)
-                       : warm_options(&r->options_json, &r->from, err);
-    if (!e)
-        e = options_parse(&options, r->options_json, err);
+    int e = options_parse(&options, r->options_json, err);
     if (!e)
         e = net_init(&r->net, &options, r->vocab.words.n_items, err);
     if (e)
@@ -146,7 +149,7 @@ static int make_net(struct run *r, struct elmo_error *err)
     if (n_samples < 1 || n_samples >= r->net.n_vocab)
         return elmo_fail(err, ELMO_E_INVALID,
                          "%zu samples for a vocabulary of %zu words: there must be fewer, and at "
-                         "least 1",
+                         "least 1 (--samples)",
                          n_samples, r->net.n_vocab);
     return make_engine(r, err);
 }
@@ -246,6 +249,8 @@ static int make_parts(struct run *r, struct elmo_error *err)
     int e = make_out(r, err);
     if (!e)
         e = open_start(r, err);
+    if (!e)
+        e = read_options(r, err);
     if (!e)
         e = run_take_settings(r, err);
     if (!e)

@@ -64,7 +64,9 @@ bool candidates_init(struct candidates *ret_candidates, size_t n_samples, const 
     add_targets(&c, targets, n_targets);
     c.w = ARENA_NEW(arena, real, c.n_rows * P);
     c.offsets = ARENA_NEW(arena, real, c.n_rows);
-    if (!c.w || !c.offsets)
+    c.packed_logits = ARENA_NEW(arena, real, product_packed_size(P, n_samples));
+    c.packed_dx = ARENA_NEW(arena, real, product_packed_size(n_samples, P));
+    if (!c.w || !c.offsets || !c.packed_logits || !c.packed_dx)
         return false;
     for (size_t r = 0; r < c.n_rows; r++) {
         /* P(id is among the samples) = 1 - (1 - p)^draws */
@@ -75,6 +77,14 @@ bool candidates_init(struct candidates *ret_candidates, size_t n_samples, const 
     }
     *ret_candidates = c;
     return true;
+}
+
+void candidates_pack(const struct candidates *c, size_t part, size_t P)
+{
+    if (part == 0)
+        product_pack(c->packed_logits, c->w, P, c->n_samples, true);
+    else
+        product_pack(c->packed_dx, c->w, c->n_samples, P, false);
 }
 
 /* logits [S] of one row become d loss / d logits; *ret_dtarget that of the target's. Returns the
@@ -101,7 +111,7 @@ static double chunk_loss(struct chunk_scratch *s, const real *x, const uint32_t 
 {
     const struct loops *loops = loops_best();
     double loss = 0;
-    product_linear_dx(s->logits, x, c->w, n, c->n_samples, P, false); /* x @ w^T */
+    product_packed_linear(s->logits, x, c->packed_logits, n, P, c->n_samples, false);
     for (size_t k = 0; k < n; k++) {
         uint32_t row = c->row_of[targets[k]];
         real logit = loops->dot(x + k * P, c->w + row * P, P) + c->offsets[row];
@@ -115,7 +125,7 @@ static void chunk_gradients(real *dx, real *dw, real *db, const struct chunk_scr
                             const struct candidates *c, size_t P)
 {
     size_t S = c->n_samples;
-    product_linear(dx, s->logits, c->w, n, S, P, false);
+    product_packed_linear(dx, s->logits, c->packed_dx, n, S, P, false);
     product_linear_dw(dw, s->logits, x, n, S, P);
     for (size_t k = 0; k < n; k++) {
         uint32_t row = c->row_of[targets[k]];

@@ -3,12 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "big_alloc.h"
 #include "error.h"
 
 int weight_average_init(struct weight_average *ret_average, size_t n, double decay,
                         struct elmo_error *err)
 {
-    struct weight_average a = {.n = n, .decay = decay, .values = calloc(n, sizeof(real))};
+    struct weight_average a = {.n = n, .decay = decay, .values = big_zeros(n, sizeof(real))};
     if (!a.values)
         return elmo_fail_nomem(err);
     *ret_average = a;

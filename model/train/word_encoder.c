@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "big_alloc.h"
 #include "error.h"
 #include "token_train.h"
 
@@ -40,7 +41,7 @@ int word_encoder_new(struct word_encoder **ret_encoder, const struct net *net, s
     e->n_encoder = net->offsets[e->n_encoder];
     for (size_t k = 1; k < team_size(team); k++) {
         struct member_state *m = &e->members[k];
-        m->gradients = calloc(e->n_encoder, sizeof(real));
+        m->gradients = big_zeros(e->n_encoder, sizeof(real));
         if (!m->gradients) {
             word_encoder_free(e);
             return elmo_fail_nomem(err);

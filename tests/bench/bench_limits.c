@@ -38,11 +38,11 @@ static void print_head(const struct columns *c, const char *what)
     putchar('\n');
 }
 
-static void print_peak(const struct columns *c, enum number number, const char *name)
+static void print_rates(const struct columns *c, const char *name, double (*peak)(unsigned))
 {
     printf("  %-34s", name);
     for (size_t k = 0; k < c->n; k++) {
-        double rate = limits_peak(number, c->n_threads[k]);
+        double rate = peak(c->n_threads[k]);
         if (rate > 0)
             printf(" %14.1f", 2 * rate / 1e9);
         else
@@ -50,6 +50,21 @@ static void print_peak(const struct columns *c, enum number number, const char *
         fflush(stdout);
     }
     putchar('\n');
+}
+
+static double f32_peak(unsigned n_threads)
+{
+    return limits_peak(NUMBER_F32, n_threads);
+}
+
+static double bf16_peak(unsigned n_threads)
+{
+    return limits_peak(NUMBER_BF16, n_threads);
+}
+
+static double int8_peak(unsigned n_threads)
+{
+    return limits_peak(NUMBER_INT8, n_threads);
 }
 
 static void print_sgemm(const struct columns *c)
@@ -84,10 +99,11 @@ int main(int argc, char **argv)
     kernels_init();
     printf("instructions: %s\n\n", limits_isa());
     print_head(&columns, "multiply-adds, 10^9 operations/s");
-    print_peak(&columns, NUMBER_F32, "f32, registers");
+    print_rates(&columns, "f32, registers", f32_peak);
     print_sgemm(&columns);
-    print_peak(&columns, NUMBER_BF16, "bf16 (vdpbf16ps), registers");
-    print_peak(&columns, NUMBER_INT8, "int8 (vpdpbusd), registers");
+    print_rates(&columns, "bf16 (vdpbf16ps), registers", bf16_peak);
+    print_rates(&columns, "bf16 (AMX), registers", limits_amx_peak);
+    print_rates(&columns, "int8 (vpdpbusd), registers", int8_peak);
     putchar('\n');
     print_head(&columns, "reading, 10^9 bytes/s");
     for (size_t k = 0; k < ARRAY_LEN(kib); k++)

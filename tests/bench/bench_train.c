@@ -5,7 +5,8 @@
  *                 [--dropout X] [--blocks N] [--precision f32|bf16] [--print-batches yes]
  *
  * A block is every batch once. Prints the median of the blocks' tokens per second, the share of the
- * sgemm rate that the necessary operations make (necessary_flops), and where the time went: the
+ * sgemm rate and of the registers' rate (limits.h) that the necessary operations make
+ * (necessary_flops), and where the time went: the
  * functions of model/train are wrapped by the linker and their time is added up over the threads.
  */
 #include <stdatomic.h>
@@ -14,8 +15,10 @@
 #include <string.h>
 
 #include "bench_options.h"
+#include "big_alloc.h"
 #include "char_ids.h"
 #include "kernels/kernels.h"
+#include "limits.h"
 #include "lstm_train.h"
 #include "optimizer.h"
 #include "products.h"
@@ -153,10 +156,10 @@ static bool bench_init(struct bench *b, size_t threads)
 {
     if (net_init(&b->net, &b->options, b->text.n_vocab, NULL) ||
         team_new(&b->team, threads, NULL) || bilm_loss_new(&b->loss, &b->net, b->team, NULL) ||
-        optimizer_init(&b->optimizer, &b->net, b->team, NULL))
+        optimizer_init(&b->optimizer, &b->net, b->team, MOMENTS_COMPACT, NULL))
         return false;
-    b->values = calloc(net_size(&b->net), sizeof(real));
-    b->gradients = calloc(b->net.n_dense, sizeof(real));
+    b->values = big_zeros(net_size(&b->net), sizeof(real));
+    b->gradients = big_zeros(b->net.n_dense, sizeof(real));
     if (!b->values || !b->gradients)
         return false;
     net_randomize(&b->net, b->values, 1);
@@ -200,6 +203,15 @@ static double median(double *values, size_t n)
     return values[n / 2];
 }
 
+/* Multiply-adds per second of the fastest instruction for these products. */
+static double register_peak(enum precision precision, unsigned n_threads)
+{
+    double amx = limits_amx_peak(n_threads);
+    if (precision == PRECISION_F32)
+        return limits_peak(NUMBER_F32, n_threads);
+    return amx > 0 ? amx : limits_peak(NUMBER_BF16, n_threads);
+}
+
 static void report(struct bench *b, size_t n_blocks)
 {
     double rates[MAX_BLOCKS], gemms[MAX_BLOCKS], shares[MAX_BLOCKS],
@@ -225,13 +237,16 @@ static void report(struct bench *b, size_t n_blocks)
         rates[k] = tokens / block;
         shares[k] = flops / block / gemms[k];
     }
-    double rate = median(rates, n_blocks), gemm = median(gemms, n_blocks);
+    double rate = median(rates, n_blocks), gemm = median(gemms, n_blocks),
+           registers = 2 * register_peak(b->precision, n_threads);
     printf("sgemm: %.1f GFLOP/s on one thread, %.1f on %u\n", 2 * sgemm_rate(1) / 1e9, gemm / 1e9,
            n_threads);
     printf("necessary: %.1f MFLOP a token\n", flops / tokens / 1e6);
     printf("%.0f tokens/s (%.0f .. %.0f), %.1f GFLOP/s: %.1f %% of the sgemm rate\n", rate,
            rates[0], rates[n_blocks - 1], rate * flops / tokens / 1e9,
            100 * median(shares, n_blocks));
+    printf("registers multiply %.1f GFLOP/s in %s: %.1f %% of that\n", registers / 1e9,
+           precision_name(b->precision), 100 * rate * flops / tokens / registers);
     for (int k = 0; k < N_PHASES; k++) {
         /* Only the caller draws samples, and the others wait. */
         double threads = k == PHASE_SAMPLES ? 1 : (double)n_threads,

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "defs.h"
+#include "kernels/bf16_tile.h"
 #include "kernels/packed.h"
 #include "limits_loops.h"
 #include "sgemm_rate.h"
@@ -14,13 +15,15 @@
 #define MAX_THREADS     64u
 #define N_ROUNDS        6u                /* the first one warms up */
 #define PEAK_ROUNDS     ((size_t)4 << 20) /* some 20 ms */
+#define AMX_ROUNDS      ((size_t)1 << 20)
 #define READ_BYTES      ((size_t)1 << 30) /* at least, in each round */
 #define HUGE_PAGE_BYTES ((size_t)2 << 20)
 #define READ_BYTES_UNIT (LIMITS_READ_FLOATS * sizeof(float))
 
 struct measurement {
     const struct limits_loops *loops;
-    enum number number;
+    float (*multiply)(size_t n_rounds);
+    size_t n_rounds;
     size_t n_floats, n_repeats; /* of a buffer; 0: it is arithmetic that is measured */
     pthread_barrier_t begin;
 };
@@ -81,7 +84,7 @@ static float work(const struct worker *w)
     const struct measurement *m = w->measurement;
     float result = 0;
     if (!m->n_floats)
-        return m->loops->multiply[m->number](PEAK_ROUNDS);
+        return m->multiply(m->n_rounds);
     for (size_t k = 0; k < m->n_repeats; k++)
         result += m->loops->read(w->buffer, m->n_floats);
     return result;
@@ -140,11 +143,23 @@ static double run(struct measurement *m, unsigned n_threads)
 
 double limits_peak(enum number number, unsigned n_threads)
 {
-    struct measurement m = {.loops = best_loops()->loops, .number = number};
-    if (!m.loops->multiply[number])
+    const struct limits_loops *loops = best_loops()->loops;
+    struct measurement m = {.multiply = loops->multiply[number], .n_rounds = PEAK_ROUNDS};
+    if (!m.multiply)
         return 0;
-    double madds = (double)PEAK_ROUNDS * LIMITS_SUMS * (double)m.loops->madds[number];
+    double madds = (double)PEAK_ROUNDS * LIMITS_SUMS * (double)loops->madds[number];
     return n_threads * madds / run(&m, n_threads);
+}
+
+double limits_amx_peak(unsigned n_threads)
+{
+#ifdef HAVE_ISA_BUILDS
+    struct measurement m = {.multiply = limits_multiply_amx, .n_rounds = AMX_ROUNDS};
+    if (bf16_amx_is_there())
+        return n_threads * (double)AMX_ROUNDS * LIMITS_AMX_SUMS * LIMITS_AMX_MADDS /
+               run(&m, n_threads);
+#endif
+    return 0;
 }
 
 double limits_read_bandwidth(size_t bytes_per_thread, unsigned n_threads)

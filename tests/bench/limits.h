@@ -10,6 +10,9 @@
  * processor has no such instruction, or this build does not know it. */
 double limits_peak(enum number number, unsigned n_threads);
 
+/* The same of AMX's tiles of bfloat16, which the trainer uses; 0: there is no AMX. */
+double limits_amx_peak(unsigned n_threads);
+
 /* Bytes per second that all threads together read, each from a buffer of its own of about
  * `bytes_per_thread`, again and again. Once around is untimed, so that what fits a cache is there.
  */

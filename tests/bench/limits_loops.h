@@ -21,4 +21,9 @@ extern const struct limits_loops limits_loops_baseline;
 #ifdef HAVE_ISA_BUILDS
 extern const struct limits_loops limits_loops_avx2, limits_loops_avx512, limits_loops_avx512_vnni,
     limits_loops_avx512_bf16;
+
+/* n rounds of LIMITS_AMX_SUMS multiplications of tiles, of LIMITS_AMX_MADDS multiply-adds each. */
+float limits_multiply_amx(size_t n_rounds);
+#define LIMITS_AMX_SUMS  4u
+#define LIMITS_AMX_MADDS (16u * 16u * 32u)
 #endif

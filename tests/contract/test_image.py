@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -46,32 +47,56 @@ def as_root(member):
     return member
 
 
+def make_archive(folder):
+    """As `docker save` writes it."""
+    image = folder / "image"
+    subprocess.run([ROOT / "deploy/collect", BINARY, image], check=True)
+    (image / "usr/local/bin").mkdir(parents=True)
+    # deploy/collect keeps the program's path, which in the image is that of the Dockerfile.
+    (image / BINARY.lstrip("/")).rename(image / "usr/local/bin/elmod")
+    with tarfile.open(folder / "layer.tar", "w") as layer:
+        layer.add(image, arcname=".", filter=as_root)
+    with tarfile.open(folder / "archive.tar", "w") as archive:
+        manifest = [{"Config": "config.json", "Layers": ["layer.tar"]}]
+        add_text(archive, "manifest.json", json.dumps(manifest))
+        add_text(archive, "config.json", json.dumps(config()))
+        archive.add(folder / "layer.tar", arcname="layer.tar")
+    return folder / "archive.tar"
+
+
+def may_unshare():
+    """Whether this machine lets root have namespaces of its own, and mount there."""
+    command = ["unshare", "--mount", "--ipc", "--uts", "--pid", "--fork", "mount", "-t", "proc"]
+    return subprocess.run([*command, "proc", "/proc"], capture_output=True).returncode == 0
+
+
 @unittest.skipUnless(os.geteuid() == 0, "a container without a daemon needs root")
 class Image(unittest.TestCase):
-    def test_it_runs(self):
-        with tempfile.TemporaryDirectory(prefix="elmod-image-") as name:
-            folder = pathlib.Path(name)
-            image = folder / "image"
-            subprocess.run([ROOT / "deploy/collect", BINARY, image], check=True)
-            (image / "usr/local/bin").mkdir(parents=True)
-            # deploy/collect keeps the program's path, which in the image is that of the Dockerfile.
-            (image / BINARY.lstrip("/")).rename(image / "usr/local/bin/elmod")
-            with tarfile.open(folder / "layer.tar", "w") as layer:
-                layer.add(image, arcname=".", filter=as_root)
-            with tarfile.open(folder / "archive.tar", "w") as archive:
-                manifest = [{"Config": "config.json", "Layers": ["layer.tar"]}]
-                add_text(archive, "manifest.json", json.dumps(manifest))
-                add_text(archive, "config.json", json.dumps(config()))
-                archive.add(folder / "layer.tar", arcname="layer.tar")
-            done = subprocess.run(
-                [ROOT / "deploy/image/run", folder / "archive.tar", "--starts", "1"]
-                + ["--seconds", "1", "--cpus", "1", "--clients", "3"],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="elmod-image-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.archive = make_archive(pathlib.Path(folder.name))
+
+    def check(self, *options):
+        done = subprocess.run(
+            [ROOT / "deploy/image/run", self.archive, "--starts", "1", "--seconds", "1"]
+            + ["--cpus", "1", "--clients", "3", *options],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         self.assertEqual((0, ""), (done.returncode, done.stderr), done.stdout)
         self.assertIn("Everything holds.", done.stdout)
+        return done.stdout
+
+    @unittest.skipUnless(shutil.which("crun") or shutil.which("runc"), "neither crun nor runc here")
+    def test_it_runs_by_the_best_there_is(self):
+        self.check()
+
+    @unittest.skipUnless(may_unshare(), "unshare may not mount here")
+    def test_it_runs_by_unshare(self):
+        self.assertIn("Run by unshare and chroot", self.check("--with", "unshare"))
 
 
 if __name__ == "__main__":
