@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -181,4 +182,14 @@ struct train_state state_of(const char *out)
     struct train_state state = c.state;
     open_checkpoint_done(&c);
     return state;
+}
+
+void copy_run(const char *from, const char *name, const char *to)
+{
+    size_t n_bytes;
+    unsigned char *bytes = read_whole_file(run_file(from, name), &n_bytes);
+    assert_non_null(bytes);
+    assert_int_equal(mkdir(to, 0700), 0);
+    assert_true(write_whole_file(checkpoint_path(to), bytes, n_bytes));
+    free(bytes);
 }

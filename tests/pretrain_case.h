@@ -48,3 +48,5 @@ bool has_file(const char *out, const char *name);
 struct train_state state_of(const char *out);
 /* The points of its curve; free() them. */
 struct curve_point *points_of(const char *out, size_t *ret_n);
+/* Makes the folder `to` with a file of `from` as its checkpoint. */
+void copy_run(const char *from, const char *name, const char *to);

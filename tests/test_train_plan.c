@@ -218,16 +218,6 @@ static void a_stopped_decay_can_be_made_shorter(void **state)
     remove_run(out_a);
 }
 
-static void copy_run(const char *from, const char *name, const char *to)
-{
-    size_t n_bytes;
-    unsigned char *bytes = read_whole_file(run_file(from, name), &n_bytes);
-    assert_non_null(bytes);
-    assert_int_equal(mkdir(to, 0700), 0);
-    assert_true(write_whole_file(checkpoint_path(to), bytes, n_bytes));
-    free(bytes);
-}
-
 static void a_rate_that_has_fallen_does_not_rise_again(void **state)
 {
     (void)state;

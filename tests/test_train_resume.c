@@ -123,6 +123,84 @@ static void what_is_given_wins_and_is_named(void **state)
     remove_run(out_a);
 }
 
+/* ---- Batches ---- */
+
+static size_t size_of(const struct train_state *state)
+{
+    return state->position.stages[state->position.n_stages - 1].batch_tokens;
+}
+
+static void batches_grow_over_a_run(void **state)
+{
+    (void)state;
+    static const struct batch_growth growth = {8, 32};
+    struct pretrain_settings s = settings_for(out_a, 2000);
+    struct train_state now;
+    size_t n_seen[33] = {0};
+    s.batch_tokens = growth;
+    s.now_s = fake_now;
+    fake_clock = (struct fake_clock){.step_s = 1, .stop_after = 35};
+    do {
+        fake_clock.n_looks = 0;
+        must_run(&s);
+        s.resume = true;
+        now = state_of(out_a);
+        size_t least = batch_growth_tokens(&growth, ((double)now.n_tokens - 32) / 2000),
+               most = batch_growth_tokens(&growth, (double)now.n_tokens / 2000);
+        assert_in_range(size_of(&now), least, most);
+        n_seen[size_of(&now)]++;
+    } while (now.n_tokens < 2000);
+    assert_true(n_seen[8] > 2 && n_seen[16] > 2 && n_seen[32] > 1);
+}
+
+/* They stay as large as they were where the share of the run falls, unless others are given. */
+static void batches_of_a_resumed_run_do_not_shrink(void **state)
+{
+    (void)state;
+    struct pretrain_settings s = settings_for(out_a, 600);
+    struct train_state now;
+    s.no_decay = true;
+    s.batch_tokens = (struct batch_growth){8, 32};
+    must_run(&s);
+    s = bare_settings(out_a, 100000);
+    s.now_s = fake_now;
+    fake_clock = (struct fake_clock){.step_s = 1, .stop_after = 35};
+    must_run(&s);
+    now = state_of(out_a);
+    assert_int_equal(size_of(&now), 32);
+    s.batch_tokens = (struct batch_growth){8, 32};
+    s.given = GIVEN_BATCH_TOKENS; /* the same again: not given others */
+    fake_clock.n_looks = 0;
+    must_run(&s);
+    now = state_of(out_a);
+    assert_int_equal(size_of(&now), 32);
+    s.batch_tokens = (struct batch_growth){12, 12};
+    fake_clock.n_looks = 0;
+    must_run(&s);
+    now = state_of(out_a);
+    assert_int_equal(size_of(&now), 12);
+}
+
+/* Batches four times as large as at first have twice the samples. */
+static void samples_grow_with_the_batches(void **state)
+{
+    (void)state;
+    struct pretrain_settings s = settings_for(out_a, 600);
+    s.no_decay = true;
+    s.batch_tokens = (struct batch_growth){8, 32};
+    s.n_samples = 7;
+    must_run(&s);
+    copy_run(out_a, "checkpoint.safetensors", out_b);
+    s = bare_settings(out_a, 1000);
+    must_run(&s);
+    s.out = out_b;
+    s.given = GIVEN_BATCH_TOKENS | GIVEN_SAMPLES;
+    s.batch_tokens = (struct batch_growth){32, 32};
+    s.n_samples = 14;
+    must_run(&s);
+    assert_same_checkpoint(out_a, out_b);
+}
+
 /* ---- The average ---- */
 
 static void assert_average(const char *out, bool expected)
@@ -204,6 +282,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_resumed_run_takes_all_from_its_checkpoint, remove_runs),
         cmocka_unit_test_setup(what_is_given_wins_and_is_named, remove_runs),
+        cmocka_unit_test_setup(batches_grow_over_a_run, remove_runs),
+        cmocka_unit_test_setup(batches_of_a_resumed_run_do_not_shrink, remove_runs),
+        cmocka_unit_test_setup(samples_grow_with_the_batches, remove_runs),
         cmocka_unit_test_setup(the_average_is_what_is_measured_and_opened, remove_runs),
         cmocka_unit_test_setup(an_average_can_begin_later, remove_runs),
     };

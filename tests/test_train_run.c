@@ -33,14 +33,15 @@ static uint64_t n_tokens_of(const char *out)
     return n_tokens;
 }
 
-/* A run that is stopped by a signal after every 17 steps or so, in its warm-up, in the middle and
- * in its decay, is the run that was never stopped. */
+/* A run with growing batches that is stopped by a signal after every 17 steps or so, in its
+ * warm-up, in the middle and in its decay, is the run that was never stopped. */
 static void resume_in(enum precision precision)
 {
     struct pretrain_settings whole = settings_for(out_a, 2000), part = settings_for(out_b, 2000);
     size_t n_stops = 0;
     remove_run(out_a);
     whole.precision = part.precision = precision;
+    whole.batch_tokens = part.batch_tokens = (struct batch_growth){8, 32};
     assert_int_equal(pretrain_run(&whole, NULL), 0);
     fake_clock = (struct fake_clock){.step_s = 1, .stop_after = 35};
     part.now_s = fake_now;
