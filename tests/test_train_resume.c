@@ -1,4 +1,5 @@
-/* What a resumed run takes from its checkpoint, and the average of the weights in it. */
+/* What a resumed run takes from its checkpoint: settings, weights of the corpus, the size of its
+ * batches, and the average of the weights. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -10,10 +11,13 @@
 #include <cmocka.h>
 
 #include "checkpoint_open.h"
+#include "commands.h"
 #include "curve.h"
+#include "grow_file.h"
 #include "mapped_file.h"
 #include "pretrain_case.h"
 #include "safetensors.h"
+#include "train_toy.h"
 
 /* ---- Settings ---- */
 
@@ -121,6 +125,158 @@ static void what_is_given_wins_and_is_named(void **state)
     s.tokens = 900;
     must_run(&s);
     remove_run(out_a);
+}
+
+/* ---- options.json ---- */
+
+/* A file of pretrain_case.h's options with more keys; free() the path. */
+static char *options_with(const char *keys)
+{
+    char *path = temp_path(&dir, "more.json"), text[2 * sizeof toy_options];
+    int n = snprintf(text, sizeof text, "%.*s, %s}", (int)(strrchr(toy_options, '}') - toy_options),
+                     toy_options, keys);
+    assert_true(write_whole_file(path, text, (size_t)n));
+    return path;
+}
+
+static void options_say_what_the_command_line_does_not(void **state)
+{
+    (void)state;
+    AUTO(mem_free)
+    char *path = options_with("\"dropout\": 0.3, \"n_negative_samples_batch\": 7, "
+                              "\"all_clip_norm_val\": 2, \"n_epochs\": 10");
+    struct pretrain_settings s = settings_for(out_a, 100);
+    struct open_checkpoint c;
+    s.options = path;
+    s.given = GIVEN_SAMPLES;
+    s.quiet = false;
+    s.no_decay = true;
+    char *text = said_by(&s);
+    assert_non_null(strstr(text, "note: options.json: n_epochs is not used"));
+    free(text);
+    assert_int_equal(open_checkpoint_init(&c, checkpoint_path(out_a), NULL), 0);
+    assert_true(c.state.settings.dropout == 0.3 && c.state.settings.max_norm == 2);
+    assert_int_equal(c.state.settings.n_samples, 8); /* as given */
+    assert_non_null(strstr(c.options_json, "\"dropout\":0.3"));
+    assert_non_null(strstr(c.options_json, "\"n_negative_samples_batch\":8"));
+    assert_null(strstr(c.options_json, "n_epochs"));
+    open_checkpoint_done(&c);
+    s.resume = true; /* the checkpoint's, whatever the file says; it is the same architecture */
+    s.quiet = true;
+    s.given = GIVEN_DROPOUT;
+    s.dropout = 0;
+    s.tokens = 200;
+    free(options_with("\"dropout\": 0.6, \"all_clip_norm_val\": 5")); /* the same file */
+    must_run(&s);
+    assert_int_equal(open_checkpoint_init(&c, checkpoint_path(out_a), NULL), 0);
+    assert_true(c.state.settings.dropout == 0 && c.state.settings.max_norm == 2);
+    assert_non_null(strstr(c.options_json, "\"dropout\":0.0,"));
+    assert_non_null(strstr(c.options_json, "\"all_clip_norm_val\":2.0"));
+    open_checkpoint_done(&c);
+}
+
+/* ---- Weights of the corpus ---- */
+
+/* A run on two files, whose weights are given if they are there. */
+static struct pretrain_settings weighted_settings(const char *out, const double *weights)
+{
+    static const char *files[2];
+    struct pretrain_settings s = settings_for(out, 600);
+    files[0] = corpus;
+    files[1] = heldout;
+    s.corpus = files;
+    s.n_corpus = 2;
+    s.corpus_weights = weights;
+    s.given = weights ? GIVEN_CORPUS_WEIGHTS : 0;
+    s.no_decay = true;
+    return s;
+}
+
+static void weights_of_the_corpus_are_kept(void **state)
+{
+    (void)state;
+    static const double weights[] = {2, 0.5};
+    struct pretrain_settings whole = weighted_settings(out_a, weights),
+                             part = weighted_settings(out_b, weights), other = part;
+    struct open_checkpoint c;
+    must_run(&whole);
+    part.now_s = fake_now;
+    fake_clock = (struct fake_clock){.step_s = 1, .stop_after = 35};
+    must_run(&part);
+    part = weighted_settings(out_b, NULL);
+    part.resume = true;
+    must_run(&part);
+    assert_same_checkpoint(out_a, out_b);
+    assert_int_equal(open_checkpoint_init(&c, checkpoint_path(out_b), NULL), 0);
+    assert_string_equal(c.corpus_weights, "[2.0,0.5]");
+    open_checkpoint_done(&c);
+    other = weighted_settings(out_b, NULL);
+    other.resume = true;
+    other.n_corpus = 1; /* other texts, too: but this is found first */
+    must_fail(&other, "--corpus has 1 files, and the checkpoint has weights for 2");
+    remove_runs(NULL);
+    whole = weighted_settings(out_a, NULL); /* without them it is another run */
+    must_run(&whole);
+    assert_int_equal(open_checkpoint_init(&c, checkpoint_path(out_a), NULL), 0);
+    assert_null(c.corpus_weights);
+    open_checkpoint_done(&c);
+}
+
+static void other_weights_begin_with_the_next_epoch(void **state)
+{
+    (void)state;
+    static const double before[] = {2, 0.5}, now[] = {1, 3}, ones[] = {1, 1};
+    struct pretrain_settings s = weighted_settings(out_a, before);
+    must_run(&s);
+    uint64_t epoch = state_of(out_a).position.epoch;
+    s = weighted_settings(out_a, now);
+    s.resume = true;
+    s.quiet = false;
+    s.tokens = state_of(out_a).n_tokens + 1; /* a step */
+    char *text = said_by(&s);
+    assert_non_null(strstr(text, "weights of --corpus [1.0,3.0] (were [2.0,0.5])\n"));
+    free(text);
+    assert_int_equal(state_of(out_a).position.epoch, epoch + 1);
+    assert_int_equal(state_of(out_a).position.stages[0].n_taken, 1);
+    s.corpus_weights = ones;
+    s.tokens = state_of(out_a).n_tokens + 1;
+    text = said_by(&s);
+    assert_non_null(strstr(text, "weights of --corpus 1 each (were [1.0,3.0])\n"));
+    free(text);
+    assert_int_equal(state_of(out_a).position.epoch, epoch + 2);
+    s.quiet = true;
+    s.tokens = state_of(out_a).n_tokens + 1; /* the same again */
+    must_run(&s);
+    assert_int_equal(state_of(out_a).position.epoch, epoch + 2);
+    assert_int_equal(state_of(out_a).position.stages[0].n_taken, 2);
+}
+
+/* Of a grown checkpoint that was trained on, with weights. */
+static void what_a_checkpoint_says_of_itself_is_exported(void **state)
+{
+    (void)state;
+    static const double weights[] = {2, 0.5};
+    struct pretrain_settings s = weighted_settings(out_a, weights);
+    AUTO(mem_free) char *grown = temp_path(&dir, "grown.safetensors");
+    AUTO(mem_free) char *model_path = temp_path(&dir, "model.safetensors");
+    struct elmo_model *model;
+    must_run(&s);
+    const struct grow_job job = {.model = checkpoint_path(out_a), .out = grown, .n_cells = 16};
+    assert_int_equal(grow_file(&job, NULL), 0);
+    assert_int_equal(rename(grown, checkpoint_path(out_a)), 0);
+    s = bare_settings(out_a, 1000);
+    s.corpus = weighted_settings(out_a, NULL).corpus;
+    s.n_corpus = 2;
+    must_run(&s);
+    const struct arguments a = {
+        .checkpoint = checkpoint_path(out_a), .out = model_path, .name = "tiny"};
+    assert_int_equal(command_export(&a, NULL), 0);
+    assert_int_equal(elmo_model_open(&model, model_path, NULL, NULL), 0);
+    const char *said = elmo_model_info(model)->provenance;
+    assert_non_null(strstr(said, "\"grown\":[{\"from_cells\":12,\"to_cells\":16"));
+    assert_non_null(strstr(said, "\"corpus_weights\":[2.0,0.5]"));
+    assert_non_null(strstr(said, "\"pretraining\":"));
+    elmo_model_free(model);
 }
 
 /* ---- Batches ---- */
@@ -282,6 +438,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_resumed_run_takes_all_from_its_checkpoint, remove_runs),
         cmocka_unit_test_setup(what_is_given_wins_and_is_named, remove_runs),
+        cmocka_unit_test_setup(options_say_what_the_command_line_does_not, remove_runs),
+        cmocka_unit_test_setup(what_a_checkpoint_says_of_itself_is_exported, remove_runs),
+        cmocka_unit_test_setup(weights_of_the_corpus_are_kept, remove_runs),
+        cmocka_unit_test_setup(other_weights_begin_with_the_next_epoch, remove_runs),
         cmocka_unit_test_setup(batches_grow_over_a_run, remove_runs),
         cmocka_unit_test_setup(batches_of_a_resumed_run_do_not_shrink, remove_runs),
         cmocka_unit_test_setup(samples_grow_with_the_batches, remove_runs),

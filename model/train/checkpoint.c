@@ -141,13 +141,16 @@ int checkpoint_write(const char *path, const struct checkpoint *c, struct elmo_e
     for (size_t p = 0; p < n_parts; p++) /* float32 first: they stay aligned */
         if (parts[p].dtype != ST_F32)
             add_part(&list, &parts[p], c->net);
-    const struct st_metadata metadata[] = {
-        {META_OPTIONS, c->options_json},
-        {META_TOKENIZER, c->tokenizer},
-        {META_VOCABULARY, c->vocabulary},
-        {META_STATE, state},
+    struct st_metadata metadata[] = {
+        {META_OPTIONS, c->options_json},          {META_TOKENIZER, c->tokenizer},
+        {META_VOCABULARY, c->vocabulary},         {META_STATE, state},
+        {META_CORPUS_WEIGHTS, c->corpus_weights}, {META_PROVENANCE, c->provenance},
     };
-    return safetensors_write(path, tensors, list.n, metadata, ARRAY_LEN(metadata), err);
+    size_t n_metadata = 0;
+    for (size_t k = 0; k < ARRAY_LEN(metadata); k++)
+        if (metadata[k].value)
+            metadata[n_metadata++] = metadata[k];
+    return safetensors_write(path, tensors, list.n, metadata, n_metadata, err);
 }
 
 /* ---- Reading ---- */

@@ -15,7 +15,12 @@ struct checkpoint { /* borrowed */
     /* NULL when reading: whatever the file has. */
     const char *options_json, *tokenizer;
     const char *vocabulary; /* JSON array of V strings */
+    /* Only written; NULL: there is none. */
+    const char *corpus_weights; /* JSON array of the weights of --corpus, where one is not 1 */
+    const char *provenance;     /* META_PROVENANCE of what the run goes on from */
 };
+
+#define META_CORPUS_WEIGHTS "corpus_weights" /* metadata key beside those of model_file.h */
 
 ELMO_MUST_USE int checkpoint_write(const char *path, const struct checkpoint *checkpoint,
                                    struct elmo_error *err);

@@ -9,33 +9,35 @@
 #include "commands.h"
 #include "defs.h"
 
-static const char usage[] =
+static const char usage_training[] =
     "usage: elmo-train COMMAND [OPTIONS]\n"
     "\n"
     "elmo-train vocab --corpus FILE... --out vocab.txt [--size N]\n"
     "    Counts the words of a corpus and writes the most frequent ones (default 30000).\n"
     "\n"
-    "elmo-train pretrain --corpus FILE... --heldout FILE... --vocab vocab.txt\n"
+    "elmo-train pretrain --corpus FILE[:WEIGHT]... --heldout FILE... --vocab vocab.txt\n"
     "                    --options options.json --out DIR [--resume | --init MODEL\n"
     "                    [--init-softmax SOFTMAX]]\n"
     "                    [--hours H] [--tokens N] [--no-decay | --decay-tokens N] [--threads N]\n"
     "                    [--batch-tokens N[:N2]] [--samples N] [--dropout X] [--learning-rate X]\n"
     "                    [--max-norm X] [--average X] [--seed N] [--checkpoint-minutes X]\n"
     "                    [--eval-tokens N] [--precision bf16|f32]\n"
-    "    Trains a biLM. DIR gets checkpoint.safetensors, curve.csv and curve.svg.\n"
-    "    The run ends after --hours H of this call, the last evaluation included, or after --tokens N\n"
-    "    of all calls together. The learning rate falls to 0 over the last 30 % of it, unless\n"
-    "    --no-decay is given. DIR/before-decay.safetensors is a checkpoint of the moment before.\n"
-    "    --resume goes on from DIR/checkpoint.safetensors, with the tokeniser, the vocabulary and the\n"
-    "    settings that it has. Settings that are given win. A run whose rate has fallen does not go\n"
-    "    on: copy before-decay.safetensors into another folder as checkpoint.safetensors, and resume\n"
-    "    there. --resume --decay-tokens N ends a run: the rate falls to 0 over N tokens from now on.\n"
-    "    --average X: the weights that are measured and exported are an average that keeps X of itself\n"
-    "    in each step (default 0.9995; 0: the last weights).\n"
-    "    --batch-tokens N:N2: the batches grow from N to N2 tokens over the run, and the samples of the\n"
-    "    softmax with them.\n"
-    "    --init starts with the biLM of a model file. --options may be left out with --init or\n"
-    "    --resume, --vocab with --init-softmax or --resume.\n"
+    "    Trains a biLM. DIR gets checkpoint.safetensors, curve.csv and curve.svg. An epoch takes each\n"
+    "    line of a file WEIGHT times (default 1).\n"
+    "    A run ends after --hours H of this call, the last evaluation included, or after --tokens N\n"
+    "    of all calls together. The learning rate rises for 300 steps, or 5 % of the run if that is\n"
+    "    shorter, and falls to 0 over the last 30 %. --no-decay: it does not fall. When it begins to\n"
+    "    fall, DIR/before-decay.safetensors is written, a checkpoint of that moment.\n"
+    "    --resume goes on from DIR/checkpoint.safetensors, with its tokeniser, vocabulary, weights and\n"
+    "    settings; those that are given win. Once the rate has begun to fall, it does not rise: to go\n"
+    "    on at the full rate, copy before-decay.safetensors into another folder, as its\n"
+    "    checkpoint.safetensors, and resume there. --resume --decay-tokens N: the rate falls to 0 over\n"
+    "    the next N tokens, and the run ends. The same again goes on with a decay that was stopped.\n"
+    "    --average X: an average of the weights is measured and exported, of which a step changes\n"
+    "    1 - X (default 0.9995; 0: the last weights).\n"
+    "    --batch-tokens N:N2: batches grow from N to N2 tokens over the run, by doubling, and the\n"
+    "    samples of the softmax grow with them.\n"
+    "    --options may be left out with --init or --resume, --vocab with --init-softmax or --resume.\n"
     "\n"
     "elmo-train sentiment --model MODEL --data DATA --out MODEL2 [--head notebook|best]\n"
     "                     [--test DATA] [--finetune] [--unlabelled FILE] [--words N] [--limit N]\n"
@@ -51,7 +53,9 @@ static const char usage[] =
     "    text also with its words' vectors shifted by --adversary X of a vector's length to where it is\n"
     "    hardest (0: not, in half the time), and of the texts of --unlabelled, a line each, those that\n"
     "    the n-grams are sure of. Its checkpoints are at MODEL2.tuning, --resume goes on from there.\n"
-    "\n"
+    "\n";
+
+static const char usage_models[] =
     "elmo-train eval (--checkpoint FILE | --model MODEL --softmax SOFTMAX) --corpus FILE...\n"
     "                [--threads N] [--dtype f32|bf16|int8] [--kernel NAME]\n"
     "    Perplexities of a text with the full softmax.\n"
@@ -65,9 +69,7 @@ static const char usage[] =
     "    log loss, calibration error, confusion matrix. --words cuts each text behind N words,\n"
     "    --limit takes N texts at random.\n"
     "    A model is run as elmod runs it: --dtype and --kernel are elmod's.\n"
-    "\n";
-
-static const char usage_files[] =
+    "\n"
     "elmo-train export --checkpoint FILE --out model.safetensors --name NAME [--dtype bf16|f32]\n"
     "                  [--provenance FILE.json] [--softmax softmax.safetensors]\n"
     "    The biLM of a checkpoint as a model file for elmod; its softmax as a file beside it. How\n"
@@ -92,8 +94,8 @@ static const char usage_files[] =
 
 static void print_usage(FILE *out)
 {
-    fputs(usage, out);
-    fputs(usage_files, out);
+    fputs(usage_training, out);
+    fputs(usage_models, out);
 }
 
 /* ---- Values ---- */

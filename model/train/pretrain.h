@@ -18,12 +18,14 @@ enum {
     GIVEN_AVERAGE = 1u << 7,
     GIVEN_SEED = 1u << 8,
     GIVEN_PRECISION = 1u << 9,
+    GIVEN_CORPUS_WEIGHTS = 1u << 10,
 };
 
 struct pretrain_settings {                      /* strings are borrowed */
     const char *const *corpus, *const *heldout; /* files */
     size_t n_corpus, n_heldout;
-    const char *vocab, *options; /* files; NULL: those of what the run starts from */
+    const double *corpus_weights; /* [n_corpus] see batches.h; read where they are given */
+    const char *vocab, *options;  /* files; NULL: those of what the run starts from */
     const char *out;  /* folder, made if it is not there; holds no run but the one to resume */
     const char *init; /* model file to start from; NULL: random weights */
     const char *init_softmax; /* its softmax; NULL: random weights */

@@ -1,7 +1,8 @@
 #pragma once
 /* The inside of a pretraining run, for the pretrain*.c files: pretrain_setup.c makes it,
- * pretrain_resume.c takes over what a checkpoint says, pretrain_plan.c knows how far it is and the
- * rate there, pretrain_output.c measures and writes, and pretrain.c is the loop. One thread. */
+ * pretrain_settings.c decides on its settings and pretrain_resume.c on the rest that a checkpoint
+ * says, pretrain_plan.c knows how far it is and the rate there, pretrain_output.c measures and
+ * writes, and pretrain.c is the loop. One thread. */
 #include "batches.h"
 #include "bilm_eval.h"
 #include "checkpoint.h"
@@ -21,7 +22,11 @@ struct run { /* owned: run_done */
     const struct pretrain_settings *settings;
     struct warm_files from; /* what the run starts from; open while it is set up */
     char *options_json, *vocabulary_json;
+    char *provenance; /* of the checkpoint to resume; NULL: it has none */
     enum tokenizer tokenizer;
+    double *corpus_weights;    /* [settings->n_corpus] */
+    char *corpus_weights_json; /* NULL: each is 1 */
+    bool weights_changed;      /* since the checkpoint to resume */
     struct vocab vocab;
     struct corpus corpus, heldout;
     struct batches batches, heldout_batches;
@@ -59,11 +64,13 @@ void run_path(const struct run *run, const char *name, char ret_path[static RUN_
 ELMO_MUST_USE int run_checkpoint_of(struct run *run, struct checkpoint *ret_checkpoint,
                                     struct elmo_error *err);
 
-/* ---- pretrain_resume.c ---- */
-/* The settings of this session, into run->state.settings and run->tokenizer: those that were given,
- * else those of run->from, which is the checkpoint if the run is resumed, else defaults. Then
- * run->state is all the checkpoint's otherwise. */
+/* ---- pretrain_settings.c ---- */
+/* Fills state.settings, tokenizer, corpus_weights and options_json of this session: as given, else
+ * as in run->from, which is the checkpoint if the run is resumed, else as in options_json, else
+ * defaults. All else of run->state is the checkpoint's, if there is one. */
 ELMO_MUST_USE int run_take_settings(struct run *run, struct elmo_error *err);
+
+/* ---- pretrain_resume.c ---- */
 /* Weights, moments and average of the checkpoint. ELMO_E_INVALID: it was trained on other texts, or
  * the rate has fallen since and would rise again. */
 ELMO_MUST_USE int run_resume(struct run *run, struct elmo_error *err);

@@ -83,7 +83,13 @@ static int open_start(struct run *r, struct elmo_error *err)
     run_path(r, RUN_CHECKPOINT, path);
     if (!s->init && !s->resume)
         return 0;
-    return warm_files_open(&r->from, s->init ? s->init : path, s->init_softmax, err);
+    int e = warm_files_open(&r->from, s->init ? s->init : path, s->init_softmax, err);
+    const char *provenance =
+        e || s->init ? NULL : safetensors_metadata(r->from.model, META_PROVENANCE);
+    if (!provenance)
+        return e;
+    r->provenance = strdup(provenance);
+    return r->provenance ? 0 : elmo_fail_nomem(err);
 }
 
 static int read_options(struct run *r, struct elmo_error *err)
@@ -171,6 +177,8 @@ int run_checkpoint_of(struct run *r, struct checkpoint *ret_checkpoint, struct e
         .options_json = r->options_json,
         .tokenizer = tokenizer_name(r->tokenizer),
         .vocabulary = r->vocabulary_json,
+        .corpus_weights = r->corpus_weights_json,
+        .provenance = r->provenance,
     };
     return 0;
 }
@@ -232,15 +240,19 @@ static int start_batches(struct run *r, struct elmo_error *err)
 {
     const struct batches_position *position = &r->state.position;
     size_t batch_tokens = r->state.settings.batch_tokens.from;
-    int e = batches_init(&r->batches, &r->corpus, NULL, r->state.seed, most_batch_tokens(r), err);
+    int e = batches_init(&r->batches, &r->corpus, r->corpus_weights, r->state.seed,
+                         most_batch_tokens(r), err);
     if (!e)
         e = batches_init(&r->heldout_batches, &r->heldout, NULL, 0, batch_tokens, err);
     if (!e)
         e = batches_heldout(&r->heldout_batches, batch_tokens, err);
     if (e)
         return e;
-    return position->n_stages ? batches_seek(&r->batches, position, err)
-                              : batches_epoch(&r->batches, 0, batch_tokens, err);
+    if (!position->n_stages)
+        return batches_epoch(&r->batches, 0, batch_tokens, err);
+    if (r->weights_changed) /* a position is one of batches with the same weights */
+        return batches_epoch(&r->batches, position->epoch + 1, run_batch_tokens(r), err);
+    return batches_seek(&r->batches, position, err);
 }
 
 static int make_parts(struct run *r, struct elmo_error *err)
@@ -294,5 +306,8 @@ void run_done(struct run *r)
     corpus_done(&r->corpus);
     vocab_done(&r->vocab);
     free(r->options_json);
+    free(r->provenance);
+    free(r->corpus_weights);
+    free(r->corpus_weights_json);
     free(r->vocabulary_json);
 }

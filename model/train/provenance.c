@@ -78,6 +78,8 @@ static bool add_optional(json_t *object, const char *path, const struct open_che
     struct curve_point p;
     if (s->settings.batch_tokens.from && !add(object, "settings", settings_json(&s->settings)))
         return false;
+    if (c->corpus_weights && !add(object, "corpus_weights", json_loads(c->corpus_weights, 0, NULL)))
+        return false;
     if (*s->init_sha256 && !add(object, "began_with_bilm_sha256", json_string(s->init_sha256)))
         return false;
     return !last_point(&p, path, s->n_steps) ||
@@ -100,10 +102,27 @@ static json_t *checkpoint_json(const char *path, const struct open_checkpoint *c
     return object && add_optional(object, path, c) ? json_incref(object) : NULL;
 }
 
+/* The object `extra`, with the members of `more` that it has not. */
+static int merge(char **ret_json, const char *extra, const char *more, struct elmo_error *err)
+{
+    json_auto_t *object = json_loads(extra, JSON_REJECT_DUPLICATES, NULL);
+    json_auto_t *members = json_loads(more, 0, NULL);
+    if (!json_is_object(object) || !json_is_object(members))
+        return elmo_fail(err, ELMO_E_FORMAT, "the provenance is not a JSON object");
+    if (json_object_update_missing(object, members))
+        return elmo_fail_nomem(err);
+    *ret_json = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS));
+    return *ret_json ? 0 : elmo_fail_nomem(err);
+}
+
 int provenance_of_checkpoint(char **ret_json, const char *path,
                              const struct open_checkpoint *checkpoint, const char *extra,
                              struct elmo_error *err)
 {
-    return provenance_add(ret_json, extra ? extra : "{}", "pretraining",
-                          checkpoint_json(path, checkpoint), err);
+    AUTO(mem_free) char *around = NULL;
+    int r = merge(&around, extra ? extra : "{}",
+                  checkpoint->provenance ? checkpoint->provenance : "{}", err);
+    return r ? r
+             : provenance_add(ret_json, around, "pretraining", checkpoint_json(path, checkpoint),
+                              err);
 }
