@@ -278,7 +278,7 @@ static int start_batches(struct run *r, struct elmo_error *err)
         e = batches_epoch(&r->batches, r->state.epoch, batch_tokens, err);
     out_path(r, "curve.csv", path);
     if (!e)
-        e = curve_open(&r->curve, path, err);
+        e = curve_open(&r->curve, path, NULL, err);
     return e;
 }
 
@@ -418,10 +418,10 @@ static int plot_curve(struct run *r, struct elmo_error *err)
     size_t n_points;
     out_path(r, "curve.csv", csv);
     out_path(r, "curve.svg", svg);
-    int e = curve_read(&points, &n_points, csv, err);
+    int e = curve_read(&points, &n_points, NULL, csv, err);
     if (e)
         return e;
-    e = curve_plot(svg, r->settings->out, points, n_points, err);
+    e = curve_plot(svg, r->settings->out, points, n_points, NULL, err);
     free(points);
     return e;
 }
