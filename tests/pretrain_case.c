@@ -165,7 +165,7 @@ void must_fail(const struct pretrain_settings *s, const char *says)
 struct curve_point *points_of(const char *out, size_t *ret_n)
 {
     struct curve_point *points;
-    assert_int_equal(curve_read(&points, ret_n, run_file(out, "curve.csv"), NULL), 0);
+    assert_int_equal(curve_read(&points, ret_n, NULL, run_file(out, "curve.csv"), NULL), 0);
     assert_true(*ret_n > 0);
     return points;
 }

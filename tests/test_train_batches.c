@@ -876,6 +876,73 @@ static void an_epoch_can_end_before_a_resize(void **state)
     corpus_done(&c);
 }
 
+/* Ranks with batches of their own share an epoch whose size changes after some rounds. */
+static void ranks_share_an_epoch(void **state)
+{
+    (void)state;
+    enum { MOST_RANKS = 5 };
+    for (size_t n_ranks = 1; n_ranks <= MOST_RANKS; n_ranks++) {
+        struct batches ranks[MOST_RANKS];
+        const struct changing how = {n_ranks, 7};
+        struct corpus c;
+        load_parts(&c, 20 + n_ranks, 30, 5, 20);
+        uint8_t *counts = calloc(c.n_tokens, 1);
+        for (size_t r = 0; r < n_ranks; r++) {
+            assert_int_equal(batches_init(&ranks[r], &c, NULL, 3, MOST, NULL), 0);
+            assert_int_equal(batches_epoch(&ranks[r], 2, 150, NULL), 0);
+        }
+        for (size_t round = 0; batches_left(&ranks[0]); round++) {
+            size_t left = batches_left(&ranks[0]), n = left < n_ranks ? left : n_ranks;
+            for (size_t r = 0; r < n_ranks; r++) {
+                struct batches *b = &ranks[r];
+                assert_int_equal(batches_skip(b, r), r < n ? r : n);
+                if (r < n)
+                    take_one(b, counts);
+                assert_int_equal(batches_skip(b, n_ranks - 1 - r), r < n ? n - 1 - r : 0);
+                assert_int_equal(batches_left(b), left - n);
+                assert_memory_equal(&b->position, &ranks[0].position, sizeof b->position);
+                assert_int_equal(b->n_taken_predictions, ranks[0].n_taken_predictions);
+            }
+            for (size_t r = 0; r < n_ranks; r++)
+                resize_or_not(&ranks[r], &how, round);
+        }
+        for (size_t t = 0; t < c.n_tokens; t++)
+            assert_int_equal(counts[t], 1);
+        assert_int_equal(batches_skip(&ranks[0], 1), 0);
+        assert_true(batches_taken_share(&ranks[0]) == 1);
+        for (size_t r = 0; r < n_ranks; r++)
+            batches_done(&ranks[r]);
+        free(counts);
+        corpus_done(&c);
+    }
+}
+
+static void skipping_is_taking_without_filling(void **state)
+{
+    (void)state;
+    struct corpus c;
+    struct batches taken, skipped;
+    struct bilm_batch batch;
+    load_random(&c, 6, 200, 20, 30);
+    init(&taken, &c, 9, 512, 4);
+    init(&skipped, &c, 9, 512, 4);
+    for (size_t k = 0; k < 21; k++)
+        assert_true(batches_take(&taken, &batch));
+    assert_int_equal(batches_skip(&skipped, 0), 0);
+    assert_int_equal(batches_skip(&skipped, 20), 20);
+    assert_int_equal(batches_skip(&skipped, 1), 1);
+    assert_memory_equal(&skipped.position, &taken.position, sizeof taken.position);
+    assert_true(batches_taken_share(&skipped) == batches_taken_share(&taken));
+    assert_true(take_one(&skipped, NULL) == take_one(&taken, NULL));
+    size_t left = batches_left(&skipped);
+    assert_int_equal(batches_skip(&skipped, SIZE_MAX), left);
+    assert_int_equal(batches_left(&skipped), 0);
+    assert_false(batches_take(&skipped, &batch));
+    batches_done(&taken);
+    batches_done(&skipped);
+    corpus_done(&c);
+}
+
 /* ---- Sizes and faults ---- */
 
 static void rare_lengths_give_small_batches_that_are_counted(void **state)
@@ -1010,6 +1077,8 @@ int main(void)
         cmocka_unit_test(sizes_out_of_range_are_refused),
         cmocka_unit_test(positions_that_cannot_be_are_refused),
         cmocka_unit_test(an_epoch_can_end_before_a_resize),
+        cmocka_unit_test(ranks_share_an_epoch),
+        cmocka_unit_test(skipping_is_taking_without_filling),
         cmocka_unit_test(rare_lengths_give_small_batches_that_are_counted),
         cmocka_unit_test(a_length_is_split_evenly),
         cmocka_unit_test(a_corpus_without_text_is_refused),

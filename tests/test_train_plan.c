@@ -1,5 +1,5 @@
 /* The plan of a pretraining run: the rate over all of it, its end by tokens, by hours and by a
- * decay of its own, and what is kept before a decay. */
+ * decay of its own, what is kept before a decay, and what is measured. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -283,6 +283,41 @@ static void the_run_before_a_decay_goes_on(void **state)
     remove_run(out_b);
 }
 
+/* ---- What is measured ---- */
+
+static void each_held_out_text_has_its_own_perplexity(void **state)
+{
+    (void)state;
+    const char *files[] = {heldout, corpus};
+    struct pretrain_settings both = settings_for(out_a, 400), alone = settings_for(out_b, 400);
+    size_t n, n_alone;
+    both.heldout = files;
+    both.n_heldout = 2;
+    alone.heldout = files + 1;
+    must_run(&both);
+    must_run(&alone);
+    struct curve_point *p = points_of(out_a, &n), *q = points_of(out_b, &n_alone);
+    assert_true(n > 2 && n == n_alone);
+    for (size_t i = 0; i < n; i++) {
+        assert_true(p[i].others[0] == q[i].perplexity);
+        assert_true(p[i].perplexity != q[i].perplexity);
+    }
+    free(p);
+    free(q);
+    both.resume = true;
+    both.n_heldout = 1;
+    must_fail(&both, "cannot resume");
+    both.n_heldout = 2;
+    both.heldout = (const char *[]){corpus, heldout}; /* another order is other columns */
+    must_fail(&both, "cannot resume");
+    both.resume = false;
+    both.n_heldout = 1 + CURVE_MAX_OTHERS + 1;
+    both.heldout = (const char *[]){corpus, corpus, corpus, corpus, corpus,
+                                    corpus, corpus, corpus, corpus, corpus};
+    remove_runs(NULL);
+    must_fail(&both, "");
+}
+
 /* ---- What does not fit ---- */
 
 static void ends_and_settings_that_do_not_fit_are_named(void **state)
@@ -332,6 +367,7 @@ int main(void)
         cmocka_unit_test_setup(a_stopped_decay_can_be_made_shorter, remove_runs),
         cmocka_unit_test_setup(a_rate_that_has_fallen_does_not_rise_again, remove_runs),
         cmocka_unit_test_setup(the_run_before_a_decay_goes_on, remove_runs),
+        cmocka_unit_test_setup(each_held_out_text_has_its_own_perplexity, remove_runs),
         cmocka_unit_test_setup(ends_and_settings_that_do_not_fit_are_named, remove_runs),
     };
     return cmocka_run_group_tests(tests, pretrain_set_up, pretrain_tear_down);

@@ -21,6 +21,7 @@
 #include "commands.h"
 #include "curve.h"
 #include "pretrain_case.h"
+#include "provenance.h"
 #include "text_file.h"
 #include "train_toy.h"
 
@@ -219,6 +220,43 @@ static void an_exported_model_says_how_it_was_trained(void **state)
     remove_run(out_b);
 }
 
+/* The curve of a run has a row with two more texts, one of them not measured. */
+static void the_provenance_names_each_held_out_text(void **state)
+{
+    (void)state;
+    const struct curve_others others = {2, {"books", "news"}};
+    const struct pretrain_settings s = settings_for(out_b, 100);
+    struct curve_point p = {.perplexity_forward = 31, .perplexity_backward = 33, .perplexity = 32};
+    struct open_checkpoint c;
+    struct curve *curve;
+    char csv[512];
+    char *text;
+    remove_run(out_b);
+    assert_int_equal(pretrain_run(&s, NULL), 0);
+    assert_int_equal(open_checkpoint_init(&c, checkpoint_path(out_b), NULL), 0);
+    snprintf(csv, sizeof csv, "%s/curve.csv", out_b);
+    unlink(csv);
+    p.step = c.state.n_steps;
+    p.others[0] = 45.5;
+    p.others[1] = (double)NAN;
+    assert_int_equal(curve_open(&curve, csv, &others, NULL), 0);
+    assert_int_equal(curve_add(curve, &p, NULL), 0);
+    p.step++; /* the checkpoint has not reached it */
+    assert_int_equal(curve_add(curve, &p, NULL), 0);
+    curve_free(curve);
+    assert_int_equal(provenance_of_checkpoint(&text, checkpoint_path(out_b), &c, NULL, NULL), 0);
+    json_t *all = json_loads(text, 0, NULL);
+    json_t *expected =
+        json_pack("{s:I, s:f, s:f, s:f, s:{s:f}}", "at_step", (json_int_t)p.step - 1, "forward",
+                  31.0, "backward", 33.0, "joint", 32.0, "others", "books", 45.5);
+    assert_true(json_equal(member(all, "pretraining", "perplexity_heldout"), expected));
+    json_decref(expected);
+    json_decref(all);
+    free(text);
+    open_checkpoint_done(&c);
+    remove_run(out_b);
+}
+
 static void a_provenance_that_is_no_object_is_refused(void **state)
 {
     (void)state;
@@ -271,7 +309,7 @@ static void eval_prints_the_perplexities_of_a_text(void **state)
     assert_non_null(joint);
     double perplexity = strtod(joint + strlen("perplexity_joint "), NULL);
     assert_true(perplexity > 1 && perplexity < 40); /* a vocabulary of 20 words */
-    assert_int_equal(curve_read(&points, &n_points, run_file(out_b, "curve.csv"), NULL), 0);
+    assert_int_equal(curve_read(&points, &n_points, NULL, run_file(out_b, "curve.csv"), NULL), 0);
     assert_true(fabs(perplexity - points[n_points - 1].perplexity) < 1e-4 * perplexity);
     free(points);
     remove_run(out_b);
@@ -415,6 +453,7 @@ int main(void)
         cmocka_unit_test(sigterm_ends_with_a_checkpoint),
         cmocka_unit_test(what_is_exported_is_served),
         cmocka_unit_test(an_exported_model_says_how_it_was_trained),
+        cmocka_unit_test(the_provenance_names_each_held_out_text),
         cmocka_unit_test(a_provenance_that_is_no_object_is_refused),
         cmocka_unit_test(eval_prints_the_perplexities_of_a_text),
         cmocka_unit_test(wrong_inputs_are_named),

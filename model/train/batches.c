@@ -371,8 +371,7 @@ int batches_resize(struct batches *b, size_t batch_tokens, struct elmo_error *er
 
 /* ---- The position ---- */
 
-/* Takes at most n batches without filling them; returns how many. */
-static size_t pass(struct batches *b, size_t n)
+size_t batches_skip(struct batches *b, size_t n)
 {
     size_t left = batches_left(b), next = b->n_batches - left;
     if (n > left)
@@ -389,7 +388,7 @@ static size_t pass(struct batches *b, size_t n)
 bool batches_take(struct batches *b, struct bilm_batch *ret_batch)
 {
     size_t index = b->n_batches - batches_left(b);
-    if (!pass(b, 1))
+    if (!batches_skip(b, 1))
         return false;
     batches_fill(b, index, ret_batch);
     return true;
@@ -417,7 +416,7 @@ int batches_seek(struct batches *b, const struct batches_position *position, str
         if (k)
             r = batches_resize(b, to.stages[k].batch_tokens, err);
         if (!r && (b->position.n_stages != k + 1 ||
-                   pass(b, to.stages[k].n_taken) != to.stages[k].n_taken))
+                   batches_skip(b, to.stages[k].n_taken) != to.stages[k].n_taken))
             r = fail_position(err);
     }
     return r;

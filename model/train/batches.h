@@ -117,6 +117,12 @@ double batches_taken_share(const struct batches *batches);
  * n_steps. */
 ELMO_MUST_USE bool batches_take(struct batches *batches, struct bilm_batch *ret_batch);
 
+/* Takes at most n batches of the epoch without filling them, which costs next to nothing; returns
+ * how many were left to take. So rank r of n trains on its share: it skips r batches, takes one and
+ * skips n - 1 - r. All ranks have the same batches, position and batches_left(), and each batch is
+ * one rank's; fewer than n left is a last round that not all of them have a batch in. */
+size_t batches_skip(struct batches *batches, size_t n);
+
 /* Batch `index` < n_batches of the stage, wherever the position is; the position stays. *ret_batch
  * as above. */
 void batches_fill(struct batches *batches, size_t index, struct bilm_batch *ret_batch);

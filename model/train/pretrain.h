@@ -23,7 +23,7 @@ enum {
 
 struct pretrain_settings {                      /* strings are borrowed */
     const char *const *corpus, *const *heldout; /* files */
-    size_t n_corpus, n_heldout;
+    size_t n_corpus, n_heldout;   /* each held-out file is a text of its own: up to 9 */
     const double *corpus_weights; /* [n_corpus] see batches.h; read where they are given */
     const char *vocab, *options;  /* files; NULL: those of what the run starts from */
     const char *out;  /* folder, made if it is not there; holds no run but the one to resume */

@@ -7,7 +7,6 @@
 #include "error.h"
 #include "loops.h"
 #include "pretrain_run.h"
-#include "stop_signal.h"
 
 #define PROGRESS_S 30 /* between lines of progress that are not rewritten */
 
@@ -97,27 +96,6 @@ int run_keep_before_decay(struct run *r, struct elmo_error *err)
 
 /* ---- Held-out perplexity ---- */
 
-/* *ret_whole stays false where a signal came first. */
-static int score_heldout(struct run *r, struct bilm_score *score, bool *ret_whole,
-                         struct elmo_error *err)
-{
-    struct engine_state weights;
-    int e = engine_download(r->engine, &weights, err);
-    real *values = NULL;
-    if (!e)
-        values = weights.average ? weights.average->values : weights.values;
-    for (size_t k = 0; !e && k < r->heldout_batches.n_batches; k++) {
-        struct bilm_batch batch;
-        if (stop_signal_came())
-            return 0;
-        batches_fill(&r->heldout_batches, k, &batch);
-        run_show(r, "held-out");
-        e = bilm_eval_add(r->eval, score, values, &batch, err);
-    }
-    *ret_whole = !e;
-    return e;
-}
-
 static int plot_curve(struct run *r, struct elmo_error *err)
 {
     char csv[RUN_MAX_PATH], svg[RUN_MAX_PATH];
@@ -125,47 +103,58 @@ static int plot_curve(struct run *r, struct elmo_error *err)
     size_t n_points;
     run_path(r, "curve.csv", csv);
     run_path(r, "curve.svg", svg);
-    int e = curve_read(&points, &n_points, csv, err);
+    int e = curve_read(&points, &n_points, NULL, csv, err);
     if (e)
         return e;
-    e = curve_plot(svg, r->settings->out, points, n_points, err);
+    e = curve_plot(svg, r->settings->out, points, n_points, &r->others, err);
     free(points);
     return e;
 }
 
-static int add_point(struct run *r, const struct bilm_score *score, struct elmo_error *err)
+static void say_point(const struct run *r, const struct curve_point *p)
 {
-    const struct curve_point point = {
-        .step = r->state.n_steps,
-        .tokens = r->state.n_tokens,
-        .epoch = (double)r->batches.position.epoch + batches_taken_share(&r->batches),
-        .seconds = r->seconds_before + r->settings->now_s() - r->begin_s,
-        .learning_rate = run_learning_rate(r),
-        .loss = mean_loss(r),
-        .perplexity_forward = bilm_perplexity(score, 0),
-        .perplexity_backward = bilm_perplexity(score, 1),
-        .perplexity = bilm_joint_perplexity(score),
-    };
-    if (!isfinite(point.perplexity)) /* weights that must not become a checkpoint */
+    fprintf(stderr, "%llu tokens: held-out perplexity %.1f forward, %.1f backward, %.1f joint",
+            (unsigned long long)p->tokens, p->perplexity_forward, p->perplexity_backward,
+            p->perplexity);
+    for (size_t k = 0; k < r->others.n_names; k++)
+        fprintf(stderr, "; %s %.1f", r->others.names[k], p->others[k]);
+    fputc('\n', stderr);
+}
+
+static bool is_finite(const struct run *r, const struct curve_point *p)
+{
+    bool finite = isfinite(p->perplexity);
+    for (size_t k = 0; k < r->others.n_names; k++)
+        finite &= isfinite(p->others[k]);
+    return finite;
+}
+
+/* The point has its perplexities. */
+static int add_point(struct run *r, struct curve_point *p, struct elmo_error *err)
+{
+    p->step = r->state.n_steps;
+    p->tokens = r->state.n_tokens;
+    p->epoch = (double)r->batches.position.epoch + batches_taken_share(&r->batches);
+    p->seconds = r->seconds_before + r->settings->now_s() - r->begin_s;
+    p->learning_rate = run_learning_rate(r);
+    p->loss = mean_loss(r);
+    if (!is_finite(r, p)) /* weights that must not become a checkpoint */
         return run_fail_not_finite(r, "the held-out perplexity", err);
     progress_clear(&r->progress);
     if (!r->settings->quiet)
-        fprintf(stderr,
-                "%llu tokens: held-out perplexity %.1f forward, %.1f backward, %.1f joint\n",
-                (unsigned long long)r->state.n_tokens, point.perplexity_forward,
-                point.perplexity_backward, point.perplexity);
-    int e = curve_add(r->curve, &point, err);
+        say_point(r, p);
+    int e = curve_add(r->curve, p, err);
     return e ? e : plot_curve(r, err);
 }
 
 int run_evaluate(struct run *r, struct elmo_error *err)
 {
-    struct bilm_score sum = {0};
+    struct curve_point point = {0};
     bool whole = false;
     double begin_s = r->settings->now_s();
-    int e = score_heldout(r, &sum, &whole, err);
+    int e = run_score_heldout(r, &point, &whole, err);
     if (!e && whole) {
-        e = add_point(r, &sum, err);
+        e = add_point(r, &point, err);
         r->loss_sum = 0;
         r->n_loss = 0;
         r->longest_evaluation_s = fmax(r->longest_evaluation_s, r->settings->now_s() - begin_s);

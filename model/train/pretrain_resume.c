@@ -40,7 +40,7 @@ static int take_decay(struct run *r, struct elmo_error *err)
 
 int run_resume(struct run *r, struct elmo_error *err)
 {
-    char path[RUN_MAX_PATH];
+    char path[RUN_MAX_PATH], heldout_sha256[SHA256_HEX_BYTES];
     struct checkpoint c;
     const struct train_settings settings = r->state.settings;
     int e = run_checkpoint_of(r, &c, err);
@@ -50,8 +50,9 @@ int run_resume(struct run *r, struct elmo_error *err)
     r->state.settings = settings;
     if (e)
         return e;
+    run_heldout_sha256(r, heldout_sha256);
     if (strcmp(r->state.corpus_sha256, r->corpus.sha256) ||
-        strcmp(r->state.heldout_sha256, r->heldout.sha256))
+        strcmp(r->state.heldout_sha256, heldout_sha256))
         return elmo_fail(err, ELMO_E_INVALID,
                          "cannot resume: the corpus or the held-out text is not the one that '%s' "
                          "was trained on",

@@ -11,12 +11,20 @@
 #include "engine.h"
 #include "pretrain.h"
 #include "progress.h"
+#include "sha256.h"
 #include "warm_start.h"
 
 #define RUN_MAX_PATH     4096
 #define RUN_CHECKPOINT   "checkpoint.safetensors"
 #define RUN_BEFORE_DECAY "before-decay.safetensors"
 #define RUN_NOT_WRITTEN  UINT64_MAX
+
+#define RUN_MAX_HELDOUT (1 + CURVE_MAX_OTHERS)
+
+struct heldout { /* a text that perplexity is measured on */
+    struct corpus corpus;
+    struct batches batches;
+};
 
 struct run { /* owned: run_done */
     const struct pretrain_settings *settings;
@@ -28,8 +36,10 @@ struct run { /* owned: run_done */
     char *corpus_weights_json; /* NULL: each is 1 */
     bool weights_changed;      /* since the checkpoint to resume */
     struct vocab vocab;
-    struct corpus corpus, heldout;
-    struct batches batches, heldout_batches;
+    struct corpus corpus;
+    struct batches batches;
+    struct heldout heldout[RUN_MAX_HELDOUT]; /* [settings->n_heldout] */
+    struct curve_others others;              /* names of those after the first */
     struct net net;
     struct team *team;
     struct engine *engine;
@@ -87,6 +97,16 @@ double run_decay_at_start(const struct run *run); /* before any of the session's
 double run_learning_rate(const struct run *run);
 size_t run_batch_tokens(const struct run *run);
 size_t run_n_samples(const struct run *run); /* for the current size of the batches */
+
+/* ---- pretrain_heldout.c ---- */
+/* Loads the texts; run->vocab is there. ELMO_E_INVALID: there are too many. */
+ELMO_MUST_USE int run_load_heldout(struct run *run, struct elmo_error *err);
+void run_heldout_done(struct run *run);
+/* Of one text its digest, of more the SHA-256 of their digests' hexadecimal digits. */
+void run_heldout_sha256(const struct run *run, char ret_sha256[static SHA256_HEX_BYTES]);
+/* Perplexities into the point. *ret_whole becomes false where a signal came first. */
+ELMO_MUST_USE int run_score_heldout(struct run *run, struct curve_point *ret_point, bool *ret_whole,
+                                    struct elmo_error *err);
 
 /* ---- pretrain_output.c ---- */
 void run_begin_progress(struct run *run); /* speed and time left are measured from here on */

@@ -104,11 +104,14 @@ static int read_options(struct run *r, struct elmo_error *err)
 static void say_texts(const struct run *r)
 {
     const struct corpus *c = &r->corpus;
+    size_t n_heldout = 0;
+    for (size_t k = 0; k < r->settings->n_heldout; k++)
+        n_heldout += r->heldout[k].corpus.n_tokens;
     fprintf(stderr,
             "corpus: %zu lines, %zu tokens, %zu distinct words, %.2f %% unknown; held out: %zu "
             "tokens; skipped as not UTF-8: %zu lines, cut: %zu\n",
             c->n_lines, c->n_tokens, c->n_words,
-            100 * (double)c->stats.n_unknown / (double)c->n_tokens, r->heldout.n_tokens,
+            100 * (double)c->stats.n_unknown / (double)c->n_tokens, n_heldout,
             c->stats.n_skipped_lines, c->stats.n_cut_lines);
 }
 
@@ -122,7 +125,7 @@ static int load_texts(struct run *r, struct elmo_error *err)
     if (!e)
         e = corpus_load(&r->corpus, s->corpus, s->n_corpus, &how, err);
     if (!e)
-        e = corpus_load(&r->heldout, s->heldout, s->n_heldout, &how, err);
+        e = run_load_heldout(r, err);
     if (!e && !s->quiet)
         say_texts(r);
     return e;
@@ -209,7 +212,7 @@ static int copy_start(struct run *r, real *values, struct elmo_error *err)
 static int begin_weights(struct run *r, real *values, struct elmo_error *err)
 {
     snprintf(r->state.corpus_sha256, sizeof r->state.corpus_sha256, "%s", r->corpus.sha256);
-    snprintf(r->state.heldout_sha256, sizeof r->state.heldout_sha256, "%s", r->heldout.sha256);
+    run_heldout_sha256(r, r->state.heldout_sha256);
     net_randomize(&r->net, values, r->state.seed);
     return r->settings->init ? copy_start(r, values, err) : 0;
 }
@@ -242,10 +245,6 @@ static int start_batches(struct run *r, struct elmo_error *err)
     size_t batch_tokens = r->state.settings.batch_tokens.from;
     int e = batches_init(&r->batches, &r->corpus, r->corpus_weights, r->state.seed,
                          most_batch_tokens(r), err);
-    if (!e)
-        e = batches_init(&r->heldout_batches, &r->heldout, NULL, 0, batch_tokens, err);
-    if (!e)
-        e = batches_heldout(&r->heldout_batches, batch_tokens, err);
     if (e)
         return e;
     if (!position->n_stages)
@@ -275,7 +274,7 @@ static int make_parts(struct run *r, struct elmo_error *err)
     if (!e)
         e = start_batches(r, err);
     run_path(r, "curve.csv", path);
-    return e ? e : curve_open(&r->curve, path, err);
+    return e ? e : curve_open(&r->curve, path, &r->others, err);
 }
 
 int run_init(struct run *r, const struct pretrain_settings *settings, struct elmo_error *err)
@@ -296,13 +295,12 @@ int run_init(struct run *r, const struct pretrain_settings *settings, struct elm
 void run_done(struct run *r)
 {
     curve_free(r->curve);
-    batches_done(&r->heldout_batches);
     batches_done(&r->batches);
     bilm_eval_free(r->eval);
     engine_free(r->engine);
     team_free(r->team);
     net_done(&r->net);
-    corpus_done(&r->heldout);
+    run_heldout_done(r);
     corpus_done(&r->corpus);
     vocab_done(&r->vocab);
     free(r->options_json);

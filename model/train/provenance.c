@@ -40,13 +40,14 @@ static char *curve_path(const char *checkpoint)
 }
 
 /* The last point with perplexities that the checkpoint has reached; false: none, or no curve. */
-static bool last_point(struct curve_point *ret, const char *checkpoint, uint64_t n_steps)
+static bool last_point(struct curve_point *ret, struct curve_others *ret_others,
+                       const char *checkpoint, uint64_t n_steps)
 {
     AUTO(mem_free) char *path = curve_path(checkpoint);
     AUTO(mem_free) struct curve_point *points = NULL;
     size_t n_points = 0;
     bool found = false;
-    if (!path || curve_read(&points, &n_points, path, NULL))
+    if (!path || curve_read(&points, &n_points, ret_others, path, NULL))
         return false;
     for (size_t k = 0; k < n_points; k++)
         if (points[k].step <= n_steps && isfinite(points[k].perplexity)) {
@@ -72,21 +73,44 @@ static bool add(json_t *object, const char *key, json_t *value)
     return !json_object_set_new(object, key, value);
 }
 
+/* The joint perplexities of the held-out texts after the first, by name. */
+static bool add_others(json_t *object, const struct curve_point *point,
+                       const struct curve_others *others)
+{
+    json_t *values = json_object();
+    bool ok = values;
+    for (size_t k = 0; ok && k < others->n_names; k++)
+        ok = !isfinite(point->others[k]) ||
+             add(values, others->names[k], json_real(point->others[k]));
+    if (!ok || !json_object_size(values)) {
+        json_decref(values);
+        return ok;
+    }
+    return add(object, "others", values);
+}
+
+static bool add_perplexities(json_t *object, const struct curve_point *p,
+                             const struct curve_others *others)
+{
+    json_auto_t *values = json_pack("{s:I, s:f, s:f, s:f}", "at_step", (json_int_t)p->step,
+                                    "forward", p->perplexity_forward, "backward",
+                                    p->perplexity_backward, "joint", p->perplexity);
+    return values && add_others(values, p, others) &&
+           add(object, "perplexity_heldout", json_incref(values));
+}
+
 static bool add_optional(json_t *object, const char *path, const struct open_checkpoint *c)
 {
     const struct train_state *s = &c->state;
     struct curve_point p;
+    struct curve_others others;
     if (s->settings.batch_tokens.from && !add(object, "settings", settings_json(&s->settings)))
         return false;
     if (c->corpus_weights && !add(object, "corpus_weights", json_loads(c->corpus_weights, 0, NULL)))
         return false;
     if (*s->init_sha256 && !add(object, "began_with_bilm_sha256", json_string(s->init_sha256)))
         return false;
-    return !last_point(&p, path, s->n_steps) ||
-           add(object, "perplexity_heldout",
-               json_pack("{s:I, s:f, s:f, s:f}", "at_step", (json_int_t)p.step, "forward",
-                         p.perplexity_forward, "backward", p.perplexity_backward, "joint",
-                         p.perplexity));
+    return !last_point(&p, &others, path, s->n_steps) || add_perplexities(object, &p, &others);
 }
 
 /* NULL: out of memory. */
