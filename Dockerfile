@@ -44,6 +44,27 @@ USER 65532:65532
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/elmo-embed"]
 
+# Training on many machines: docker build --target elmo-train -t elmo-train . Mpirun needs a shell and, on
+# the other machines, sshd.
+FROM build AS build-train
+RUN deploy/install build-train && meson setup --buildtype=release -Dmpi=enabled build/train && \
+    ninja -C build/train model/train/elmo-train && strip build/train/model/train/elmo-train
+
+FROM debian:12-slim AS elmo-train
+COPY --from=build-train /src/deploy/install /src/deploy/packages.txt /deploy/
+RUN /deploy/install run-train && rm -rf /deploy /var/lib/apt/lists/* /etc/ssh/ssh_host_* && \
+    groupadd --gid 65532 elmo && useradd --uid 65532 --gid elmo --create-home --shell /bin/sh elmo
+COPY --from=build-train /src/deploy/pretrain/ssh_config /etc/ssh/ssh_config.d/elmo.conf
+COPY --from=build-train /src/deploy/pretrain/sshd_config /etc/ssh/sshd_elmo_config
+COPY --from=build-train /src/deploy/pretrain/pretrain-ranks \
+    /src/build/train/model/train/elmo-train /usr/local/bin/
+LABEL org.opencontainers.image.title="elmo-train" \
+    org.opencontainers.image.description="Trains ELMo weights" \
+    org.opencontainers.image.licenses="MIT"
+USER 65532:65532
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/usr/local/bin/elmo-train"]
+
 # The service, which is what is built unless a target is named.
 FROM scratch
 COPY --from=collect /image /

@@ -126,14 +126,16 @@ static void the_command_line_comes_first_then_the_options(void **state)
         struct train_values set, expected;
     } cases[] = {
         {"{}", {NAN, NAN, 0}, {0.3, 2, 100}},
-        {ALL, {NAN, NAN, 0}, {0.1, 10, 8192}},
-        {ALL, {0.2, NAN, 0}, {0.2, 10, 8192}},
-        {ALL, {0, NAN, 0}, {0, 10, 8192}},
+        {ALL, {NAN, NAN, 0}, {0.1, 0.5, 8192}},
+        {ALL, {0.2, NAN, 0}, {0.2, 0.5, 8192}},
+        {ALL, {0, NAN, 0}, {0, 0.5, 8192}},
         {ALL, {NAN, 5, 0}, {0.1, 5, 8192}},
-        {ALL, {NAN, NAN, 64}, {0.1, 10, 64}},
+        {ALL, {NAN, NAN, 64}, {0.1, 0.5, 64}},
         {"{}", {0.2, 5, 64}, {0.2, 5, 64}},
         {"{\"dropout\": 0}", {NAN, NAN, 0}, {0, 2, 100}},
         {"{\"all_clip_norm_val\": 0.5}", {NAN, NAN, 0}, {0.3, 0.5, 100}},
+        {"{\"all_clip_norm_val\": 10, \"unroll_steps\": 20}", {NAN, NAN, 0}, {0.3, 0.5, 100}},
+        {"{\"unroll_steps\": 20}", {NAN, NAN, 0}, {0.3, 2, 100}},
         {"{\"n_negative_samples_batch\": 1}", {NAN, NAN, 0}, {0.3, 2, 1}},
         {"{\"learning_rate\": 7, \"n_epochs\": 7}", {NAN, NAN, 0}, {0.3, 2, 100}},
     };

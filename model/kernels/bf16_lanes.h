@@ -13,7 +13,7 @@ static inline void fetch(const void *address)
 
 static inline __mmask16 lanes_below(size_t n)
 {
-    return n >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << n) - 1);
+    return (__mmask16)(n >= 16 ? 0xffffu : (1u << n) - 1);
 }
 
 /* 16 pairs of elements that lie side by side, n of which are there (at most 32 count). */

@@ -61,13 +61,20 @@ void bilm_loss_free(struct bilm_loss *l)
 
 /* ---- The phases that the team shares ---- */
 
+/* Ranks that share the samples must not share the dropout. Rank 0 has the seed of a single rank. */
+static uint64_t dropout_seed(const struct bilm_settings *settings)
+{
+    struct rng rng = {settings->step_seed + settings->rank};
+    return settings->rank ? rng_next(&rng) : settings->step_seed;
+}
+
 static bool run_direction(struct bilm_loss *l, unsigned direction)
 {
     const struct bilm_batch *batch = l->batch;
     const struct options *o = &l->net->options;
     struct direction_state *d = &l->directions[direction];
     struct arena *arena = &l->direction_arenas[direction];
-    struct rng rng = {l->settings->step_seed * 2 + direction};
+    struct rng rng = {dropout_seed(l->settings) * 2 + direction};
     size_t P = o->proj_dim, T = batch->n_steps, B = batch->n_sentences, n = T * B,
            R = l->candidates.n_rows;
     struct lstm_tape tape;
@@ -167,6 +174,7 @@ int bilm_loss_run(struct bilm_loss *l, struct bilm_result *ret_result, real *den
         .softmax_dw = l->directions[0].dw,
         .softmax_db = l->directions[0].db,
         .n_softmax_rows = l->candidates.n_rows,
+        .n_samples = l->candidates.n_samples,
     };
     return 0;
 }

@@ -20,16 +20,18 @@ struct bilm_batch {            /* borrowed */
 struct bilm_settings {
     size_t n_samples;   /* of the sampled softmax */
     double dropout;     /* of every LSTM layer's input and of the top output */
-    uint64_t step_seed; /* dropout and samples of this batch depend on nothing else */
+    uint64_t step_seed; /* the samples of this batch depend on nothing else */
+    uint64_t rank;      /* of the process: the dropout depends on it and the step_seed */
 };
 
 struct bilm_result {
     double loss[2]; /* per direction: mean -log p of the sampled softmax, nats */
     /* Gradients of the mean over both directions; they belong to the trainer until its next call.
      */
-    const uint32_t *softmax_ids;         /* [n_softmax_rows] rows of the softmax that have one */
+    const uint32_t *softmax_ids; /* [n_softmax_rows] rows of the softmax that have one, distinct:
+                                    the samples, then the batch's other words */
     const real *softmax_dw, *softmax_db; /* [n_softmax_rows, P], [n_softmax_rows] */
-    size_t n_softmax_rows;
+    size_t n_softmax_rows, n_samples;
 };
 
 struct bilm_loss; /* scratch; one caller at a time */

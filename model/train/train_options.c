@@ -111,11 +111,18 @@ static double first_set(double a, double b, double c)
     return !isnan(a) ? a : !isnan(b) ? b : c;
 }
 
+/* As --max-norm has it: bilm-tf clips the gradient of the mean loss times unroll_steps, this
+ * trainer that of the mean loss. */
+static double max_norm_of(const struct train_options *o)
+{
+    return o->unroll_steps ? o->all_clip_norm_val / (double)o->unroll_steps : o->all_clip_norm_val;
+}
+
 void train_options_apply(struct train_values *values, const struct train_options *o,
                          const struct train_values *defaults)
 {
     values->dropout = first_set(values->dropout, o->dropout, defaults->dropout);
-    values->max_norm = first_set(values->max_norm, o->all_clip_norm_val, defaults->max_norm);
+    values->max_norm = first_set(values->max_norm, max_norm_of(o), defaults->max_norm);
     if (!values->n_samples)
         values->n_samples =
             o->n_negative_samples_batch ? o->n_negative_samples_batch : defaults->n_samples;

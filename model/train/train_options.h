@@ -12,8 +12,8 @@
 struct train_options {
     /* Used. NAN or 0: not there. */
     double dropout;                    /* 0 <= x < 1 */
-    double all_clip_norm_val;          /* > 0; of the whole gradient, as --max-norm (bilm-tf's is of
-                                          the mean loss times unroll_steps) */
+    double all_clip_norm_val;          /* > 0; --max-norm times unroll_steps, if that is there:
+                                          bilm-tf clips the gradient of the loss times it */
     uint64_t n_negative_samples_batch; /* >= 1; as --samples */
     /* Not used, likewise. */
     double learning_rate;                                                        /* > 0 */

@@ -15,7 +15,7 @@ import yaml
 DEPLOY = pathlib.Path(os.environ["ELMOD_SOURCE_ROOT"], "deploy")
 HERE = pathlib.Path(__file__).resolve().parent / "kubernetes"
 WORK = pathlib.Path(os.environ["ELMOD_NPM_FOLDER"])
-FILES = ("package.json", "package-lock.json", ".npmrc", "validate.js")
+FILES = ("package.json", "package-lock.json", ".npmrc", "validate.js", "mpijob.schema.json")
 
 
 def install():
@@ -112,6 +112,40 @@ class Kubernetes(unittest.TestCase):
         manifests[4]["spec"]["maxReplicas"] = "10"
         wanted = ["livenessProb", "quantity", "selector", "v2beta9", "maxReplicas"]
         for word, errors in zip(wanted, errors_of(manifests)):
+            with self.subTest(word):
+                self.assertIn(word, " ".join(errors))
+
+    def test_mistakes_of_an_mpi_job_are_found(self):
+        (job,) = load_all(DEPLOY / "pretrain/mpijob.yaml")
+
+        def misspelt(job):
+            job["spec"]["slotPerWorker"] = job["spec"].pop("slotsPerWorker")
+
+        def unlaunched(job):
+            del job["spec"]["mpiReplicaSpecs"]["Launcher"]
+
+        def unclean(job):
+            job["spec"]["runPolicy"]["cleanPodPolicy"] = "running"
+
+        def misspelt_pod(job):
+            pod = job["spec"]["mpiReplicaSpecs"]["Worker"]["template"]["spec"]
+            pod["volume"] = pod.pop("volumes")
+
+        def misspelt_label(job):
+            job["metadata"]["label"] = job["metadata"].pop("labels")
+
+        mistakes = {
+            "slotPerWorker": misspelt,
+            "Launcher": unlaunched,
+            "cleanPodPolicy": unclean,
+            '"volume"': misspelt_pod,
+            '"label"': misspelt_label,
+        }
+        manifests = []
+        for mistake in mistakes.values():
+            manifests.append(json.loads(json.dumps(job)))  # without the anchors of YAML
+            mistake(manifests[-1])
+        for word, errors in zip(mistakes, errors_of(manifests)):
             with self.subTest(word):
                 self.assertIn(word, " ".join(errors))
 

@@ -1,9 +1,11 @@
 'use strict';
 // Holds manifests to the schemas of the Kubernetes API (1.27) that the package kubernetes-models has,
 // strictly: a field that the API does not know is an error, as for `kubectl apply --validate=strict`.
-// Reads manifests from standard input as a JSON array; prints an array with the errors of each.
+// An MPIJob, which is no part of Kubernetes, is held to mpijob.schema.json. Reads manifests from standard input as a JSON array; prints an array with the errors of each.
 const fs = require('fs');
+const Ajv = require('ajv').default;
 const api = require('@kubernetes-models/validate');
+const mpiJobSchema = require('./mpijob.schema.json');
 
 // The API's schemas list what an object may have, but allow anything else. Maps (labels, limits) say so
 // themselves.
@@ -29,7 +31,10 @@ function modelOf(manifest) {
   }
 }
 
-function errorsOf(manifest) {
+const textOf = (errors) =>
+  errors.map((one) => `${one.instancePath} ${one.message} ${JSON.stringify(one.params)}`);
+
+function apiErrorsOf(manifest) {
   const Model = modelOf(manifest);
   if (!Model) return [`the API has no ${manifest.apiVersion} ${manifest.kind}`];
   try {
@@ -37,8 +42,21 @@ function errorsOf(manifest) {
     return [];
   } catch (error) {
     if (!error.errors) throw error;
-    return error.errors.map((one) => `${one.instancePath} ${one.message} ${JSON.stringify(one.params)}`);
+    return textOf(error.errors);
   }
+}
+
+const isMpiJob = new Ajv({ allErrors: true, strict: false }).compile(mpiJobSchema);
+
+function mpiJobErrorsOf(manifest) {
+  if (!isMpiJob(manifest)) return textOf(isMpiJob.errors);
+  return Object.values(manifest.spec.mpiReplicaSpecs).flatMap(({ template }) =>
+    apiErrorsOf({ apiVersion: 'v1', kind: 'PodTemplate', metadata: manifest.metadata, template })
+  );
+}
+
+function errorsOf(manifest) {
+  return manifest.apiVersion.startsWith('kubeflow.org/') ? mpiJobErrorsOf(manifest) : apiErrorsOf(manifest);
 }
 
 process.stdout.write(JSON.stringify(JSON.parse(fs.readFileSync(0, 'utf8')).map(errorsOf)) + '\n');
