@@ -1,4 +1,5 @@
 /* Text in memory as word numbers: what is kept, what is skipped and counted, what is an error. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -244,6 +245,48 @@ static void files_are_one_corpus_whatever_their_packing(void **state)
     }
 }
 
+static void each_file_is_a_part_with_its_lines(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"one\n\ntwo\n", "\n \n", "three", "bad \xff\nfour\nfive\n",
+                                        ""};
+    static const struct corpus_part expected[] = {{0, 2}, {2, 2}, {2, 3}, {3, 5}, {5, 5}};
+    const struct corpus_settings words_only = {.words_only = true};
+    char *paths[ARRAY_LEN(texts)], name[20];
+    struct corpus c;
+    for (size_t k = 0; k < ARRAY_LEN(texts); k++) {
+        snprintf(name, sizeof name, "part%zu", k);
+        paths[k] = train_write(group_dir.path, name, texts[k], strlen(texts[k]), TRAIN_PLAIN);
+    }
+    const char *const files[] = {paths[0], paths[1], paths[2], paths[3], paths[4]};
+    assert_int_equal(corpus_load(&c, files, ARRAY_LEN(files), &unicode, NULL), 0);
+    assert_int_equal(c.n_parts, ARRAY_LEN(expected));
+    for (size_t k = 0; k < c.n_parts; k++) {
+        assert_int_equal(c.parts[k].begin_line, expected[k].begin_line);
+        assert_int_equal(c.parts[k].end_line, expected[k].end_line);
+    }
+    assert_int_equal(c.n_lines, 5);
+    corpus_done(&c);
+    assert_int_equal(corpus_load(&c, files, ARRAY_LEN(files), &words_only, NULL), 0);
+    assert_int_equal(c.n_parts, ARRAY_LEN(expected));
+    for (size_t k = 0; k < c.n_parts; k++)
+        assert_true(c.parts[k].begin_line == 0 && c.parts[k].end_line == 0);
+    corpus_done(&c);
+    for (size_t k = 0; k < ARRAY_LEN(texts); k++)
+        free(paths[k]);
+}
+
+static void weights_are_above_0_and_at_most_1000(void **state)
+{
+    (void)state;
+    static const double good[] = {1e-300, 0.5, 1, 2.5, 1000},
+                        bad[] = {0, -1, 1000.001, (double)INFINITY, -(double)INFINITY, (double)NAN};
+    for (size_t k = 0; k < ARRAY_LEN(good); k++)
+        assert_true(corpus_is_weight(good[k]));
+    for (size_t k = 0; k < ARRAY_LEN(bad); k++)
+        assert_false(corpus_is_weight(bad[k]));
+}
+
 static void the_hash_tells_texts_apart(void **state)
 {
     (void)state;
@@ -317,6 +360,8 @@ int main(void)
         cmocka_unit_test(an_empty_corpus_is_an_error_that_says_why),
         cmocka_unit_test(a_bad_file_among_good_ones_is_named),
         cmocka_unit_test(files_are_one_corpus_whatever_their_packing),
+        cmocka_unit_test(each_file_is_a_part_with_its_lines),
+        cmocka_unit_test(weights_are_above_0_and_at_most_1000),
         cmocka_unit_test(the_hash_tells_texts_apart),
         cmocka_unit_test(words_can_be_counted_without_keeping_the_text),
         cmocka_unit_test(failing_memory_is_reported),

@@ -1,5 +1,6 @@
 /* Training itself, in float and in bfloat16: ten sentences are learnt by heart, the number of
- * threads and the seed decide every bit, and a loss that is not finite changes nothing. */
+ * threads and the seed decide every bit, a loss that is not finite changes nothing, and an engine
+ * makes the steps that its parts make. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +13,7 @@
 
 #include "bilm_eval.h"
 #include "bilm_loss.h"
+#include "engine.h"
 #include "kernels/kernels.h"
 #include "optimizer.h"
 #include "products.h"
@@ -245,6 +247,76 @@ static void a_gradient_that_is_not_finite_changes_nothing(void **state)
     training_done(&t);
 }
 
+/* ---- The engine ---- */
+
+static void engine_of(struct engine **ret_engine, struct engine_state *ret_state,
+                      const struct training *t, const struct engine_settings *settings)
+{
+    assert_int_equal(engine_new(ret_engine, &t->net, t->team, settings, NULL), 0);
+    assert_int_equal(engine_download(*ret_engine, ret_state, NULL), 0);
+    net_randomize(&t->net, ret_state->values, 3);
+    assert_int_equal(engine_upload(*ret_engine, ret_state, NULL), 0);
+}
+
+static void an_engine_makes_the_steps_of_its_parts(void **state)
+{
+    (void)state;
+    static const struct engine_settings settings = {PRECISION_BF16, 0.2, 1, 0.9};
+    struct training t;
+    struct engine *engine;
+    struct engine_state found;
+    struct weight_average average;
+    training_init(&t, 2);
+    optimizer_done(&t.optimizer);
+    assert_int_equal(optimizer_init(&t.optimizer, &t.net, t.team, MOMENTS_COMPACT, NULL), 0);
+    engine_of(&engine, &found, &t, &settings);
+    size_t n = net_size(&t.net), n_bytes = n * sizeof(real);
+    assert_int_equal(weight_average_init(&average, n, 0.9, NULL), 0);
+    assert_memory_equal(found.average->values, t.values, n_bytes); /* before the first step */
+    for (uint64_t seed = 0; seed < 2 * WEIGHT_AVERAGE_EVERY; seed++) {
+        struct engine_result result;
+        const struct engine_step step = {5e-3, 20, seed};
+        assert_int_equal(engine_step(engine, &result, &t.batch, &step, NULL), 0);
+        products_use(PRECISION_BF16);
+        double norm = train_step(&t, 0.2, seed);
+        products_use(PRECISION_F32);
+        weight_average_step(&average, t.values, t.team);
+        assert_true(result.norm == norm);
+        assert_true(result.loss > 0.5 && result.loss < 4.5); /* of 30 words: log(30) is 3.4 */
+    }
+    assert_int_equal(engine_download(engine, &found, NULL), 0);
+    assert_memory_equal(found.values, t.values, n_bytes);
+    assert_memory_equal(found.optimizer->compact_first, t.optimizer.compact_first,
+                        t.net.n_dense * sizeof(moment));
+    assert_int_equal(found.optimizer->n_steps, t.optimizer.n_steps);
+    assert_int_equal(found.average->n_steps, average.n_steps);
+    assert_memory_equal(found.average->values, average.values, n_bytes);
+    assert_memory_not_equal(found.average->values, t.values, n_bytes);
+    weight_average_done(&average);
+    engine_free(engine);
+    training_done(&t);
+}
+
+static void an_engine_without_an_average_has_none(void **state)
+{
+    (void)state;
+    static const struct engine_settings settings = {PRECISION_F32, 0, 1, 0};
+    struct training t;
+    struct engine *engine;
+    struct engine_state found;
+    struct engine_result result;
+    const struct engine_step step = {5e-3, 20, 1};
+    training_init(&t, 1);
+    engine_of(&engine, &found, &t, &settings);
+    assert_null(found.average);
+    assert_int_equal(engine_step(engine, &result, &t.batch, &step, NULL), 0);
+    found.values = t.values; /* not its own */
+    assert_int_equal(engine_upload(engine, &found, NULL), ELMO_E_INVALID);
+    engine_free(engine);
+    engine_free(NULL);
+    training_done(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +326,8 @@ int main(void)
         cmocka_unit_test(the_same_seed_and_threads_give_the_same_bits),
         cmocka_unit_test(thread_counts_agree_but_for_rounding),
         cmocka_unit_test(a_gradient_that_is_not_finite_changes_nothing),
+        cmocka_unit_test(an_engine_makes_the_steps_of_its_parts),
+        cmocka_unit_test(an_engine_without_an_average_has_none),
     };
     kernels_init();
     return cmocka_run_group_tests(tests, NULL, NULL);

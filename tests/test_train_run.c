@@ -1,6 +1,7 @@
 /* Whole pretraining runs on a small text: resuming is bit for bit the same run, kill -9 leaves
  * a checkpoint that goes on, what elmo-train exports is what elmod serves, and wrong inputs are
  * named. */
+#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -18,123 +19,39 @@
 
 #include "checkpoint_open.h"
 #include "commands.h"
-#include "mapped_file.h"
-#include "pretrain.h"
-#include "safetensors.h"
-#include "test_files.h"
+#include "curve.h"
+#include "pretrain_case.h"
+#include "provenance.h"
 #include "text_file.h"
 #include "train_toy.h"
 
-static struct temp_dir dir;
-static char *corpus, *heldout, *vocab, *options, *out_a, *out_b;
-
-static int set_up(void **state)
+static uint64_t n_tokens_of(const char *out)
 {
-    (void)state;
-    struct arguments a = {.vocab_size = 20, .pretrain = pretrain_defaults()};
-    temp_dir_init(&dir);
-    corpus = temp_path(&dir, "corpus.txt");
-    heldout = temp_path(&dir, "heldout.txt");
-    vocab = temp_path(&dir, "vocab.txt");
-    options = temp_path(&dir, "options.json");
-    out_a = temp_path(&dir, "a");
-    out_b = temp_path(&dir, "b");
-    const char *files[] = {corpus};
-    a.corpus = files;
-    a.n_corpus = 1;
-    a.out = vocab;
-    a.pretrain.quiet = true;
-    return !write_whole_file(corpus, toy_text, sizeof toy_text - 1) ||
-           !write_whole_file(heldout, toy_text, 44) ||
-           !write_whole_file(options, toy_options, sizeof toy_options - 1) ||
-           command_vocab(&a, NULL);
+    struct open_checkpoint c;
+    assert_int_equal(open_checkpoint_init(&c, checkpoint_path(out), NULL), 0);
+    uint64_t n_tokens = c.state.n_tokens;
+    open_checkpoint_done(&c);
+    return n_tokens;
 }
 
-static void remove_run(const char *out)
-{
-    static const char *const names[] = {"checkpoint.safetensors", "checkpoint.safetensors.tmp",
-                                        "curve.csv", "curve.svg", "curve.svg.tmp"};
-    char path[512];
-    for (size_t k = 0; k < ARRAY_LEN(names); k++) {
-        snprintf(path, sizeof path, "%s/%s", out, names[k]);
-        unlink(path);
-    }
-    rmdir(out);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char *const paths[] = {corpus, heldout, vocab, options, out_a, out_b};
-    remove_run(out_a);
-    remove_run(out_b);
-    temp_dir_done(&dir);
-    for (size_t k = 0; k < ARRAY_LEN(paths); k++)
-        free(paths[k]);
-    return 0;
-}
-
-static struct pretrain_settings settings_for(const char *out, uint64_t tokens)
-{
-    static const char *corpus_files[1], *heldout_files[1];
-    struct pretrain_settings s = pretrain_defaults();
-    corpus_files[0] = corpus;
-    heldout_files[0] = heldout;
-    s.corpus = corpus_files;
-    s.heldout = heldout_files;
-    s.n_corpus = s.n_heldout = 1;
-    s.vocab = vocab;
-    s.options = options;
-    s.out = out;
-    s.quiet = true;
-    s.batch_tokens = 16;
-    s.n_samples = 8;
-    s.tokens = tokens;
-    s.eval_tokens = 200;
-    return s;
-}
-
-static char *checkpoint_path(const char *out)
-{
-    static char path[512];
-    snprintf(path, sizeof path, "%s/checkpoint.safetensors", out);
-    return path;
-}
-
-/* Every tensor of both checkpoints: weights and moments. */
-static void assert_same_checkpoint(const char *left, const char *right)
-{
-    struct mapped_file a = {0}, b = {0};
-    struct safetensors *in_a, *in_b;
-    assert_int_equal(mapped_file_open(&a, checkpoint_path(left), NULL), 0);
-    assert_int_equal(mapped_file_open(&b, checkpoint_path(right), NULL), 0);
-    assert_int_equal(safetensors_parse(&in_a, a.bytes, a.n_bytes, NULL), 0);
-    assert_int_equal(safetensors_parse(&in_b, b.bytes, b.n_bytes, NULL), 0);
-    assert_int_equal(safetensors_n_tensors(in_a), safetensors_n_tensors(in_b));
-    for (size_t k = 0; k < safetensors_n_tensors(in_a); k++) {
-        const struct st_tensor *t = safetensors_tensor(in_a, k), *u = safetensors_tensor(in_b, k);
-        assert_string_equal(t->name, u->name);
-        assert_memory_equal(t->data, u->data, t->n_bytes);
-    }
-    safetensors_free(in_a);
-    safetensors_free(in_b);
-    mapped_file_close(&a);
-    mapped_file_close(&b);
-}
-
+/* A run with growing batches that is stopped by a signal after every 17 steps or so, in its
+ * warm-up, in the middle and in its decay, is the run that was never stopped. */
 static void resume_in(enum precision precision)
 {
     struct pretrain_settings whole = settings_for(out_a, 2000), part = settings_for(out_b, 2000);
+    size_t n_stops = 0;
     remove_run(out_a);
     whole.precision = part.precision = precision;
+    whole.batch_tokens = part.batch_tokens = (struct batch_growth){8, 32};
     assert_int_equal(pretrain_run(&whole, NULL), 0);
-    part.hours = 1e-9; /* one step, wherever the epoch is */
-    assert_int_equal(pretrain_run(&part, NULL), 0);
-    part.resume = true;
-    for (int k = 0; k < 5; k++)
+    fake_clock = (struct fake_clock){.step_s = 1, .stop_after = 35};
+    part.now_s = fake_now;
+    do {
+        fake_clock.n_looks = 0;
         assert_int_equal(pretrain_run(&part, NULL), 0);
-    part.hours = 0;
-    assert_int_equal(pretrain_run(&part, NULL), 0);
+        part.resume = true;
+    } while (n_tokens_of(out_b) < 2000 && ++n_stops < 100);
+    assert_in_range(n_stops, 10, 20);
     assert_same_checkpoint(out_a, out_b);
     remove_run(out_b);
 }
@@ -146,10 +63,28 @@ static void resuming_is_bit_for_bit_the_same_run(void **state)
     resume_in(PRECISION_F32);
 }
 
+/* Waits until the run has a checkpoint that is beyond n_steps; returns its step. */
+static uint64_t wait_for_step(const char *out, uint64_t n_steps)
+{
+    const struct timespec nap = {.tv_nsec = 20 * 1000 * 1000};
+    struct open_checkpoint c = {0};
+    struct stat st;
+    for (int k = 0; k < 500 && c.state.n_steps <= n_steps; k++) {
+        open_checkpoint_done(&c);
+        nanosleep(&nap, NULL);
+        if (!stat(checkpoint_path(out), &st))
+            assert_int_equal(open_checkpoint_init(&c, checkpoint_path(out), NULL), 0);
+    }
+    uint64_t found = c.state.n_steps;
+    open_checkpoint_done(&c);
+    return found;
+}
+
 static void kill_9_leaves_a_checkpoint_that_goes_on(void **state)
 {
     (void)state;
-    struct pretrain_settings s = settings_for(out_b, 0);
+    struct pretrain_settings s = settings_for(out_b, 1000000);
+    uint64_t n_steps = 0;
     s.checkpoint_minutes = 0; /* after every step */
     s.threads = 1;
     for (int round = 0; round < 3; round++) {
@@ -157,17 +92,11 @@ static void kill_9_leaves_a_checkpoint_that_goes_on(void **state)
         assert_true(child >= 0);
         if (child == 0)
             _exit(pretrain_run(&s, NULL) != 0);
-        struct stat st;
-        const struct timespec nap = {.tv_nsec = 20 * 1000 * 1000};
-        for (int k = 0; k < 500 && stat(checkpoint_path(out_b), &st); k++)
-            nanosleep(&nap, NULL);
-        nanosleep(&nap, NULL);
+        uint64_t reached = wait_for_step(out_b, n_steps);
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
-        struct open_checkpoint c;
-        assert_int_equal(open_checkpoint_init(&c, checkpoint_path(out_b), NULL), 0);
-        assert_true(c.state.n_steps > 0);
-        open_checkpoint_done(&c);
+        assert_true(reached > n_steps);
+        n_steps = reached;
         s.resume = true;
     }
     remove_run(out_b);
@@ -176,16 +105,13 @@ static void kill_9_leaves_a_checkpoint_that_goes_on(void **state)
 static void sigterm_ends_with_a_checkpoint(void **state)
 {
     (void)state;
-    struct pretrain_settings s = settings_for(out_b, 0);
+    struct pretrain_settings s = settings_for(out_b, 1000000);
     s.threads = 1;
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0)
         _exit(pretrain_run(&s, NULL) != 0);
-    struct stat st;
-    const struct timespec nap = {.tv_nsec = 20 * 1000 * 1000};
-    for (int k = 0; k < 500 && stat(checkpoint_path(out_b), &st); k++)
-        nanosleep(&nap, NULL); /* the first one comes with the first evaluation */
+    assert_true(wait_for_step(out_b, 0) > 0); /* those of the evaluations */
     kill(child, SIGTERM);
     int status;
     waitpid(child, &status, 0);
@@ -244,10 +170,12 @@ static void an_exported_model_says_how_it_was_trained(void **state)
     AUTO(mem_free) char *extra = temp_path(&dir, "extra.json");
     struct pretrain_settings s = settings_for(out_b, 400);
     s.seed = 7;
+    s.no_decay = true;
     assert_int_equal(pretrain_run(&s, NULL), 0);
     s.resume = true;
     s.tokens = 500;
     s.learning_rate = 0.002;
+    s.given = GIVEN_LEARNING_RATE;
     s.precision = PRECISION_BF16;
     assert_int_equal(pretrain_run(&s, NULL), 0);
     assert_int_equal(text_file_write(extra, "{\"corpus\": \"five sentences\"}", NULL), 0);
@@ -272,6 +200,8 @@ static void an_exported_model_says_how_it_was_trained(void **state)
     assert_int_equal(json_integer_value(json_object_get(settings, "batch_tokens")), 16);
     assert_true(json_real_value(json_object_get(settings, "learning_rate")) == 0.002);
     assert_string_equal(json_string_value(json_object_get(settings, "precision")), "bf16");
+    assert_true(json_real_value(json_object_get(settings, "average")) == 0.9995);
+    assert_int_equal(json_integer_value(json_object_get(settings, "tokens")), 500);
     assert_int_equal(c.state.settings.precision, PRECISION_BF16);
     const json_t *perplexity = member(all, p, "perplexity_heldout");
     assert_int_equal(json_integer_value(json_object_get(perplexity, "at_step")), c.state.n_steps);
@@ -286,6 +216,43 @@ static void an_exported_model_says_how_it_was_trained(void **state)
     assert_int_equal(pretrain_run(&s, NULL), 0);
     assert_int_equal(open_checkpoint_init(&c, checkpoint_path(out_b), NULL), 0);
     assert_int_equal(strlen(c.state.init_sha256), 64); /* what it began with is told too */
+    open_checkpoint_done(&c);
+    remove_run(out_b);
+}
+
+/* The curve of a run has a row with two more texts, one of them not measured. */
+static void the_provenance_names_each_held_out_text(void **state)
+{
+    (void)state;
+    const struct curve_others others = {2, {"books", "news"}};
+    const struct pretrain_settings s = settings_for(out_b, 100);
+    struct curve_point p = {.perplexity_forward = 31, .perplexity_backward = 33, .perplexity = 32};
+    struct open_checkpoint c;
+    struct curve *curve;
+    char csv[512];
+    char *text;
+    remove_run(out_b);
+    assert_int_equal(pretrain_run(&s, NULL), 0);
+    assert_int_equal(open_checkpoint_init(&c, checkpoint_path(out_b), NULL), 0);
+    snprintf(csv, sizeof csv, "%s/curve.csv", out_b);
+    unlink(csv);
+    p.step = c.state.n_steps;
+    p.others[0] = 45.5;
+    p.others[1] = (double)NAN;
+    assert_int_equal(curve_open(&curve, csv, &others, NULL), 0);
+    assert_int_equal(curve_add(curve, &p, NULL), 0);
+    p.step++; /* the checkpoint has not reached it */
+    assert_int_equal(curve_add(curve, &p, NULL), 0);
+    curve_free(curve);
+    assert_int_equal(provenance_of_checkpoint(&text, checkpoint_path(out_b), &c, NULL, NULL), 0);
+    json_t *all = json_loads(text, 0, NULL);
+    json_t *expected =
+        json_pack("{s:I, s:f, s:f, s:f, s:{s:f}}", "at_step", (json_int_t)p.step - 1, "forward",
+                  31.0, "backward", 33.0, "joint", 32.0, "others", "books", 45.5);
+    assert_true(json_equal(member(all, "pretraining", "perplexity_heldout"), expected));
+    json_decref(expected);
+    json_decref(all);
+    free(text);
     open_checkpoint_done(&c);
     remove_run(out_b);
 }
@@ -327,8 +294,10 @@ static void eval_prints_the_perplexities_of_a_text(void **state)
 {
     (void)state;
     struct elmo_error err = {0};
-    const char *files[] = {corpus};
-    const struct pretrain_settings s = settings_for(out_b, 100);
+    const char *files[] = {heldout};
+    struct curve_point *points;
+    size_t n_points;
+    const struct pretrain_settings s = settings_for(out_b, 400);
     assert_int_equal(pretrain_run(&s, NULL), 0);
     struct arguments a = {.pretrain = pretrain_defaults(), .corpus = files, .n_corpus = 1};
     assert_int_equal(command_eval(&a, &err), ELMO_E_INVALID);
@@ -340,6 +309,9 @@ static void eval_prints_the_perplexities_of_a_text(void **state)
     assert_non_null(joint);
     double perplexity = strtod(joint + strlen("perplexity_joint "), NULL);
     assert_true(perplexity > 1 && perplexity < 40); /* a vocabulary of 20 words */
+    assert_int_equal(curve_read(&points, &n_points, NULL, run_file(out_b, "curve.csv"), NULL), 0);
+    assert_true(fabs(perplexity - points[n_points - 1].perplexity) < 1e-4 * perplexity);
+    free(points);
     remove_run(out_b);
 }
 
@@ -401,29 +373,41 @@ static void a_run_goes_on_only_as_what_it_was(void **state)
         struct elmo_error err = {0};
         s = settings_for(out_b, 60);
         s.resume = true;
+        s.given = GIVEN_TOKENIZER;
         s.options = k == 0 ? other_options : options;
         s.tokenizer = k == 1 ? TOKENIZER_WHITESPACE : TOKENIZER_UNICODE;
         s.vocab = k == 2 ? other_vocab : vocab;
         assert_int_equal(pretrain_run(&s, &err), ELMO_E_INVALID);
         assert_non_null(strstr(err.message, says[k]));
     }
+    memcpy(changed, toy_options, sizeof toy_options); /* no other architecture */
+    *strrchr(changed, '}') = ' ';
+    AUTO(mem_free) char *more = malloc(2 * sizeof toy_options);
+    snprintf(more, 2 * sizeof toy_options, "%s, \"dropout\": 0.3}", changed);
+    assert_int_equal(text_file_write(other_options, more, NULL), 0);
+    s = settings_for(out_b, 60);
+    s.resume = true;
+    s.options = other_options;
+    assert_int_equal(pretrain_run(&s, NULL), 0);
     remove_run(out_b);
 }
 
 /* One step that ruins the weights, and ends the run: no loss comes after it. */
-static void a_perplexity_that_is_not_finite_keeps_the_checkpoint(void **state)
+static void ruin(double average, const char *says)
 {
-    (void)state;
     struct elmo_error err = {0};
     struct pretrain_settings s = settings_for(out_b, 60);
+    s.no_decay = true;
     assert_int_equal(pretrain_run(&s, NULL), 0);
     struct open_checkpoint before, after;
     assert_int_equal(open_checkpoint_init(&before, checkpoint_path(out_b), NULL), 0);
     s.resume = true;
     s.tokens = before.state.n_tokens + 1; /* one step more, and the evaluation at the end */
     s.learning_rate = 1e38;
+    s.given = GIVEN_LEARNING_RATE | GIVEN_AVERAGE;
+    s.average = average;
     assert_int_equal(pretrain_run(&s, &err), ELMO_E_NUMERIC);
-    assert_non_null(strstr(err.message, "perplexity"));
+    assert_non_null(strstr(err.message, says));
     assert_int_equal(open_checkpoint_init(&after, checkpoint_path(out_b), NULL), 0);
     assert_int_equal(after.state.n_steps, before.state.n_steps);
     assert_memory_equal(after.values, before.values, net_size(&before.net) * sizeof(real));
@@ -432,15 +416,25 @@ static void a_perplexity_that_is_not_finite_keeps_the_checkpoint(void **state)
     remove_run(out_b);
 }
 
+/* Their average may not have them yet. */
+static void ruined_weights_keep_the_checkpoint(void **state)
+{
+    (void)state;
+    ruin(0, "perplexity");
+    ruin(0.9995, "the sum of all weights");
+}
+
 static void a_loss_that_is_not_finite_keeps_the_checkpoint(void **state)
 {
     (void)state;
     struct elmo_error err = {0};
     struct pretrain_settings s = settings_for(out_b, 60);
+    s.no_decay = true;
     assert_int_equal(pretrain_run(&s, NULL), 0);
     s.resume = true;
-    s.tokens = 0;
+    s.tokens = 1000;
     s.learning_rate = 1e30;
+    s.given = GIVEN_LEARNING_RATE;
     assert_int_equal(pretrain_run(&s, &err), ELMO_E_NUMERIC);
     assert_non_null(strstr(err.message, "--learning-rate"));
     struct open_checkpoint c;
@@ -459,12 +453,13 @@ int main(void)
         cmocka_unit_test(sigterm_ends_with_a_checkpoint),
         cmocka_unit_test(what_is_exported_is_served),
         cmocka_unit_test(an_exported_model_says_how_it_was_trained),
+        cmocka_unit_test(the_provenance_names_each_held_out_text),
         cmocka_unit_test(a_provenance_that_is_no_object_is_refused),
         cmocka_unit_test(eval_prints_the_perplexities_of_a_text),
         cmocka_unit_test(wrong_inputs_are_named),
         cmocka_unit_test(a_run_goes_on_only_as_what_it_was),
-        cmocka_unit_test(a_perplexity_that_is_not_finite_keeps_the_checkpoint),
+        cmocka_unit_test(ruined_weights_keep_the_checkpoint),
         cmocka_unit_test(a_loss_that_is_not_finite_keeps_the_checkpoint),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, pretrain_set_up, pretrain_tear_down);
 }

@@ -1,5 +1,6 @@
 #include "batches.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "error.h"
@@ -16,13 +17,23 @@
 _Static_assert(BATCHES_MAX_TOKENS % LENGTH_STEP == 0,
                "the longest segment has a length of its own");
 
-/* Segments [begin, end) of a length; [BATCHES_MAX_TOKENS + 1], by length. */
-struct length_class {
+struct length_class { /* its segments are [begin, begin + n_segments) */
     size_t begin, n_segments;
+};
+
+/* A stage being made. Its segments are added twice: counted first, then, when there is room for
+ * them, stored after those of their length. */
+struct draft {
+    size_t batch_tokens;
+    struct length_class classes[BATCHES_MAX_TOKENS + 1]; /* by length */
+    size_t n_segments, n_batches, n_small_batches;
+    struct segment *segments;   /* [n_segments]; NULL while counting */
+    struct batch_range *ranges; /* [n_batches] */
 };
 
 void batches_done(struct batches *b)
 {
+    free(b->weights);
     free(b->ranges);
     free(b->segments);
     free(b->sentence_ends);
@@ -33,34 +44,54 @@ void batches_done(struct batches *b)
     *b = (struct batches){0};
 }
 
-/* Segments of `length` tokens that make a full batch. */
-static size_t full_batch(const struct batches *b, size_t length)
+/* False: out of memory. */
+static bool reserve_scratch(struct batches *b)
 {
-    size_t n = b->batch_tokens / (length + 1);
-    return n ? n : 1;
+    /* A segment of n tokens has n + 2 positions for its n + 1 predictions: at most 3 for 2. */
+    size_t most = b->most_batch_tokens, n_bytes, n_words = b->corpus->n_words;
+    if (most <= BATCHES_MAX_TOKENS)
+        most = BATCHES_MAX_TOKENS + 1;
+    if (!mul_ok(most, 2 * sizeof *b->words, &n_bytes))
+        return false;
+    b->local_of = malloc(n_words * sizeof *b->local_of);
+    b->positions = malloc(2 * most * sizeof *b->positions);
+    b->vocab_ids = malloc(2 * most * sizeof *b->vocab_ids);
+    b->words = malloc(n_bytes);
+    if (!b->local_of || !b->positions || !b->vocab_ids || !b->words)
+        return false;
+    memset(b->local_of, 0xff, n_words * sizeof *b->local_of);
+    return true;
 }
 
-int batches_init(struct batches *ret_batches, const struct corpus *corpus, uint64_t seed,
-                 size_t batch_tokens, struct elmo_error *err)
+/* A copy of them, or as many times 1; NULL: out of memory. */
+static double *copy_weights(const double *weights, size_t n_parts)
 {
-    struct batches b = {.corpus = corpus, .seed = seed, .batch_tokens = batch_tokens};
-    /* A segment of n tokens has n + 2 positions for its n + 1 predictions: at most 3 for 2. */
-    size_t most = batch_tokens > BATCHES_MAX_TOKENS ? batch_tokens : BATCHES_MAX_TOKENS + 1,
-           n_bytes;
+    double *copy = calloc(n_parts + 1, sizeof *copy);
+    for (size_t k = 0; copy && k < n_parts; k++)
+        copy[k] = weights ? weights[k] : 1;
+    return copy;
+}
+
+int batches_init(struct batches *ret_batches, const struct corpus *corpus, const double *weights,
+                 uint64_t seed, size_t most_batch_tokens, struct elmo_error *err)
+{
+    struct batches b = {.corpus = corpus,
+                        .seed = seed,
+                        .most_batch_tokens = most_batch_tokens,
+                        .position = {.n_stages = 1}};
     if (!corpus->n_tokens)
         return elmo_fail(err, ELMO_E_INVALID, "the corpus was loaded without its text");
-    if (!mul_ok(most, 2 * sizeof *b.words, &n_bytes))
-        return elmo_fail_nomem(err);
+    for (size_t k = 0; weights && k < corpus->n_parts; k++)
+        if (!corpus_is_weight(weights[k]))
+            return elmo_fail(err, ELMO_E_INVALID,
+                             "file %zu of the corpus has weight %g: above 0 and at most %d", k + 1,
+                             weights[k], CORPUS_MAX_WEIGHT);
+    b.weights = copy_weights(weights, corpus->n_parts);
     b.sentence_ends = sentences_find(corpus);
-    b.local_of = malloc(corpus->n_words * sizeof *b.local_of);
-    b.positions = malloc(2 * most * sizeof *b.positions);
-    b.vocab_ids = malloc(2 * most * sizeof *b.vocab_ids);
-    b.words = malloc(n_bytes);
-    if (!b.sentence_ends || !b.local_of || !b.positions || !b.vocab_ids || !b.words) {
+    if (!b.weights || !b.sentence_ends || !reserve_scratch(&b)) {
         batches_done(&b);
         return elmo_fail_nomem(err);
     }
-    memset(b.local_of, 0xff, corpus->n_words * sizeof *b.local_of);
     *ret_batches = b;
     return 0;
 }
@@ -96,24 +127,60 @@ static size_t segment_length(const struct batches *b, size_t at, size_t end, boo
     return n;
 }
 
-/* All segments, in the order of the corpus: counts them by length, or, with `segments`, puts each
- * behind those of its length. */
-static void draw_segments(const struct batches *b, struct rng rng, struct length_class *classes,
-                          struct segment *segments)
+static void draft_add(struct draft *d, struct segment segment)
 {
-    const struct corpus *c = b->corpus;
-    for (size_t line = 0; line < c->n_lines; line++) {
-        size_t begin = c->line_begins[line], end = c->line_begins[line + 1], n;
-        bool in_sentence = false;
-        for (size_t at = begin; at < end; at += n) {
-            n = segment_length(b, at, end, in_sentence, &rng);
-            in_sentence = !sentences_ends_at(b->sentence_ends, at + n - 1);
-            struct length_class *class = &classes[n];
-            if (segments)
-                segments[class->begin + class->n_segments] = (struct segment){at, (uint32_t)n};
-            class->n_segments++;
+    struct length_class *class = &d->classes[segment.n_tokens];
+    if (d->segments)
+        d->segments[class->begin + class->n_segments] = segment;
+    else
+        d->n_segments++;
+    class->n_segments++;
+}
+
+static void draw_line(const struct batches *b, size_t line, struct rng *rng, struct draft *d)
+{
+    const size_t *begins = b->corpus->line_begins;
+    bool in_sentence = false;
+    for (size_t at = begins[line], end = begins[line + 1], n; at < end; at += n) {
+        n = segment_length(b, at, end, in_sentence, rng);
+        in_sentence = !sentences_ends_at(b->sentence_ends, at + n - 1);
+        draft_add(d, (struct segment){at, (uint32_t)n});
+    }
+}
+
+/* How often an epoch takes a line. Each line has a phase of its own, drawn from the seed; each
+ * epoch adds the weight to it, and takes the line once for each whole number that it passes. In 64
+ * bits of fixed point, where an overflow is the next whole number: no epoch is too late for it. */
+static size_t n_copies(double weight, uint64_t phase, uint64_t epoch)
+{
+    double whole = floor(weight);
+    uint64_t part = (uint64_t)((weight - whole) * 0x1p64), before = phase + epoch * part;
+    return (size_t)whole + (before + part < part);
+}
+
+/* All segments, in the order of the corpus; each line once without weights. */
+static void draw_segments(const struct batches *b, const double *weights, uint64_t epoch,
+                          struct rng rng, struct draft *d)
+{
+    struct rng key = {~b->seed};
+    uint64_t phases = rng_next(&key);
+    for (size_t p = 0; p < b->corpus->n_parts; p++) {
+        const struct corpus_part *part = &b->corpus->parts[p];
+        for (size_t line = part->begin_line; line < part->end_line; line++) {
+            struct rng phase = {phases + line};
+            size_t n = weights ? n_copies(weights[p], rng_next(&phase), epoch) : 1;
+            while (n--)
+                draw_line(b, line, &rng, d);
         }
     }
+}
+
+/* The segments of the batches that are not taken. */
+static void add_untaken(const struct batches *b, struct draft *d)
+{
+    for (size_t k = b->n_batches - batches_left(b); k < b->n_batches; k++)
+        for (size_t s = b->ranges[k].begin; s < b->ranges[k].end; s++)
+            draft_add(d, b->segments[s]);
 }
 
 /* ---- Batches ---- */
@@ -143,77 +210,216 @@ static void shuffle_ranges(struct batch_range *ranges, size_t n, struct rng *rng
     }
 }
 
-static size_t count_batches(const struct batches *b, const struct length_class *class,
-                            size_t length)
+static size_t count_batches(const struct draft *d, size_t length)
 {
-    size_t full = full_batch(b, length);
-    return class->n_segments / full + (class->n_segments % full != 0);
+    size_t full = d->batch_tokens / (length + 1), n_segments = d->classes[length].n_segments;
+    if (!full)
+        full = 1;
+    return n_segments / full + (n_segments % full != 0);
 }
 
 /* Splits each class evenly, so that no batch is a mere rest. */
-static void make_ranges(struct batches *b, const struct length_class *classes)
+static void make_ranges(struct draft *d)
 {
-    b->n_batches = b->n_small_batches = 0;
+    struct batch_range *range = d->ranges;
     for (size_t length = 1; length <= BATCHES_MAX_TOKENS; length++) {
-        const struct length_class *class = &classes[length];
-        size_t n = count_batches(b, class, length), begin = class->begin;
+        const struct length_class *class = &d->classes[length];
+        size_t n = count_batches(d, length), begin = class->begin;
         for (size_t k = 0; k < n; k++) {
             size_t end = begin + class->n_segments / n + (k < class->n_segments % n);
-            b->ranges[b->n_batches++] = (struct batch_range){begin, end};
-            b->n_small_batches += (end - begin) * (length + 1) < b->batch_tokens / 2;
+            *range++ = (struct batch_range){begin, end};
+            d->n_small_batches += (end - begin) * (length + 1) < d->batch_tokens / 2;
             begin = end;
         }
     }
 }
 
-/* `array` [n] or NULL: out of memory. */
-static void *resize(void *array, size_t n, size_t item_bytes)
+/* Room for the segments that were counted and for their batches; nothing to free if it fails. */
+static int draft_reserve(struct draft *d, struct elmo_error *err)
 {
-    size_t n_bytes;
-    return mul_ok(n, item_bytes, &n_bytes) ? realloc(array, n_bytes) : NULL;
+    size_t begin = 0, n_segment_bytes, n_range_bytes;
+    for (size_t length = 1; length <= BATCHES_MAX_TOKENS; length++) {
+        d->n_batches += count_batches(d, length);
+        d->classes[length].begin = begin;
+        begin += d->classes[length].n_segments;
+        d->classes[length].n_segments = 0;
+    }
+    if (!mul_ok(d->n_segments + 1, sizeof *d->segments, &n_segment_bytes) ||
+        !mul_ok(d->n_batches + 1, sizeof *d->ranges, &n_range_bytes))
+        return elmo_fail_nomem(err);
+    d->segments = malloc(n_segment_bytes);
+    d->ranges = malloc(n_range_bytes);
+    if (d->segments && d->ranges)
+        return 0;
+    free(d->segments);
+    free(d->ranges);
+    return elmo_fail_nomem(err);
 }
 
-static int make_batches(struct batches *b, struct rng rng, bool shuffled, struct elmo_error *err)
+/* Makes the batches of the segments; in order without an rng. */
+static void draft_group(struct draft *d, struct rng *rng)
 {
-    struct length_class classes[BATCHES_MAX_TOKENS + 1] = {{0}};
-    size_t n_segments = 0, n_batches = 0;
-    draw_segments(b, rng, classes, NULL);
-    for (size_t length = 1; length <= BATCHES_MAX_TOKENS; length++) {
-        n_batches += count_batches(b, &classes[length], length);
-        classes[length].begin = n_segments;
-        n_segments += classes[length].n_segments;
-        classes[length].n_segments = 0;
-    }
-    b->n_batches = b->n_segments = b->n_small_batches = 0;
-    struct segment *segments = resize(b->segments, n_segments, sizeof *segments);
-    b->segments = segments ? segments : b->segments;
-    struct batch_range *ranges = resize(b->ranges, n_batches, sizeof *ranges);
-    b->ranges = ranges ? ranges : b->ranges;
-    if (!segments || !ranges)
-        return elmo_fail_nomem(err);
-    draw_segments(b, rng, classes, b->segments);
-    b->n_segments = n_segments;
+    for (size_t length = 1; rng && length <= BATCHES_MAX_TOKENS; length++)
+        shuffle_segments(d->segments + d->classes[length].begin, d->classes[length].n_segments,
+                         rng);
+    make_ranges(d);
+    if (rng)
+        shuffle_ranges(d->ranges, d->n_batches, rng);
+}
+
+/* The draft is the current stage from here on. */
+static void take_over(struct batches *b, const struct draft *d)
+{
+    free(b->segments);
+    free(b->ranges);
+    b->segments = d->segments;
+    b->ranges = d->ranges;
+    b->n_segments = d->n_segments;
+    b->n_batches = d->n_batches;
+    b->n_small_batches = d->n_small_batches;
+}
+
+/* ---- Epochs and stages ---- */
+
+static int check_size(const struct batches *b, size_t batch_tokens, struct elmo_error *err)
+{
+    if (batch_tokens >= 1 && batch_tokens <= b->most_batch_tokens)
+        return 0;
+    return elmo_fail(err, ELMO_E_INVALID, "batches of %zu tokens: at least 1 and at most %zu",
+                     batch_tokens, b->most_batch_tokens);
+}
+
+/* The first stage of an epoch; its lengths are drawn from rng. With weights, its order too; without
+ * them, it is the held-out text's. */
+static int begin_epoch(struct batches *b, const double *weights, uint64_t epoch,
+                       size_t batch_tokens, struct rng rng, struct elmo_error *err)
+{
+    struct draft d = {.batch_tokens = batch_tokens};
+    int r = check_size(b, batch_tokens, err);
+    if (r)
+        return r;
+    draw_segments(b, weights, epoch, rng, &d);
+    if (!d.n_segments)
+        return elmo_fail(err, ELMO_E_INVALID,
+                         "epoch %llu has not one line: the weights of the corpus are too small",
+                         (unsigned long long)epoch);
+    r = draft_reserve(&d, err);
+    if (r)
+        return r;
+    draw_segments(b, weights, epoch, rng, &d);
     rng_next(&rng); /* the order is drawn from elsewhere than the lengths */
     rng.state = ~rng_next(&rng);
-    for (size_t length = 1; shuffled && length <= BATCHES_MAX_TOKENS; length++)
-        shuffle_segments(b->segments + classes[length].begin, classes[length].n_segments, &rng);
-    make_ranges(b, classes);
-    if (shuffled)
-        shuffle_ranges(b->ranges, b->n_batches, &rng);
+    draft_group(&d, weights ? &rng : NULL);
+    take_over(b, &d);
+    b->position = (struct batches_position){epoch, 1, {{batch_tokens, 0}}};
+    b->n_taken_predictions = b->n_predictions = 0;
+    for (size_t length = 1; length <= BATCHES_MAX_TOKENS; length++)
+        b->n_predictions += d.classes[length].n_segments * (length + 1);
     return 0;
 }
 
-int batches_epoch(struct batches *b, uint64_t epoch, struct elmo_error *err)
+static struct rng epoch_rng(const struct batches *b, uint64_t epoch)
 {
     struct rng rng = {b->seed};
     rng.state = rng_next(&rng) + epoch;
     rng.state = rng_next(&rng);
-    return make_batches(b, rng, true, err);
+    return rng;
 }
 
-int batches_heldout(struct batches *b, struct elmo_error *err)
+int batches_epoch(struct batches *b, uint64_t epoch, size_t batch_tokens, struct elmo_error *err)
 {
-    return make_batches(b, (struct rng){HELDOUT_SEED}, false, err);
+    return begin_epoch(b, b->weights, epoch, batch_tokens, epoch_rng(b, epoch), err);
+}
+
+int batches_heldout(struct batches *b, size_t batch_tokens, struct elmo_error *err)
+{
+    return begin_epoch(b, NULL, 0, batch_tokens, (struct rng){HELDOUT_SEED}, err);
+}
+
+/* Of the stage that follows n_stages others. */
+static struct rng stage_rng(const struct batches *b, size_t batch_tokens, size_t n_stages)
+{
+    struct rng rng = epoch_rng(b, b->position.epoch);
+    rng.state = rng_next(&rng) + batch_tokens;
+    rng.state = rng_next(&rng) + n_stages;
+    rng.state = rng_next(&rng);
+    return rng;
+}
+
+int batches_resize(struct batches *b, size_t batch_tokens, struct elmo_error *err)
+{
+    struct batches_position *at = &b->position;
+    struct draft d = {.batch_tokens = batch_tokens};
+    struct rng rng = stage_rng(b, batch_tokens, at->n_stages);
+    int r = check_size(b, batch_tokens, err);
+    if (r || batch_tokens == batches_size(b))
+        return r;
+    if (at->n_stages == BATCHES_MAX_STAGES)
+        return elmo_fail(err, ELMO_E_INVALID,
+                         "the size of the batches changes too often: at most %u times an epoch",
+                         BATCHES_MAX_STAGES - 1);
+    add_untaken(b, &d);
+    r = draft_reserve(&d, err);
+    if (r)
+        return r;
+    add_untaken(b, &d);
+    draft_group(&d, &rng);
+    take_over(b, &d);
+    at->stages[at->n_stages++] = (struct batches_stage){batch_tokens, 0};
+    return 0;
+}
+
+/* ---- The position ---- */
+
+size_t batches_skip(struct batches *b, size_t n)
+{
+    size_t left = batches_left(b), next = b->n_batches - left;
+    if (n > left)
+        n = left;
+    for (size_t k = next; k < next + n; k++) {
+        const struct batch_range *range = &b->ranges[k];
+        b->n_taken_predictions +=
+            (range->end - range->begin) * (b->segments[range->begin].n_tokens + 1);
+    }
+    b->position.stages[b->position.n_stages - 1].n_taken += n;
+    return n;
+}
+
+bool batches_take(struct batches *b, struct bilm_batch *ret_batch)
+{
+    size_t index = b->n_batches - batches_left(b);
+    if (!batches_skip(b, 1))
+        return false;
+    batches_fill(b, index, ret_batch);
+    return true;
+}
+
+double batches_taken_share(const struct batches *b)
+{
+    return b->n_predictions ? (double)b->n_taken_predictions / (double)b->n_predictions : 0;
+}
+
+static int fail_position(struct elmo_error *err)
+{
+    return elmo_fail(
+        err, ELMO_E_INVALID,
+        "the position in the data is not one of this corpus, its weights and the seed");
+}
+
+int batches_seek(struct batches *b, const struct batches_position *position, struct elmo_error *err)
+{
+    const struct batches_position to = *position; /* it may be that of b */
+    if (to.n_stages < 1 || to.n_stages > BATCHES_MAX_STAGES)
+        return fail_position(err);
+    int r = batches_epoch(b, to.epoch, to.stages[0].batch_tokens, err);
+    for (size_t k = 0; !r && k < to.n_stages; k++) {
+        if (k)
+            r = batches_resize(b, to.stages[k].batch_tokens, err);
+        if (!r && (b->position.n_stages != k + 1 ||
+                   batches_skip(b, to.stages[k].n_taken) != to.stages[k].n_taken))
+            r = fail_position(err);
+    }
+    return r;
 }
 
 /* ---- Filling ---- */

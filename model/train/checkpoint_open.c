@@ -31,6 +31,15 @@ static int make_net(struct open_checkpoint *c, const struct options *options,
     return r;
 }
 
+/* NULL where the file has none. */
+static int copy_metadata(char **ret, const struct safetensors *file, const char *key,
+                         struct elmo_error *err)
+{
+    const char *text = safetensors_metadata(file, key);
+    *ret = text ? strdup(text) : NULL;
+    return text && !*ret ? elmo_fail_nomem(err) : 0;
+}
+
 static int read_all(struct open_checkpoint *c, const char *path, struct elmo_error *err)
 {
     struct mapped_file mapping = {0};
@@ -43,6 +52,10 @@ static int read_all(struct open_checkpoint *c, const char *path, struct elmo_err
         r = read_header(c, &options, file, err);
     if (!r)
         r = vocabulary_parse(&c->vocab.words, safetensors_metadata(file, META_VOCABULARY), err);
+    if (!r)
+        r = copy_metadata(&c->corpus_weights, file, META_CORPUS_WEIGHTS, err);
+    if (!r)
+        r = copy_metadata(&c->provenance, file, META_PROVENANCE, err);
     mapped_file_close(&mapping);
     if (!r)
         r = make_net(c, &options, err);
@@ -101,6 +114,8 @@ int open_checkpoint_shipped(struct open_checkpoint *ret, const char *model, cons
 void open_checkpoint_done(struct open_checkpoint *c)
 {
     free(c->options_json);
+    free(c->corpus_weights);
+    free(c->provenance);
     free(c->values);
     vocab_done(&c->vocab);
     net_done(&c->net);

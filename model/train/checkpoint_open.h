@@ -7,6 +7,7 @@
 
 struct open_checkpoint { /* owned: open_checkpoint_done */
     char *options_json;
+    char *corpus_weights, *provenance; /* see checkpoint.h; NULL: there is none */
     enum tokenizer tokenizer;
     struct vocab vocab;
     struct net net;

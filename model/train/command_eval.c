@@ -60,11 +60,12 @@ static int score_corpus(struct bilm_score *score, const struct open_checkpoint *
 {
     struct team *team = NULL;
     struct batches batches = {0};
+    size_t batch_tokens = a->pretrain.batch_tokens.from;
     int r = team_new(&team, a->pretrain.threads, err);
     if (!r)
-        r = batches_init(&batches, corpus, 0, a->pretrain.batch_tokens, err);
+        r = batches_init(&batches, corpus, NULL, 0, batch_tokens, err);
     if (!r)
-        r = batches_heldout(&batches, err);
+        r = batches_heldout(&batches, batch_tokens, err);
     if (!r)
         r = score_batches(score, c, model, &batches, team, err);
     batches_done(&batches);

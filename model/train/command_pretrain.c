@@ -1,7 +1,18 @@
 /* elmo-train pretrain. */
+#include <string.h>
+
 #include "commands.h"
 #include "error.h"
-#include "team.h"
+#include "weighted_files.h"
+
+/* Whether any FILE:WEIGHT is among the words. */
+static bool has_weights(const struct weighted_files *files, const char *const *words)
+{
+    for (size_t k = 0; k < files->n_files; k++)
+        if (strcmp(files->paths[k], words[k]))
+            return true;
+    return false;
+}
 
 int command_pretrain(const struct arguments *a, struct elmo_error *err)
 {
@@ -16,14 +27,18 @@ int command_pretrain(const struct arguments *a, struct elmo_error *err)
         return elmo_fail(err, ELMO_E_INVALID, "--options, --init or --resume is needed");
     if (!s.vocab && !s.init_softmax && !s.resume)
         return elmo_fail(err, ELMO_E_INVALID, "--vocab, --init-softmax or --resume is needed");
-    if (s.threads > TEAM_MAX || s.dropout >= 1 || s.max_norm <= 0)
-        return elmo_fail(err, ELMO_E_INVALID,
-                         "--threads is at most %u, --dropout below 1, --max-norm above 0",
-                         TEAM_MAX);
-    s.corpus = a->corpus;
-    s.n_corpus = a->n_corpus;
+    struct weighted_files files;
+    int r = weighted_files_parse(&files, a->corpus, a->n_corpus, err);
+    if (r)
+        return r;
+    s.corpus = files.paths;
+    s.n_corpus = files.n_files;
+    s.corpus_weights = files.weights;
+    s.given |= has_weights(&files, a->corpus) ? GIVEN_CORPUS_WEIGHTS : 0;
     s.heldout = a->heldout;
     s.n_heldout = a->n_heldout;
     s.out = a->out;
-    return pretrain_run(&s, err);
+    r = pretrain_run(&s, err);
+    weighted_files_done(&files);
+    return r;
 }

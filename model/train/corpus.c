@@ -22,6 +22,7 @@ void corpus_done(struct corpus *c)
     free(c->counts);
     free(c->tokens);
     free(c->line_begins);
+    free(c->parts);
     *c = (struct corpus){0};
 }
 
@@ -128,6 +129,8 @@ static int add_line(struct loader *l, char *line, size_t n_bytes, struct elmo_er
 
 static int load_file(struct loader *l, const char *path, struct elmo_error *err)
 {
+    struct corpus *c = &l->corpus;
+    size_t begin_line = c->n_lines;
     size_t most = l->settings->max_line_bytes ? l->settings->max_line_bytes : TEXT_SOURCE_MAX_LINE;
     AUTO(text_source_free) struct text_source *source = NULL;
     int r = text_source_open(&source, path, most, err);
@@ -137,8 +140,9 @@ static int load_file(struct loader *l, const char *path, struct elmo_error *err)
         r = add_line(l, line, n_bytes, err);
     if (r)
         return r;
-    l->corpus.stats.n_files++;
-    l->corpus.stats.n_cut_lines += text_source_n_cut(source);
+    c->stats.n_files++;
+    c->stats.n_cut_lines += text_source_n_cut(source);
+    c->parts[c->n_parts++] = (struct corpus_part){begin_line, c->n_lines};
     return 0;
 }
 
@@ -182,9 +186,12 @@ static int finish(struct loader *l, struct elmo_error *err)
 }
 
 /* The marks take the first indices. */
-static int start(struct loader *l, struct elmo_error *err)
+static int start(struct loader *l, size_t n_files, struct elmo_error *err)
 {
     sha256_begin(&l->sha256);
+    l->corpus.parts = calloc(n_files + 1, sizeof *l->corpus.parts);
+    if (!l->corpus.parts)
+        return elmo_fail_nomem(err);
     if (count_word(l, &token_bos) != CORPUS_BOS || count_word(l, &token_eos) != CORPUS_EOS)
         return elmo_fail_nomem(err);
     l->corpus.counts[CORPUS_BOS] = l->corpus.counts[CORPUS_EOS] = 0;
@@ -195,7 +202,7 @@ int corpus_load(struct corpus *ret_corpus, const char *const *paths, size_t n_pa
                 const struct corpus_settings *settings, struct elmo_error *err)
 {
     struct loader l = {.settings = settings};
-    int r = start(&l, err);
+    int r = start(&l, n_paths, err);
     for (size_t k = 0; !r && k < n_paths; k++)
         r = load_file(&l, paths[k], err);
     if (!r)

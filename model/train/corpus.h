@@ -11,6 +11,14 @@
 #define CORPUS_BOS 0u /* words[0] is <S> and words[1] is </S>, whatever the corpus holds */
 #define CORPUS_EOS 1u
 
+#define CORPUS_MAX_WEIGHT 1000
+
+/* How often training takes the lines of a file: see batches.h. */
+static inline bool corpus_is_weight(double weight)
+{
+    return weight > 0 && weight <= CORPUS_MAX_WEIGHT; /* false for a NAN */
+}
+
 struct corpus_settings {
     enum tokenizer tokenizer;
     const struct vocab *vocab; /* borrowed while loading; NULL: every word is VOCAB_UNKNOWN */
@@ -29,6 +37,10 @@ struct corpus_stats {
     uint64_t n_unknown;     /* of them VOCAB_UNKNOWN */
 };
 
+struct corpus_part { /* lines [begin_line, end_line); none if the file has none, or words_only */
+    size_t begin_line, end_line;
+};
+
 struct corpus {
     struct word_table table;        /* owns the words */
     const struct elmo_token *words; /* [n_words] distinct, in order of appearance after the marks */
@@ -39,6 +51,8 @@ struct corpus {
     size_t n_tokens;
     size_t *line_begins; /* [n_lines + 1]: line k is tokens [line_begins[k], line_begins[k + 1]) */
     size_t n_lines;
+    struct corpus_part *parts; /* [n_parts] one for each file, in their order: all lines */
+    size_t n_parts;
     struct corpus_stats stats;
     char sha256[65]; /* of all lines as read, each ended by LF: for a text file with a final newline
                         and neither CR nor cut lines, what sha256sum says of it unpacked */

@@ -21,6 +21,10 @@
 #define MAX_LINE_POINTS 800 /* more are averaged in groups: the picture stays small */
 #define MAX_HALF_WINDOW 50  /* points of the running mean, to each side */
 #define MAX_DOTS        60  /* up to here each point of the loss is one */
+#define RESUMED_TICK    9   /* pixels */
+#define RESUMED_COLOUR  "#b2182b"
+#define LETTER_WIDTH    7  /* pixels, about */
+#define LEGEND_ROWS     6u /* of a column */
 
 struct axis {
     double low, high; /* values at its ends */
@@ -35,13 +39,14 @@ struct series {
     double *values; /* [n_points], NAN: none */
 };
 
-enum { LOSS, SMOOTHED, FORWARD, BACKWARD, JOINT, N_SERIES };
+enum { LOSS, SMOOTHED, FORWARD, BACKWARD, JOINT, OTHERS, MAX_SERIES = OTHERS + CURVE_MAX_OTHERS };
 
 struct plot {
     FILE *out;
     const struct curve_point *points;
-    size_t n_points;
-    struct series series[N_SERIES];
+    size_t n_points, n_resumes;
+    struct series series[MAX_SERIES];
+    size_t n_series;
     struct axis x;
 };
 
@@ -119,23 +124,29 @@ static const char *number(char *buf, size_t buf_bytes, double value)
 
 /* ---- Drawing ---- */
 
-static void draw_text(FILE *out, double x, double y, const char *anchor, const char *text)
-{
-    fprintf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%s</text>\n", x, y, anchor, text);
-}
-
 /* Of bytes that may be anything: what is no plain character of XML becomes '?'. */
-static void draw_title(FILE *out, const char *title)
+static void put_text(FILE *out, const char *text)
 {
-    fprintf(out, "<text x=\"%d\" y=\"28\" font-size=\"17\">", LEFT);
-    for (; *title; title++) {
-        unsigned char c = (unsigned char)*title;
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
         if (strchr("<>&\"'", c) || c < 0x20 || c >= 0x7f)
             fprintf(out, c < 0x20 || c >= 0x7f ? "?" : "&#%u;", c);
         else
             putc(c, out);
     }
     fputs("</text>\n", out);
+}
+
+static void draw_text(FILE *out, double x, double y, const char *anchor, const char *text)
+{
+    fprintf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", x, y, anchor);
+    put_text(out, text);
+}
+
+static void draw_title(FILE *out, const char *title)
+{
+    fprintf(out, "<text x=\"%d\" y=\"28\" font-size=\"17\">", LEFT);
+    put_text(out, title);
 }
 
 static void draw_rule(FILE *out, double x1, double y1, double x2, double y2)
@@ -207,19 +218,56 @@ static void draw_series(const struct plot *p, const struct series *s, const stru
                     s->colour);
 }
 
-static void draw_legend(const struct plot *p, size_t first, size_t end, double top)
+/* Where the first point of a resumed run is. */
+static void draw_resumes(const struct plot *p, const struct axis *y)
+{
+    for (size_t k = 1; k < p->n_points; k++)
+        if (p->points[k].resumes != p->points[k - 1].resumes)
+            fprintf(p->out,
+                    "<path d=\"M%.1f %.1fv-%d\" stroke=\"" RESUMED_COLOUR
+                    "\" stroke-width=\"2\"/>\n",
+                    place(&p->x, (double)p->points[k].tokens), y->from, RESUMED_TICK);
+}
+
+/* The legend's row for them. */
+static void draw_resumes_row(const struct plot *p, double x, double y)
 {
     fprintf(p->out,
-            "<rect x=\"%d\" y=\"%.1f\" width=\"180\" height=\"%zu\" fill=\"#ffffff\" "
+            "<path d=\"M%.1f %.1fv-%d\" stroke=\"" RESUMED_COLOUR "\" stroke-width=\"2\"/>\n",
+            x + 14, y, RESUMED_TICK);
+    draw_text(p->out, x + 36, y, "start", "resumed");
+}
+
+/* Pixels of a column of the legend. */
+static double legend_width(const struct plot *p, size_t first, size_t end)
+{
+    double width = 180;
+    for (size_t k = first; k < end; k++)
+        width = fmax(width, 56 + LETTER_WIDTH * (double)strlen(p->series[k].name));
+    return width;
+}
+
+static void draw_legend(const struct plot *p, size_t first, size_t end, double top)
+{
+    size_t n = end - first, n_resumes = first == LOSS && p->n_resumes;
+    size_t n_columns = (n + LEGEND_ROWS - 1) / LEGEND_ROWS;
+    size_t n_rows = n_columns > 1 ? LEGEND_ROWS : n + n_resumes;
+    double width = legend_width(p, first, end),
+           left = WIDTH - RIGHT - 20 - width * (double)n_columns;
+    fprintf(p->out,
+            "<rect x=\"%.0f\" y=\"%.1f\" width=\"%.0f\" height=\"%zu\" fill=\"#ffffff\" "
             "fill-opacity=\"0.8\"/>\n",
-            WIDTH - RIGHT - 200, top + 3, 20 * (end - first) + 8);
-    for (size_t k = first; k < end; k++) {
-        const struct series *s = &p->series[k];
-        double y = top + 20 + 20 * (double)(k - first), x = WIDTH - RIGHT - 190;
+            left, top + 3, width * (double)n_columns, 20 * n_rows + 8);
+    for (size_t k = 0; k < n; k++) {
+        const struct series *s = &p->series[first + k];
+        double x = left + 10 + width * (double)(k / LEGEND_ROWS),
+               y = top + 20 + 20 * (double)(k % LEGEND_ROWS);
         fprintf(p->out, "<path d=\"M%.1f %.1fh28\" stroke=\"%s\" stroke-width=\"%.1f\"/>\n", x,
                 y - 4, s->colour, s->stroke);
         draw_text(p->out, x + 36, y, "start", s->name);
     }
+    if (n_resumes)
+        draw_resumes_row(p, left + 10, top + 20 + 20 * (double)n);
 }
 
 static void draw_panel(const struct plot *p, size_t first, size_t end, double top,
@@ -229,6 +277,7 @@ static void draw_panel(const struct plot *p, size_t first, size_t end, double to
     draw_axes(p, &y, label, names_x);
     for (size_t k = first; k < end; k++)
         draw_series(p, &p->series[k], &y);
+    draw_resumes(p, &y);
     draw_legend(p, first, end, top);
 }
 
@@ -250,21 +299,36 @@ static double smoothed_loss(const struct plot *p, size_t k)
     return isnan(loss[k]) ? loss[k] : sum / n;
 }
 
-/* Values that can be drawn, NAN for the others. */
+/* A perplexity that can be drawn on a log axis, NAN for others. */
+static double drawable(double perplexity)
+{
+    return isfinite(perplexity) && perplexity > 0 ? perplexity : (double)NAN;
+}
+
 static void fill_series(struct plot *p)
 {
     for (size_t k = 0; k < p->n_points; k++) {
         const struct curve_point *point = &p->points[k];
-        const double perplexities[] = {point->perplexity_forward, point->perplexity_backward,
-                                       point->perplexity};
         p->series[LOSS].values[k] = isfinite(point->loss) ? point->loss : (double)NAN;
-        for (size_t s = 0; s < ARRAY_LEN(perplexities); s++) {
-            bool drawable = isfinite(perplexities[s]) && perplexities[s] > 0;
-            p->series[FORWARD + s].values[k] = drawable ? perplexities[s] : (double)NAN;
-        }
+        p->series[FORWARD].values[k] = drawable(point->perplexity_forward);
+        p->series[BACKWARD].values[k] = drawable(point->perplexity_backward);
+        p->series[JOINT].values[k] = drawable(point->perplexity);
+        for (size_t s = OTHERS; s < p->n_series; s++)
+            p->series[s].values[k] = drawable(point->others[s - OTHERS]);
+        p->n_resumes += k && point->resumes != point[-1].resumes;
     }
     for (size_t k = 0; k < p->n_points; k++)
         p->series[SMOOTHED].values[k] = smoothed_loss(p, k);
+}
+
+/* The series of the texts after the first. */
+static void add_others(struct plot *p, const struct curve_others *others)
+{
+    static const char *const colours[CURVE_MAX_OTHERS] = {
+        "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#7f3fbf", "#999933", "#17becf"};
+    p->n_series = OTHERS;
+    for (size_t k = 0; others && k < others->n_names; k++)
+        p->series[p->n_series++] = (struct series){others->names[k], colours[k], 1.5, true, NULL};
 }
 
 static void draw(struct plot *p, const char *title)
@@ -277,13 +341,13 @@ static void draw(struct plot *p, const char *title)
             WIDTH, HEIGHT, WIDTH, HEIGHT);
     draw_title(p->out, title);
     draw_panel(p, LOSS, FORWARD, TOP, "training loss (nats per token)", false, false);
-    draw_panel(p, FORWARD, N_SERIES, TOP + PANEL_HEIGHT + PANEL_GAP, "held-out perplexity", true,
+    draw_panel(p, FORWARD, p->n_series, TOP + PANEL_HEIGHT + PANEL_GAP, "held-out perplexity", true,
                true);
     fputs("</svg>\n", p->out);
 }
 
 int curve_plot(const char *path, const char *title, const struct curve_point *points,
-               size_t n_points, struct elmo_error *err)
+               size_t n_points, const struct curve_others *others, struct elmo_error *err)
 {
     struct plot p = {
         .points = points,
@@ -295,10 +359,11 @@ int curve_plot(const char *path, const char *title, const struct curve_point *po
                    {"both", "#333333", 2, true, NULL}},
         .x = {0, 1, LEFT, WIDTH - RIGHT, false},
     };
-    AUTO(mem_free) double *values = calloc(n_points + 1, N_SERIES * sizeof *values);
+    AUTO(mem_free) double *values = calloc(n_points + 1, MAX_SERIES * sizeof *values);
     if (!values)
         return elmo_fail_nomem(err);
-    for (size_t k = 0; k < N_SERIES; k++)
+    add_others(&p, others);
+    for (size_t k = 0; k < p.n_series; k++)
         p.series[k].values = values + k * n_points;
     for (size_t k = 0; k < n_points; k++)
         p.x.high = fmax(p.x.high, (double)points[k].tokens);

@@ -9,20 +9,35 @@
 #include "commands.h"
 #include "defs.h"
 
-static const char usage[] =
+static const char usage_training[] =
     "usage: elmo-train COMMAND [OPTIONS]\n"
     "\n"
     "elmo-train vocab --corpus FILE... --out vocab.txt [--size N]\n"
     "    Counts the words of a corpus and writes the most frequent ones (default 30000).\n"
     "\n"
-    "elmo-train pretrain --corpus FILE... --heldout FILE... --vocab vocab.txt\n"
+    "elmo-train pretrain --corpus FILE[:WEIGHT]... --heldout FILE... --vocab vocab.txt\n"
     "                    --options options.json --out DIR [--resume | --init MODEL\n"
     "                    [--init-softmax SOFTMAX]]\n"
-    "                    [--hours H] [--tokens N] [--threads N] [--batch-tokens N] [--samples N]\n"
-    "                    [--dropout X] [--learning-rate X] [--max-norm X] [--seed N]\n"
-    "                    [--checkpoint-minutes X] [--eval-tokens N] [--precision bf16|f32]\n"
-    "    Trains a biLM. DIR gets checkpoint.safetensors, curve.csv and curve.svg. --options may be\n"
-    "    left out with --init or --resume, --vocab with --init-softmax or --resume.\n"
+    "                    [--hours H] [--tokens N] [--no-decay | --decay-tokens N] [--threads N]\n"
+    "                    [--batch-tokens N[:N2]] [--samples N] [--dropout X] [--learning-rate X]\n"
+    "                    [--max-norm X] [--average X] [--seed N] [--checkpoint-minutes X]\n"
+    "                    [--eval-tokens N] [--precision bf16|f32]\n"
+    "    Trains a biLM. DIR gets checkpoint.safetensors, curve.csv and curve.svg. An epoch takes each\n"
+    "    line of a file WEIGHT times (default 1).\n"
+    "    A run ends after --hours H of this call, the last evaluation included, or after --tokens N\n"
+    "    of all calls together. The learning rate rises for 300 steps, or 5 % of the run if that is\n"
+    "    shorter, and falls to 0 over the last 30 %. --no-decay: it does not fall. When it begins to\n"
+    "    fall, DIR/before-decay.safetensors is written, a checkpoint of that moment.\n"
+    "    --resume goes on from DIR/checkpoint.safetensors, with its tokeniser, vocabulary, weights and\n"
+    "    settings; those that are given win. Once the rate has begun to fall, it does not rise: to go\n"
+    "    on at the full rate, copy before-decay.safetensors into another folder, as its\n"
+    "    checkpoint.safetensors, and resume there. --resume --decay-tokens N: the rate falls to 0 over\n"
+    "    the next N tokens, and the run ends. The same again goes on with a decay that was stopped.\n"
+    "    --average X: an average of the weights is measured and exported, of which a step changes\n"
+    "    1 - X (default 0.9995; 0: the last weights).\n"
+    "    --batch-tokens N:N2: batches grow from N to N2 tokens over the run, by doubling, and the\n"
+    "    samples of the softmax grow with them.\n"
+    "    --options may be left out with --init or --resume, --vocab with --init-softmax or --resume.\n"
     "\n"
     "elmo-train sentiment --model MODEL --data DATA --out MODEL2 [--head notebook|best]\n"
     "                     [--test DATA] [--finetune] [--unlabelled FILE] [--words N] [--limit N]\n"
@@ -38,7 +53,9 @@ static const char usage[] =
     "    text also with its words' vectors shifted by --adversary X of a vector's length to where it is\n"
     "    hardest (0: not, in half the time), and of the texts of --unlabelled, a line each, those that\n"
     "    the n-grams are sure of. Its checkpoints are at MODEL2.tuning, --resume goes on from there.\n"
-    "\n"
+    "\n";
+
+static const char usage_models[] =
     "elmo-train eval (--checkpoint FILE | --model MODEL --softmax SOFTMAX) --corpus FILE...\n"
     "                [--threads N] [--dtype f32|bf16|int8] [--kernel NAME]\n"
     "    Perplexities of a text with the full softmax.\n"
@@ -52,9 +69,7 @@ static const char usage[] =
     "    log loss, calibration error, confusion matrix. --words cuts each text behind N words,\n"
     "    --limit takes N texts at random.\n"
     "    A model is run as elmod runs it: --dtype and --kernel are elmod's.\n"
-    "\n";
-
-static const char usage_files[] =
+    "\n"
     "elmo-train export --checkpoint FILE --out model.safetensors --name NAME [--dtype bf16|f32]\n"
     "                  [--provenance FILE.json] [--softmax softmax.safetensors]\n"
     "    The biLM of a checkpoint as a model file for elmod; its softmax as a file beside it. How\n"
@@ -79,8 +94,8 @@ static const char usage_files[] =
 
 static void print_usage(FILE *out)
 {
-    fputs(usage, out);
-    fputs(usage_files, out);
+    fputs(usage_training, out);
+    fputs(usage_models, out);
 }
 
 /* ---- Values ---- */
@@ -115,6 +130,22 @@ static bool parse_double(const char *text, double *ret)
     return true;
 }
 
+/* "N", or "N:M" with N <= M. */
+static bool parse_growth(const char *text, struct batch_growth *ret)
+{
+    char from[24];
+    size_t n = strcspn(text, ":"), first, last;
+    if (n >= sizeof from)
+        return false;
+    memcpy(from, text, n);
+    from[n] = '\0';
+    if (!parse_size(from, &first) || !parse_size(text[n] ? text + n + 1 : from, &last) ||
+        first > last)
+        return false;
+    *ret = (struct batch_growth){first, last};
+    return true;
+}
+
 static bool parse_tokenizer(const char *text, enum tokenizer *ret)
 {
     return tokenizer_from_name(ret, text);
@@ -122,13 +153,25 @@ static bool parse_tokenizer(const char *text, enum tokenizer *ret)
 
 /* ---- One table of options for all commands ---- */
 
-enum kind { FILES_CORPUS, FILES_HELDOUT, TEXT, SIZE, U64, DOUBLE, FLAG, TOKENIZER, PRECISION };
+enum kind {
+    FILES_CORPUS,
+    FILES_HELDOUT,
+    TEXT,
+    SIZE,
+    U64,
+    DOUBLE,
+    GROWTH,
+    FLAG,
+    TOKENIZER,
+    PRECISION
+};
 
 struct option_spec {
     const char *name;
     const char *commands; /* that take it: their letters, see main() */
     enum kind kind;
-    size_t offset; /* in struct arguments */
+    size_t offset;  /* in struct arguments */
+    unsigned given; /* GIVEN_* of pretrain.h, or 0 */
 };
 
 #define AT(field) offsetof(struct arguments, field)
@@ -145,14 +188,17 @@ static const struct option_spec specs[] = {
     {"resume", "ps", FLAG, AT(pretrain.resume)},
     {"hours", "p", DOUBLE, AT(pretrain.hours)},
     {"tokens", "p", U64, AT(pretrain.tokens)},
-    {"threads", "pes", SIZE, AT(pretrain.threads)},
+    {"decay-tokens", "p", U64, AT(pretrain.decay_tokens)},
+    {"no-decay", "p", FLAG, AT(pretrain.no_decay)},
+    {"threads", "pes", SIZE, AT(pretrain.threads), GIVEN_THREADS},
     {"precision", "ps", PRECISION, AT(pretrain.precision)},
-    {"batch-tokens", "p", SIZE, AT(pretrain.batch_tokens)},
-    {"samples", "p", SIZE, AT(pretrain.n_samples)},
-    {"dropout", "p", DOUBLE, AT(pretrain.dropout)},
-    {"learning-rate", "p", DOUBLE, AT(pretrain.learning_rate)},
-    {"max-norm", "p", DOUBLE, AT(pretrain.max_norm)},
-    {"seed", "pes", U64, AT(pretrain.seed)},
+    {"batch-tokens", "p", GROWTH, AT(pretrain.batch_tokens), GIVEN_BATCH_TOKENS},
+    {"samples", "p", SIZE, AT(pretrain.n_samples), GIVEN_SAMPLES},
+    {"dropout", "p", DOUBLE, AT(pretrain.dropout), GIVEN_DROPOUT},
+    {"learning-rate", "p", DOUBLE, AT(pretrain.learning_rate), GIVEN_LEARNING_RATE},
+    {"max-norm", "p", DOUBLE, AT(pretrain.max_norm), GIVEN_MAX_NORM},
+    {"average", "p", DOUBLE, AT(pretrain.average), GIVEN_AVERAGE},
+    {"seed", "pes", U64, AT(pretrain.seed), GIVEN_SEED},
     {"checkpoint-minutes", "ps", DOUBLE, AT(pretrain.checkpoint_minutes)},
     {"eval-tokens", "p", U64, AT(pretrain.eval_tokens)},
     {"checkpoint", "ex", TEXT, AT(checkpoint)},
@@ -186,7 +232,7 @@ static const struct option_spec specs[] = {
     {"head-input", "i", TEXT, AT(import.head_input)},
     {"ngram-order", "i", TEXT, AT(import.ngram_order)},
     {"tokenizer", "i", TEXT, AT(import.tokenizer)},
-    {"tokenizer", "vp", TOKENIZER, AT(pretrain.tokenizer)},
+    {"tokenizer", "vp", TOKENIZER, AT(pretrain.tokenizer), GIVEN_TOKENIZER},
     {"quiet", "vpexisg", FLAG, AT(pretrain.quiet)},
     {"help", "vpexisg", FLAG, AT(help)},
 };
@@ -207,6 +253,7 @@ static bool set_value(struct arguments *a, const struct option_spec *spec, const
     case SIZE: return parse_size(text, at);
     case U64: return parse_u64(text, at);
     case DOUBLE: return parse_double(text, at);
+    case GROWTH: return parse_growth(text, at);
     case TOKENIZER: return parse_tokenizer(text, at);
     case PRECISION: return precision_parse(at, text);
     default: return false;
@@ -241,6 +288,7 @@ static bool parse(struct arguments *a, char command, char **argv)
             return false;
         }
         at++;
+        a->pretrain.given |= spec->given;
         if (spec->kind == FLAG) {
             *(bool *)((char *)a + spec->offset) = true;
         } else if (spec->kind == FILES_CORPUS || spec->kind == FILES_HELDOUT) {

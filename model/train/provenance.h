@@ -7,8 +7,10 @@
 
 /* The object as text; free() it. "pretraining" holds what the checkpoint at `path` knows: commit,
  * steps, tokens, seconds, seed, settings, hashes of the texts and of the biLM it began with, and,
- * if curve.csv lies beside it, the last held-out perplexities up to its step. Around it are the
- * keys of `extra`, the text of a JSON object, or NULL. ELMO_E_FORMAT: extra is none. */
+ * if curve.csv lies beside it, the last held-out perplexities up to its step; "others" are the
+ * joint ones of the held-out texts after the first, by name. Around it are the keys of `extra`, the
+ * text of a JSON object, or NULL, and those of the checkpoint's own provenance that extra has not.
+ * ELMO_E_FORMAT: extra is no JSON object. */
 ELMO_MUST_USE int provenance_of_checkpoint(char **ret_json, const char *path,
                                            const struct open_checkpoint *checkpoint,
                                            const char *extra, struct elmo_error *err);
