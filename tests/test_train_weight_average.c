@@ -65,7 +65,7 @@ static void check(const struct weight_average *a, const struct naive *naive)
 static void it_is_the_average_that_it_says(void **state)
 {
     (void)state;
-    static const double decays[] = {0.5, 0.9, 0.99, 0.9995};
+    static const double decays[] = {0.8, 0.9, 0.99, 0.9995};
     for (size_t d = 0; d < ARRAY_LEN(decays); d++) {
         struct weight_average a;
         struct team *team;
