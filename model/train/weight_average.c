@@ -45,11 +45,12 @@ static void update_share(void *arg, size_t index, size_t size)
         average[k] += u->share * (weights[k] - average[k]);
 }
 
-/* Of update m (from 1): (1 - B) / (1 - B^m), which is 1 for the first. */
+/* Of update m, from 1 on. */
 static double share_of(double decay, uint64_t m)
 {
-    double log_b = WEIGHT_AVERAGE_EVERY * log(decay);
-    return expm1(log_b) / expm1((double)m * log_b);
+    double exponential = -expm1(WEIGHT_AVERAGE_EVERY * log(decay)),
+           polynomial = (WEIGHT_AVERAGE_POWER + 1.0) / (WEIGHT_AVERAGE_POWER + (double)m);
+    return fmax(exponential, polynomial);
 }
 
 void weight_average_step(struct weight_average *a, const real *weights, struct team *team)

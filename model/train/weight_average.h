@@ -1,23 +1,25 @@
 #pragma once
-/* An exponential average of the weights (Polyak and Juditsky 1992; as it is used for language
- * models, Merity et al. 2018, arXiv:1708.02182): what is measured and exported, while training
- * itself goes on from the last weights. It has nearly what a decay of the learning rate gives, at
- * any time of a run.
+/* An average of the weights (Polyak and Juditsky 1992; for language models: Merity et al. 2018,
+ * arXiv:1708.02182): what is measured and exported, while training itself goes on from the last
+ * weights. At a constant learning rate it has most of what a decay would give, at any time of a
+ * run.
  *
- * Of the weights w_1, w_2, .. that it has seen it is
- *     sum_j B^(m - j) w_j / sum_j B^(m - j),
- * exactly: it starts as their mean and forgets slowly, and the weights that the run began with are
- * not in it. One thread at a time. */
+ * Of the weights w_1, w_2, .. that it has seen it is a_1 = w_1, a_m = a_(m-1) + s_m (w_m - a_(m-1))
+ * with s_m = max(1 - B, (POWER + 1) / (POWER + m)). So what the run began with is not in it. At
+ * first, w_j counts with nearly the POWER-th power of j, which is about the last POWER-th of the
+ * run (polynomial decay: Shamir and Zhang 2013, arXiv:1212.1824): the plain mean of a short run
+ * would be far behind its weights. Then it is exponential. One thread at a time. */
 #include <stdint.h>
 
 #include "elmo.h"
 #include "real.h"
 #include "team.h"
 
-/* It takes the weights of every so many steps, from the first on, with B = decay^EVERY. Reading
- * both arrays after every step would cost a tenth of the training, and neighbouring weights are
+#define WEIGHT_AVERAGE_POWER 16
+/* It takes the weights of every so many steps, from the first on, with B = decay^EVERY: reading all
+ * of them after every step would take a fifth of the training's time, and neighbouring weights are
  * nearly the same. */
-#define WEIGHT_AVERAGE_EVERY 8
+#define WEIGHT_AVERAGE_EVERY 16
 
 struct weight_average {
     size_t n;
