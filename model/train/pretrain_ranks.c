@@ -51,23 +51,41 @@ int run_share_tick(struct run *r, struct elmo_error *err)
     return 0;
 }
 
-/* What decides on the bits of a step: settings and position, texts, the architecture, and which
- * instructions the processor has. */
-static int digest_of(const struct run *r, char ret_digest[static SHA256_HEX_BYTES],
+static void add_text(struct sha256 *sha256, const char *text)
+{
+    sha256_add(sha256, text, strlen(text) + 1);
+}
+
+/* What the state lacks of how this session trains, and which instructions the processor has. */
+static void add_session(struct sha256 *sha256, const struct run *r)
+{
+    const uint64_t numbers[] = {r->settings->no_decay, r->settings->eval_tokens,
+                                (uint64_t)isa_best(), bf16_gemm_is_fast()};
+    sha256_add(sha256, numbers, sizeof numbers);
+    add_text(sha256, tokenizer_name(r->tokenizer));
+    add_text(sha256, r->corpus_weights_json ? r->corpus_weights_json : "");
+    add_text(sha256, r->options_json);
+    add_text(sha256, r->vocabulary_json);
+}
+
+/* What decides on the bits of a step, and on when the ranks talk to each other. */
+static int digest_of(struct run *r, char ret_digest[static SHA256_HEX_BYTES],
                      struct elmo_error *err)
 {
     struct sha256 sha256;
+    struct engine_state weights;
     struct train_state state = r->state;
     state.seconds = 0;
     AUTO(mem_free) char *text = train_state_text(&state);
     if (!text)
         return elmo_fail_nomem(err);
-    const unsigned char isa[] = {(unsigned char)isa_best(), bf16_gemm_is_fast()};
+    int e = engine_download(r->engine, &weights, err);
+    if (e)
+        return e;
     sha256_begin(&sha256);
-    sha256_add(&sha256, text, strlen(text));
-    sha256_add(&sha256, r->options_json, strlen(r->options_json));
-    sha256_add(&sha256, r->vocabulary_json, strlen(r->vocabulary_json));
-    sha256_add(&sha256, isa, sizeof isa);
+    add_text(&sha256, text);
+    add_session(&sha256, r);
+    sha256_add(&sha256, weights.values, net_size(&r->net) * sizeof *weights.values);
     sha256_end(&sha256, ret_digest);
     return 0;
 }
@@ -75,6 +93,8 @@ static int digest_of(const struct run *r, char ret_digest[static SHA256_HEX_BYTE
 int run_agree(struct run *r, struct elmo_error *err)
 {
     char digest[SHA256_HEX_BYTES];
+    if (is_single(r))
+        return 0;
     int e = digest_of(r, digest, err);
     return e ? e : ranks_agree(&r->ranks, "state", digest, sizeof digest, err);
 }

@@ -31,7 +31,8 @@ size_t ranks_launched(void);
 ELMO_MUST_USE int ranks_start(struct ranks *ret_ranks, struct elmo_error *err);
 
 /* Status 0: returns when all ranks are here. Else this rank has failed, and has said why: ends all
- * ranks, this one too, with this exit status. A single rank returns at once from both. */
+ * ranks, this one too, with this exit status; a rank other than 0 first waits a second, as rank 0
+ * may fail too. A single rank returns at once from both. */
 void ranks_stop(const struct ranks *ranks, int status);
 
 /* ret_all [size, n_bytes] gets what each rank has in mine [n_bytes], in order of rank. */

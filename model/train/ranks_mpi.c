@@ -18,6 +18,7 @@
 #define N_SPINS         1000u             /* polls before the first pause */
 #define PAUSE_NS        50000
 #define PATIENCE_S      0.5 /* mpirun kills a second after its SIGTERM */
+#define FIRST_FAILS_S   1   /* rank 0 ends the job before the others do */
 #define RANKS_THAT_WARN 2u  /* one may be the rank that is lost */
 
 static int fail(const struct ranks *ranks, int mpi_error, struct elmo_error *err)
@@ -171,10 +172,20 @@ int ranks_start(struct ranks *ret_ranks, struct elmo_error *err)
     return join(ret_ranks, n_launched, err);
 }
 
+/* Ranks often fail together. The mpirun of Open MPI 4 may crash when two of them end the job at
+ * once, and its exit status is then lost: rank 0 has time to end it first. */
+static void end_all(const struct ranks *ranks, int status)
+{
+    const struct timespec pause = {.tv_sec = FIRST_FAILS_S};
+    if (ranks->index)
+        nanosleep(&pause, NULL);
+    MPI_Abort(MPI_COMM_WORLD, status);
+}
+
 void ranks_stop(const struct ranks *ranks, int status)
 {
     if (ranks->size > 1 && status)
-        MPI_Abort(MPI_COMM_WORLD, status);
+        end_all(ranks, status);
     else if (ranks->size > 1)
         MPI_Finalize();
 }
