@@ -169,6 +169,7 @@ int bilm_loss_run(struct bilm_loss *l, struct bilm_result *ret_result, real *den
         return elmo_fail_nomem(err);
     team_run(l->team, reduce_share, l);
     *ret_result = (struct bilm_result){
+        .n_predictions = batch->n_sentences * batch->n_steps,
         .loss = {l->directions[0].loss, l->directions[1].loss},
         .softmax_ids = l->candidates.ids,
         .softmax_dw = l->directions[0].dw,

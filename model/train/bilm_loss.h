@@ -25,7 +25,8 @@ struct bilm_settings {
 };
 
 struct bilm_result {
-    double loss[2]; /* per direction: mean -log p of the sampled softmax, nats */
+    size_t n_predictions; /* per direction, of the batch */
+    double loss[2];       /* per direction: mean -log p of the sampled softmax, nats */
     /* Gradients of the mean over both directions; they belong to the trainer until its next call.
      */
     const uint32_t *softmax_ids; /* [n_softmax_rows] rows of the softmax that have one, distinct:

@@ -30,7 +30,6 @@ struct row_part {
 
 #define MAX_PARTS     4
 #define MAX_ROW_PARTS 2
-#define AVERAGE       "average/"
 
 static size_t parts_of(const struct checkpoint *c, struct part parts[static MAX_PARTS])
 {
@@ -45,8 +44,15 @@ static size_t parts_of(const struct checkpoint *c, struct part parts[static MAX_
                              : (struct part){"adam/second/", ST_F32, o->second, false};
     }
     if (c->average)
-        parts[n++] = (struct part){AVERAGE, ST_F32, c->average->values, false};
+        parts[n++] = (struct part){CHECKPOINT_AVERAGE, ST_F32, c->average->values, false};
     return n;
+}
+
+static bool has_average(const struct checkpoint *c, const struct safetensors *file)
+{
+    char name[2 * TENSOR_NAME_MAX];
+    snprintf(name, sizeof name, CHECKPOINT_AVERAGE "%s", c->net->specs.items[0].name);
+    return safetensors_find(file, name);
 }
 
 /* Those that the file has. Where no average was kept it has none; who wants only weights gets the
@@ -54,13 +60,11 @@ static size_t parts_of(const struct checkpoint *c, struct part parts[static MAX_
 static size_t parts_in(const struct checkpoint *c, const struct safetensors *file,
                        struct part parts[static MAX_PARTS])
 {
-    char name[2 * TENSOR_NAME_MAX];
-    snprintf(name, sizeof name, AVERAGE "%s", c->net->specs.items[0].name);
-    bool has_average = safetensors_find(file, name);
+    bool has = has_average(c, file);
     size_t n = parts_of(c, parts);
-    if (!c->optimizer && has_average)
-        parts[0].prefix = AVERAGE;
-    return c->average && !has_average ? n - 1 : n;
+    if (!c->optimizer && has)
+        parts[0].prefix = CHECKPOINT_AVERAGE;
+    return c->average && !has ? n - 1 : n;
 }
 
 static size_t row_parts_of(const struct checkpoint *c, struct row_part parts[static MAX_ROW_PARTS])
@@ -155,21 +159,32 @@ int checkpoint_write(const char *path, const struct checkpoint *c, struct elmo_e
 
 /* ---- Reading ---- */
 
-/* n values of a tensor, which must have the array's own type. */
+static int fail_tensor(const char *name, enum st_dtype dtype, size_t n, bool is_moment,
+                       struct elmo_error *err)
+{
+    return elmo_fail(err, ELMO_E_FORMAT,
+                     "checkpoint: tensor '%s' is missing or not of %zu %s values%s", name, n,
+                     dtype == ST_F32 ? "float32" : "bfloat16",
+                     is_moment ? "; where another version of elmo-train wrote it, export the "
+                                 "weights and start from them with --init"
+                               : "");
+}
+
+/* n values of a tensor, which must have the array's own type, or bfloat16 as a small checkpoint has
+ * it. */
 static int read_values(void *values, const struct safetensors *file, const char *prefix,
                        const char *tensor, enum st_dtype dtype, size_t n, struct elmo_error *err)
 {
     char name[2 * TENSOR_NAME_MAX];
     snprintf(name, sizeof name, "%s%s", prefix, tensor);
     const struct st_tensor *t = safetensors_find(file, name);
-    if (!t || t->dtype != dtype || t->n_bytes != n * st_dtype_bytes(dtype))
-        return elmo_fail(err, ELMO_E_FORMAT,
-                         "checkpoint: tensor '%s' is missing or not of %zu %s values%s", name, n,
-                         dtype == ST_F32 ? "float32" : "bfloat16",
-                         *prefix ? "; where another version of elmo-train wrote it, export the "
-                                   "weights and start from them with --init"
-                                 : "");
-    memcpy(values, t->data, t->n_bytes);
+    bool is_rounded = t && dtype == ST_F32 && t->dtype == ST_BF16 && !*prefix;
+    if (!t || (t->dtype != dtype && !is_rounded) || t->n_bytes != n * st_dtype_bytes(t->dtype))
+        return fail_tensor(name, dtype, n, *prefix, err);
+    if (dtype == ST_F32)
+        st_to_f32(values, t->data, t->dtype, n);
+    else
+        memcpy(values, t->data, t->n_bytes);
     return 0;
 }
 
@@ -224,6 +239,14 @@ static int check_same(const struct checkpoint *c, const struct safetensors *file
     return 0;
 }
 
+/* In a small checkpoint the weights are the average. */
+static void take_average(const struct checkpoint *c, const struct safetensors *file)
+{
+    c->average->n_steps = c->state->average_steps;
+    if (!has_average(c, file) && c->average->n_steps)
+        memcpy(c->average->values, c->values, net_size(c->net) * sizeof(real));
+}
+
 static int read_bytes(const struct checkpoint *c, const void *bytes, size_t n_bytes,
                       struct elmo_error *err)
 {
@@ -245,7 +268,7 @@ static int read_bytes(const struct checkpoint *c, const void *bytes, size_t n_by
     if (!r && c->optimizer)
         c->optimizer->n_steps = c->state->optimizer_steps;
     if (!r && c->average)
-        c->average->n_steps = c->state->average_steps;
+        take_average(c, file);
     return r;
 }
 

@@ -20,13 +20,15 @@ struct checkpoint { /* borrowed */
     const char *provenance;     /* META_PROVENANCE of what the run goes on from */
 };
 
+#define CHECKPOINT_AVERAGE  "average/" /* what the names of the average's tensors begin with */
 #define META_CORPUS_WEIGHTS "corpus_weights" /* metadata key beside those of model_file.h */
 
 ELMO_MUST_USE int checkpoint_write(const char *path, const struct checkpoint *checkpoint,
                                    struct elmo_error *err);
 /* Fills values, moments, average and *state of a checkpoint whose net is set up; sizes and names
  * must fit it. Without an optimizer, values are what is to be measured or served: the average where
- * the file has one. With an average that the file has not, its values stay as they are and its
- * n_steps is 0. ELMO_E_INVALID: the file has another architecture, tokeniser or vocabulary. */
+ * the file has one. With an average that the file has not, the average becomes the weights where
+ * the file is a small one (checkpoint_small.h); else its values stay as they are and its n_steps
+ * is 0. ELMO_E_INVALID: the file has another architecture, tokeniser or vocabulary. */
 ELMO_MUST_USE int checkpoint_read(const char *path, const struct checkpoint *ret_checkpoint,
                                   struct elmo_error *err);

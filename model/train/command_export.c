@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "checkpoint_open.h"
+#include "checkpoint_small.h"
 #include "commands.h"
 #include "error.h"
 #include "lm_softmax.h"
@@ -113,6 +114,11 @@ static int write_softmax(const struct open_checkpoint *c, const struct arguments
 
 int command_export(const struct arguments *a, struct elmo_error *err)
 {
+    if (a->checkpoint && a->to_resume && !a->out && !a->softmax)
+        return checkpoint_make_small(a->to_resume, a->checkpoint, err);
+    if (a->to_resume)
+        return elmo_fail(err, ELMO_E_INVALID,
+                         "--to-resume goes with --checkpoint, and without --out and --softmax");
     struct open_checkpoint c = {0};
     struct export export = {&c, a};
     if (!a->checkpoint || !a->out || !a->name)

@@ -1,8 +1,10 @@
 /* elmo-train pretrain. */
+#include <stdio.h>
 #include <string.h>
 
 #include "commands.h"
 #include "error.h"
+#include "ranks.h"
 #include "weighted_files.h"
 
 /* Whether any FILE:WEIGHT is among the words. */
@@ -12,6 +14,22 @@ static bool has_weights(const struct weighted_files *files, const char *const *w
         if (strcmp(files->paths[k], words[k]))
             return true;
     return false;
+}
+
+/* One rank writes, prints, and counts as this program; a rank that fails ends all of them. */
+static int run_ranks(struct pretrain_settings *s, struct elmo_error *err)
+{
+    struct ranks ranks;
+    int r = ranks_start(&ranks, err);
+    if (r)
+        return r;
+    s->ranks = ranks.size > 1 ? &ranks : NULL;
+    s->quiet = s->quiet || ranks.index;
+    r = pretrain_run(s, err);
+    if (r && ranks.size > 1)
+        fprintf(stderr, "elmo-train pretrain: rank %zu: %s\n", ranks.index, err->message);
+    ranks_stop(&ranks, r == ELMO_E_INVALID ? 2 : r != 0);
+    return r;
 }
 
 int command_pretrain(const struct arguments *a, struct elmo_error *err)
@@ -38,7 +56,7 @@ int command_pretrain(const struct arguments *a, struct elmo_error *err)
     s.heldout = a->heldout;
     s.n_heldout = a->n_heldout;
     s.out = a->out;
-    r = pretrain_run(&s, err);
+    r = run_ranks(&s, err);
     weighted_files_done(&files);
     return r;
 }

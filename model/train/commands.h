@@ -16,7 +16,8 @@ struct sentiment_arguments { /* see sentiment.h; 0, NULL or NAN: as the head has
 struct arguments { /* borrowed from argv */
     const char **corpus, **heldout;
     size_t n_corpus, n_heldout;
-    const char *out, *checkpoint, *model, *softmax, *senses, *name, *dtype, *kernel, *provenance;
+    const char *out, *checkpoint, *to_resume, *model, *softmax, *senses, *name, *dtype, *kernel,
+        *provenance;
     struct import_arguments import;
     struct sentiment_arguments sentiment;
     const char *data;        /* labelled texts: see labelled.h */

@@ -8,13 +8,15 @@
 #include "bilm_loss.h"
 #include "optimizer.h"
 #include "products.h"
+#include "ranks.h"
 #include "weight_average.h"
 
 struct engine_settings {
-    enum precision precision; /* of the products: f32 or bf16 */
-    double dropout;           /* see bilm_settings */
-    double max_norm;          /* see optimizer_settings */
-    double average;           /* decay of weight_average.h; 0: the engine keeps none */
+    enum precision precision;  /* of the products: f32 or bf16 */
+    double dropout;            /* see bilm_settings */
+    double max_norm;           /* see optimizer_settings */
+    double average;            /* decay of weight_average.h; 0: the engine keeps none */
+    const struct ranks *ranks; /* that step together, borrowed; NULL: this process only */
 };
 
 /* All that a checkpoint needs of an engine, in this machine's memory. The arrays belong to the
@@ -32,8 +34,9 @@ struct engine_step {
 };
 
 struct engine_result {
-    double loss; /* of the sampled softmax, nats, mean of both directions */
-    double norm; /* of the whole gradient, before it was clipped */
+    double loss;          /* of the sampled softmax, nats, mean of both directions */
+    double norm;          /* of the whole gradient, before it was clipped */
+    size_t n_predictions; /* per direction; these three are of the batches of all ranks */
 };
 
 struct engine;
@@ -52,8 +55,10 @@ ELMO_MUST_USE int engine_download(struct engine *engine, struct engine_state *re
 ELMO_MUST_USE int engine_upload(struct engine *engine, const struct engine_state *state,
                                 struct elmo_error *err);
 
-/* One step on a batch. A loss or a norm that is not finite is the caller's to see: after it the
- * weights are not to be used any more. */
+/* One step on a batch. Ranks call it together, with the same *step, and take the same step by the
+ * gradients of all their batches; NULL: this rank has no batch, but another has one. A loss or a
+ * norm that is not finite is the caller's to see: after it the weights are not to be used any more.
+ */
 ELMO_MUST_USE int engine_step(struct engine *engine, struct engine_result *ret_result,
                               const struct bilm_batch *batch, const struct engine_step *step,
                               struct elmo_error *err);

@@ -4,11 +4,13 @@
 #include "big_alloc.h"
 #include "engine.h"
 #include "error.h"
+#include "gradient_exchange.h"
 
 struct engine {
     struct team *team;
     struct engine_settings settings;
     struct bilm_loss *loss;
+    struct gradient_exchange *exchange; /* NULL: there are no other ranks */
     struct optimizer optimizer;
     struct weight_average average; /* of values; none where settings.average is 0 */
     real *values, *gradients;      /* [net_size()], [net.n_dense] */
@@ -21,6 +23,8 @@ static int make_parts(struct engine *e, const struct net *net, struct elmo_error
         r = optimizer_init(&e->optimizer, net, e->team, MOMENTS_COMPACT, err);
     if (!r && e->settings.average > 0)
         r = weight_average_init(&e->average, net_size(net), e->settings.average, err);
+    if (!r && e->settings.ranks)
+        r = gradient_exchange_new(&e->exchange, e->settings.ranks, net, err);
     if (r)
         return r;
     e->values = big_zeros(net_size(net), sizeof(real));
@@ -49,6 +53,7 @@ void engine_free(struct engine *e)
     if (!e)
         return;
     bilm_loss_free(e->loss);
+    gradient_exchange_free(e->exchange);
     optimizer_done(&e->optimizer);
     weight_average_done(&e->average);
     free(e->values);
@@ -76,19 +81,38 @@ int engine_upload(struct engine *e, const struct engine_state *state, struct elm
     return 0;
 }
 
+/* Gradients of the batch, none if it is NULL. */
+static int find_gradients(struct engine *e, struct bilm_result *ret_result,
+                          const struct bilm_batch *batch, const struct engine_step *step,
+                          struct elmo_error *err)
+{
+    const struct ranks *ranks = e->settings.ranks;
+    const struct bilm_settings how = {step->n_samples, e->settings.dropout, step->seed,
+                                      ranks ? ranks->index : 0};
+    *ret_result = (struct bilm_result){0};
+    if (!batch)
+        return 0;
+    products_use(e->settings.precision);
+    int r = bilm_loss_run(e->loss, ret_result, e->gradients, e->values, batch, &how, err);
+    products_use(PRECISION_F32);
+    return r;
+}
+
 int engine_step(struct engine *e, struct engine_result *ret_result, const struct bilm_batch *batch,
                 const struct engine_step *step, struct elmo_error *err)
 {
-    const struct bilm_settings how = {step->n_samples, e->settings.dropout, step->seed};
     const struct optimizer_settings adam = {step->rate, e->settings.max_norm};
     struct bilm_result result;
-    products_use(e->settings.precision);
-    int r = bilm_loss_run(e->loss, &result, e->gradients, e->values, batch, &how, err);
-    products_use(PRECISION_F32);
+    int r = find_gradients(e, &result, batch, step, err);
+    if (!r && e->exchange)
+        r = gradient_exchange_run(e->exchange, &result, e->gradients, result.n_predictions, err);
     if (r)
         return r;
-    ret_result->loss = (result.loss[0] + result.loss[1]) / 2;
-    ret_result->norm = optimizer_step(&e->optimizer, e->values, e->gradients, &result, &adam);
+    *ret_result = (struct engine_result){
+        .loss = (result.loss[0] + result.loss[1]) / 2,
+        .norm = optimizer_step(&e->optimizer, e->values, e->gradients, &result, &adam),
+        .n_predictions = result.n_predictions,
+    };
     if (e->settings.average > 0)
         weight_average_step(&e->average, e->values, e->team);
     return 0;

@@ -234,5 +234,6 @@ int gradient_exchange_run(struct gradient_exchange *x, struct bilm_result *resul
         r = sum_dense(x, dense_gradients, share, err);
     if (!r)
         r = sum_rows(x, result, &mine, share, err);
+    result->n_predictions = x->n_predictions;
     return r;
 }

@@ -24,7 +24,8 @@ void gradient_exchange_free(struct gradient_exchange *exchange); /* NULL is fine
  * n_predictions: of this rank's batch, in one direction; 0: this rank has no batch, and *result and
  * dense_gradients are not read. At least one rank has a batch.
  *
- * dense_gradients [net->n_dense] and *result, with its losses, become the means. What *result
+ * dense_gradients [net->n_dense] and *result, with its losses, become the means, and
+ * result->n_predictions that of all ranks. What *result
  * points to belongs to the exchange until the next call. A single rank keeps all as it is.
  *
  * ELMO_E_INVALID, on all ranks: different samples, or no batch. ELMO_E_IO as in ranks.h. */

@@ -75,6 +75,10 @@ static const char usage_models[] =
     "    The biLM of a checkpoint as a model file for elmod; its softmax as a file beside it. How\n"
     "    it was trained is told in it, with the keys of --provenance, a JSON object.\n"
     "\n"
+    "elmo-train export --checkpoint FILE --to-resume SMALL\n"
+    "    A smaller checkpoint, to keep or to go on elsewhere: the average of the weights in bfloat16,\n"
+    "    and the moments. As DIR/checkpoint.safetensors it is resumed, though not bit for bit.\n"
+    "\n"
     "elmo-train import --options options.json --weights weights.hdf5 --tokenizer unicode|whitespace\n"
     "                  --name NAME --out model.safetensors [--sentiment head.hdf5] [--labels A,B]\n"
     "                  [--pooling mean|max|mean_max] [--head-input mix|layers] [--ngram-order N]\n"
@@ -202,6 +206,7 @@ static const struct option_spec specs[] = {
     {"checkpoint-minutes", "ps", DOUBLE, AT(pretrain.checkpoint_minutes)},
     {"eval-tokens", "p", U64, AT(pretrain.eval_tokens)},
     {"checkpoint", "ex", TEXT, AT(checkpoint)},
+    {"to-resume", "x", TEXT, AT(to_resume)},
     {"model", "esg", TEXT, AT(model)},
     {"softmax", "exg", TEXT, AT(softmax)},
     {"softmax-out", "g", TEXT, AT(softmax_out)},

@@ -16,6 +16,7 @@ static int look_at_decay(struct run *r, struct elmo_error *err)
     return e;
 }
 
+/* batch NULL: only other ranks have one. */
 static int train_step(struct run *r, const struct bilm_batch *batch, struct elmo_error *err)
 {
     struct engine_result result;
@@ -29,12 +30,12 @@ static int train_step(struct run *r, const struct bilm_batch *batch, struct elmo
     r->loss_sum += result.loss;
     r->n_loss++;
     r->state.n_steps++;
-    r->state.n_tokens += batch->n_sentences * batch->n_steps;
+    r->state.n_tokens += result.n_predictions;
     return 0;
 }
 
-/* The next batch, of the size that it is time for. */
-static int take_batch(struct run *r, struct bilm_batch *ret_batch, struct elmo_error *err)
+/* Sees to it that there are batches, of the size that it is time for. */
+static int prepare_batches(struct run *r, struct elmo_error *err)
 {
     r->least_batch_tokens = run_batch_tokens(r);
     int e = 0;
@@ -42,7 +43,7 @@ static int take_batch(struct run *r, struct bilm_batch *ret_batch, struct elmo_e
         e = batches_resize(&r->batches, r->least_batch_tokens, err);
     else
         e = batches_epoch(&r->batches, r->batches.position.epoch + 1, r->least_batch_tokens, err);
-    if (!e && !batches_take(&r->batches, ret_batch))
+    if (!e && !batches_left(&r->batches))
         e = elmo_fail(err, ELMO_E_INVALID, "an epoch of the corpus has no batch");
     return e;
 }
@@ -60,9 +61,9 @@ static int advance(struct run *r, struct elmo_error *err)
     struct bilm_batch batch;
     int e = look_at_decay(r, err);
     if (!e)
-        e = take_batch(r, &batch, err);
+        e = prepare_batches(r, err);
     if (!e)
-        e = train_step(r, &batch, err);
+        e = train_step(r, run_take_share(r, &batch) ? &batch : NULL, err);
     if (e)
         return e;
     run_show(r, "train");
@@ -70,7 +71,7 @@ static int advance(struct run *r, struct elmo_error *err)
         plan_evaluation(r);
         return run_evaluate(r, err);
     }
-    if (r->settings->now_s() - r->checkpoint_s > r->settings->checkpoint_minutes * 60)
+    if (run_now(r) - r->checkpoint_s > r->settings->checkpoint_minutes * 60)
         return run_write_checkpoint(r, err);
     return 0;
 }
@@ -81,8 +82,10 @@ static int begin(struct run *r, struct elmo_error *err)
 {
     int e = run_evaluate(r, err);
     plan_evaluation(r);
-    r->train_s = r->settings->now_s();
-    if (e || stop_signal_came())
+    if (!e)
+        e = run_share_tick(r, err);
+    r->train_s = run_now(r);
+    if (e || run_stops(r))
         return e;
     run_begin_progress(r);
     if (run_done_share(r) >= 1)
@@ -96,8 +99,11 @@ static int begin(struct run *r, struct elmo_error *err)
 static int run_loop(struct run *r, struct elmo_error *err)
 {
     int e = begin(r, err);
-    while (!e && !stop_signal_came() && run_done_share(r) < 1)
+    while (!e && !run_stops(r) && run_done_share(r) < 1) {
         e = advance(r, err);
+        if (!e)
+            e = run_share_tick(r, err);
+    }
     progress_clear(&r->progress);
     return !e && r->n_loss ? run_evaluate(r, err) : e;
 }

@@ -28,8 +28,9 @@ struct pretrain_settings {                      /* strings are borrowed */
     const char *vocab, *options;  /* files; NULL: those of what the run starts from */
     const char *out;  /* folder, made if it is not there; holds no run but the one to resume */
     const char *init; /* model file to start from; NULL: random weights */
-    const char *init_softmax; /* its softmax; NULL: random weights */
-    bool resume;              /* go on from out/checkpoint.safetensors */
+    const char *init_softmax;  /* its softmax; NULL: random weights */
+    const struct ranks *ranks; /* that train together, each with the same settings; NULL: none */
+    bool resume;               /* go on from out/checkpoint.safetensors */
     bool quiet;
 
     /* The end of the run. At least one is needed; the first that is reached counts. */

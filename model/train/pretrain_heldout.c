@@ -45,18 +45,25 @@ void run_heldout_sha256(const struct run *r, char ret_sha256[static SHA256_HEX_B
     sha256_end(&all, ret_sha256);
 }
 
-/* Adds to *score what the batches give until a signal comes. */
+/* A single rank breaks off when a signal comes; several score a share each. */
+static bool breaks_off(const struct run *r)
+{
+    return r->ranks.size == 1 && stop_signal_came();
+}
+
+/* Adds to *score what the batches give. */
 static int score_text(struct run *r, struct heldout *h, real *values, struct bilm_score *score,
                       struct elmo_error *err)
 {
     int e = 0;
-    for (size_t k = 0; !e && k < h->batches.n_batches && !stop_signal_came(); k++) {
+    for (size_t k = r->ranks.index; !e && k < h->batches.n_batches && !breaks_off(r);
+         k += r->ranks.size) {
         struct bilm_batch batch;
         batches_fill(&h->batches, k, &batch);
         run_show(r, "held-out");
         e = bilm_eval_add(r->eval, score, values, &batch, err);
     }
-    return e;
+    return e ? e : run_sum_scores(r, score, err);
 }
 
 int run_score_heldout(struct run *r, struct curve_point *ret_point, bool *ret_whole,
@@ -78,6 +85,6 @@ int run_score_heldout(struct run *r, struct curve_point *ret_point, bool *ret_wh
         ret_point->perplexity_backward = bilm_perplexity(&score, 1);
         ret_point->perplexity = bilm_joint_perplexity(&score);
     }
-    *ret_whole = !stop_signal_came();
+    *ret_whole = !breaks_off(r);
     return e;
 }

@@ -39,7 +39,7 @@ void run_show(struct run *r, const char *phase)
         .n_tokens = r->state.n_tokens,
         .done_share = run_done_share(r),
     };
-    progress_update(&r->progress, r->settings->now_s(), &state);
+    progress_update(&r->progress, run_now(r), &state);
 }
 
 /* ---- Checkpoints ---- */
@@ -55,7 +55,7 @@ static int write_to(struct run *r, const char *name, struct elmo_error *err)
 {
     char path[RUN_MAX_PATH];
     struct checkpoint c;
-    double begin_s = r->settings->now_s();
+    double begin_s = run_now(r), clock_s = r->settings->now_s();
     int e = run_checkpoint_of(r, &c, err);
     if (!e && !are_usable(c.values, net_size(&r->net)))
         e = run_fail_not_finite(r, "the sum of all weights", err);
@@ -66,8 +66,9 @@ static int write_to(struct run *r, const char *name, struct elmo_error *err)
     r->state.position = r->batches.position;
     r->state.seconds = r->seconds_before + begin_s - r->begin_s;
     run_path(r, name, path);
-    e = checkpoint_write(path, &c, err);
-    r->longest_checkpoint_s = fmax(r->longest_checkpoint_s, r->settings->now_s() - begin_s);
+    if (run_writes(r))
+        e = checkpoint_write(path, &c, err);
+    r->longest_checkpoint_s = fmax(r->longest_checkpoint_s, r->settings->now_s() - clock_s);
     return e;
 }
 
@@ -76,7 +77,7 @@ int run_write_checkpoint(struct run *r, struct elmo_error *err)
     int e = write_to(r, RUN_CHECKPOINT, err);
     if (!e)
         r->written_steps = r->state.n_steps;
-    r->checkpoint_s = r->settings->now_s();
+    r->checkpoint_s = run_now(r);
     return e;
 }
 
@@ -135,7 +136,7 @@ static int add_point(struct run *r, struct curve_point *p, struct elmo_error *er
     p->step = r->state.n_steps;
     p->tokens = r->state.n_tokens;
     p->epoch = (double)r->batches.position.epoch + batches_taken_share(&r->batches);
-    p->seconds = r->seconds_before + r->settings->now_s() - r->begin_s;
+    p->seconds = r->seconds_before + run_now(r) - r->begin_s;
     p->learning_rate = run_learning_rate(r);
     p->loss = mean_loss(r);
     if (!is_finite(r, p)) /* weights that must not become a checkpoint */
@@ -143,21 +144,21 @@ static int add_point(struct run *r, struct curve_point *p, struct elmo_error *er
     progress_clear(&r->progress);
     if (!r->settings->quiet)
         say_point(r, p);
-    int e = curve_add(r->curve, p, err);
-    return e ? e : plot_curve(r, err);
+    int e = run_writes(r) ? curve_add(r->curve, p, err) : 0;
+    return e || !run_writes(r) ? e : plot_curve(r, err);
 }
 
 int run_evaluate(struct run *r, struct elmo_error *err)
 {
     struct curve_point point = {0};
     bool whole = false;
-    double begin_s = r->settings->now_s();
-    int e = run_score_heldout(r, &point, &whole, err);
+    double clock_s = r->settings->now_s();
+    int e = run_stops(r) ? 0 : run_score_heldout(r, &point, &whole, err);
     if (!e && whole) {
         e = add_point(r, &point, err);
         r->loss_sum = 0;
         r->n_loss = 0;
-        r->longest_evaluation_s = fmax(r->longest_evaluation_s, r->settings->now_s() - begin_s);
+        r->longest_evaluation_s = fmax(r->longest_evaluation_s, r->settings->now_s() - clock_s);
     }
     if (!e && r->written_steps != r->state.n_steps)
         e = run_write_checkpoint(r, err);

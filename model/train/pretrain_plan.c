@@ -10,7 +10,7 @@ static double hours_share(const struct run *r)
         return 0;
     double end_s =
         r->start_s + r->settings->hours * 3600 - r->longest_evaluation_s - r->longest_checkpoint_s;
-    double done_s = r->settings->now_s() - r->train_s;
+    double done_s = run_now(r) - r->train_s;
     return end_s > r->train_s ? done_s / (end_s - r->train_s) : 1;
 }
 

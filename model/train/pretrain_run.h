@@ -1,8 +1,8 @@
 #pragma once
 /* The inside of a pretraining run, for the pretrain*.c files: pretrain_setup.c makes it,
  * pretrain_settings.c decides on its settings and pretrain_resume.c on the rest that a checkpoint
- * says, pretrain_plan.c knows how far it is and the rate there, pretrain_output.c measures and
- * writes, and pretrain.c is the loop. One thread. */
+ * says, pretrain_plan.c knows how far it is and the rate there, pretrain_ranks.c talks to other
+ * ranks, pretrain_output.c measures and writes, and pretrain.c is the loop. One thread. */
 #include "batches.h"
 #include "bilm_eval.h"
 #include "checkpoint.h"
@@ -26,8 +26,16 @@ struct heldout { /* a text that perplexity is measured on */
     struct batches batches;
 };
 
+/* What rank 0 says to all ranks before each step: their clocks and disks differ. */
+struct run_tick {
+    double now_s, longest_evaluation_s, longest_checkpoint_s;
+    bool stops; /* of any rank */
+};
+
 struct run { /* owned: run_done */
     const struct pretrain_settings *settings;
+    struct ranks ranks;     /* one, where the settings name none */
+    struct run_tick tick;   /* the last one; not used by a single rank */
     struct warm_files from; /* what the run starts from; open while it is set up */
     char *options_json, *vocabulary_json;
     char *provenance; /* of the checkpoint to resume; NULL: it has none */
@@ -107,6 +115,21 @@ void run_heldout_sha256(const struct run *run, char ret_sha256[static SHA256_HEX
 /* Perplexities into the point. *ret_whole becomes false where a signal came first. */
 ELMO_MUST_USE int run_score_heldout(struct run *run, struct curve_point *ret_point, bool *ret_whole,
                                     struct elmo_error *err);
+
+/* ---- pretrain_ranks.c ---- */
+/* All ranks call these together. */
+ELMO_MUST_USE int run_share_tick(struct run *run, struct elmo_error *err);
+/* ELMO_E_INVALID: the ranks would not make the same steps, as their settings, texts, weights or
+ * processors differ. */
+ELMO_MUST_USE int run_agree(struct run *run, struct elmo_error *err);
+/* The next batch of each rank, of the current size; false: there is none left for this rank. */
+bool run_take_share(struct run *run, struct bilm_batch *ret_batch);
+/* Adds up what the ranks have. */
+ELMO_MUST_USE int run_sum_scores(struct run *run, struct bilm_score *score, struct elmo_error *err);
+/* Of the last tick: */
+double run_now(const struct run *run);
+bool run_stops(const struct run *run);
+bool run_writes(const struct run *run); /* whether it is this rank that writes files */
 
 /* ---- pretrain_output.c ---- */
 void run_begin_progress(struct run *run); /* speed and time left are measured from here on */

@@ -65,6 +65,8 @@ static int make_out(const struct run *r, struct elmo_error *err)
 {
     const struct pretrain_settings *s = r->settings;
     char path[RUN_MAX_PATH];
+    if (!run_writes(r))
+        return 0;
     if (mkdir(s->out, 0777) && errno != EEXIST)
         return elmo_fail(err, ELMO_E_IO, "cannot make '%.200s': %s", s->out, strerror(errno));
     run_path(r, RUN_CHECKPOINT, path);
@@ -139,6 +141,7 @@ static int make_engine(struct run *r, struct elmo_error *err)
         .dropout = s->dropout,
         .max_norm = s->max_norm,
         .average = s->average,
+        .ranks = r->settings->ranks,
     };
     int e = team_new(&r->team, s->threads, err);
     if (!e)
@@ -273,21 +276,29 @@ static int make_parts(struct run *r, struct elmo_error *err)
     warm_files_done(&r->from);
     if (!e)
         e = start_batches(r, err);
+    if (!e)
+        e = run_agree(r, err);
     run_path(r, "curve.csv", path);
-    return e ? e : curve_open(&r->curve, path, &r->others, err);
+    return e || !run_writes(r) ? e : curve_open(&r->curve, path, &r->others, err);
 }
 
 int run_init(struct run *r, const struct pretrain_settings *settings, struct elmo_error *err)
 {
-    *r = (struct run){
-        .settings = settings, .written_steps = RUN_NOT_WRITTEN, .train_s = (double)NAN};
+    *r = (struct run){.settings = settings,
+                      .ranks = settings->ranks ? *settings->ranks : (struct ranks){.size = 1},
+                      .written_steps = RUN_NOT_WRITTEN,
+                      .train_s = (double)NAN};
     int e = check(settings, err);
     if (e)
         return e;
     kernels_init();
-    r->start_s = settings->now_s();
-    e = make_parts(r, err);
-    r->begin_s = r->checkpoint_s = settings->now_s();
+    e = run_share_tick(r, err);
+    r->start_s = run_now(r);
+    if (!e)
+        e = make_parts(r, err);
+    if (!e)
+        e = run_share_tick(r, err);
+    r->begin_s = r->checkpoint_s = run_now(r);
     run_begin_progress(r);
     return e;
 }
