@@ -86,10 +86,17 @@ class Pretrain(unittest.TestCase):
         return int(last.split(",")[1])
 
     def check_runs_and_goes_on(self, *command, **variables):
-        """Twice the same command, the second time with more tokens to see."""
+        """Twice the same command, the second time with more tokens to see at the same rate."""
         for tokens in (1000, 2000):
             done = self.command(
-                *command, "run", *self.files(), *SMALL, "--tokens", str(tokens), **variables
+                *command,
+                "run",
+                *self.files(),
+                *SMALL,
+                "--no-decay",
+                "--tokens",
+                str(tokens),
+                **variables,
             )
             self.assertEqual(0, done.returncode, done.stderr)
             self.assertTrue(tokens <= self.tokens_trained("run") < tokens + 100)
