@@ -247,6 +247,33 @@ static void a_gradient_that_is_not_finite_changes_nothing(void **state)
     training_done(&t);
 }
 
+static struct bilm_result losses_of(struct training *t, double dropout, uint64_t seed,
+                                    uint64_t rank)
+{
+    struct bilm_result result;
+    const struct bilm_settings settings = {20, dropout, seed, rank};
+    assert_int_equal(
+        bilm_loss_run(t->loss, &result, t->gradients, t->values, &t->batch, &settings, NULL), 0);
+    return result;
+}
+
+/* The samples are those of the seed on every rank; what is dropped is the rank's own. */
+static void ranks_share_samples_but_not_the_dropout(void **state)
+{
+    (void)state;
+    struct training t;
+    training_init(&t, 2);
+    struct bilm_result first = losses_of(&t, 0, 5, 0), second = losses_of(&t, 0, 5, 1);
+    assert_true(first.loss[0] == second.loss[0] && first.loss[1] == second.loss[1]);
+    first = losses_of(&t, 0.5, 5, 0);
+    for (uint64_t rank = 1; rank < 4; rank++) {
+        second = losses_of(&t, 0.5, 5, rank);
+        assert_true(first.loss[0] != second.loss[0] && first.loss[1] != second.loss[1]);
+        first = second;
+    }
+    training_done(&t);
+}
+
 /* ---- The engine ---- */
 
 static void engine_of(struct engine **ret_engine, struct engine_state *ret_state,
@@ -326,6 +353,7 @@ int main(void)
         cmocka_unit_test(the_same_seed_and_threads_give_the_same_bits),
         cmocka_unit_test(thread_counts_agree_but_for_rounding),
         cmocka_unit_test(a_gradient_that_is_not_finite_changes_nothing),
+        cmocka_unit_test(ranks_share_samples_but_not_the_dropout),
         cmocka_unit_test(an_engine_makes_the_steps_of_its_parts),
         cmocka_unit_test(an_engine_without_an_average_has_none),
     };

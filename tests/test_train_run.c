@@ -20,8 +20,10 @@
 #include "checkpoint_open.h"
 #include "commands.h"
 #include "curve.h"
+#include "mapped_file.h"
 #include "pretrain_case.h"
 #include "provenance.h"
+#include "safetensors.h"
 #include "text_file.h"
 #include "train_toy.h"
 
@@ -445,9 +447,40 @@ static void a_loss_that_is_not_finite_keeps_the_checkpoint(void **state)
     remove_run(out_b);
 }
 
+/* Words that the corpus does not have are trained as samples only: in 50 steps of 8 samples these
+ * are many more than 8. */
+static void each_step_draws_its_own_samples(void **state)
+{
+    (void)state;
+    char *large = temp_path(&dir, "large-vocab.txt"), words[1024] = "<S>\n</S>\n<UNK>\nthe\n";
+    size_t n_bytes = strlen(words), n_trained = 0;
+    for (unsigned k = 0; k < 60; k++)
+        n_bytes += (size_t)snprintf(words + n_bytes, sizeof words - n_bytes, "absent%u\n", k);
+    assert_true(write_whole_file(large, words, n_bytes));
+    struct pretrain_settings s = settings_for(out_b, 800);
+    s.vocab = large;
+    assert_int_equal(pretrain_run(&s, NULL), 0);
+    struct mapped_file file = {0};
+    struct safetensors *tensors;
+    assert_int_equal(mapped_file_open(&file, checkpoint_path(out_b), NULL), 0);
+    assert_int_equal(safetensors_parse(&tensors, file.bytes, file.n_bytes, NULL), 0);
+    const struct st_tensor *steps = safetensors_find(tensors, "adam/softmax/steps");
+    assert_non_null(steps);
+    assert_int_equal(steps->n_bytes, 64 * sizeof(float));
+    for (size_t id = 4; id < 64; id++)
+        n_trained += ((const float *)steps->data)[id] > 0;
+    assert_in_range(n_trained, 30, 60);
+    safetensors_free(tensors);
+    mapped_file_close(&file);
+    unlink(large);
+    free(large);
+    remove_run(out_b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_step_draws_its_own_samples),
         cmocka_unit_test(resuming_is_bit_for_bit_the_same_run),
         cmocka_unit_test(kill_9_leaves_a_checkpoint_that_goes_on),
         cmocka_unit_test(sigterm_ends_with_a_checkpoint),
