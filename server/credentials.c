@@ -2,9 +2,9 @@
 
 #include <time.h>
 
-#include "api_keys.h"
-#include "log.h"
-#include "tls.h"
+#include "api/api_keys.h"
+#include "http/tls.h"
+#include "ops/log.h"
 
 static void log_keys(const struct api_keys *keys)
 {

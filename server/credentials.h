@@ -1,7 +1,7 @@
 #pragma once
 /* What the service shows to clients and asks of them, from files of the configuration: its
  * certificate, and their API keys. The log says what came of each. */
-#include "service.h"
+#include "api/service.h"
 
 /* Sets service->api_keys and service->tls where they are configured. False: a file is wrong; free
  * what was loaded all the same. */

@@ -6,7 +6,7 @@
  * few seconds at most; for main() alone. */
 #include <stdio.h>
 
-#include "config.h"
+#include "ops/config.h"
 
 /* Whether GET /health/ready was answered 200; if not, one line on `err` says why. */
 bool health_check(const struct config *config, FILE *err);

@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "config.h"
+#include "api/service.h"
 #include "health_check.h"
-#include "service.h"
+#include "ops/config.h"
 
 #define EXIT_BAD_CONFIGURATION 2
 

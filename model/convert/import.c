@@ -3,12 +3,12 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "error.h"
+#include "common/model_replace.h"
+#include "file/model_file.h"
 #include "hdf5_file.h"
-#include "model_file.h"
-#include "model_replace.h"
-#include "tensor_specs.h"
-#include "text_file.h"
+#include "inference/tensor_specs.h"
+#include "util/error.h"
+#include "util/text_file.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "floats are written as they lie in memory");

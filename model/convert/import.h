@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "elmo.h"
-#include "safetensors.h"
+#include "file/safetensors.h"
 
 struct import_job { /* borrowed strings; paths unless said otherwise */
     const char *options;

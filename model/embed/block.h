@@ -6,7 +6,7 @@
 #include "defs.h"
 #include "elmo.h"
 #include "layout.h"
-#include "sha256.h"
+#include "util/sha256.h"
 
 #define BLOCK_MAX_LINES 4096u
 

@@ -4,14 +4,14 @@
 #include <signal.h>
 #include <string.h>
 
-#include "cpus.h"
-#include "error.h"
-#include "model.h"
+#include "common/progress.h"
+#include "common/stop_signal.h"
+#include "inference/model.h"
+#include "machine/cpus.h"
+#include "machine/thread_plan.h"
 #include "pipeline.h"
-#include "progress.h"
-#include "stop_signal.h"
-#include "team.h"
-#include "thread_plan.h"
+#include "util/error.h"
+#include "util/team.h"
 
 #define PLAIN_INTERVAL_S 10.0 /* between two lines of progress where there is no terminal */
 #define LOOK_INTERVAL_S  0.2  /* for signals, while nothing comes */

@@ -8,7 +8,7 @@
 
 #include "elmo.h"
 #include "sink.h"
-#include "tokenize.h"
+#include "text/tokenize.h"
 
 struct embed_settings { /* borrowed strings */
     const char *model;  /* NULL: the one that is linked in */

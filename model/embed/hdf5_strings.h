@@ -4,7 +4,7 @@
  * end as the format says (HDF5 File Format Specification 3.0: III.E, global heap), copied from a
  * file a piece at a time. The superblock must be of version 0, as libhdf5 makes it unless told
  * otherwise. One thread at a time. */
-#include "hdf5_handle.h" /* first: it chooses the interface of libhdf5 */
+#include "convert/hdf5_handle.h" /* first: it chooses the interface of libhdf5 */
 
 #include "elmo.h"
 

@@ -3,7 +3,7 @@
  * row-major, in float32. Immutable once made, any thread. */
 #include "defs.h"
 #include "elmo.h"
-#include "options.h"
+#include "file/options.h"
 
 #define LAYOUT_MAX_OUTPUTS (OPTIONS_MAX_LAYERS + 3)
 #define LAYOUT_MAX_DIMS    3

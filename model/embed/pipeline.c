@@ -4,8 +4,8 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#include "error.h"
-#include "team.h"
+#include "util/error.h"
+#include "util/team.h"
 
 #define BATCH_SENTENCES 512u
 

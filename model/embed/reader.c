@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "error.h"
-#include "text_source.h"
+#include "common/text_source.h"
+#include "util/error.h"
 
 struct reader {
     struct reader_settings settings;

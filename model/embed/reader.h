@@ -2,7 +2,7 @@
 /* The lines of a text file that are this shard's, as tokens, in blocks. What is wrong with a line
  * is told when its turn comes: the lines before it are handed out first. One thread at a time. */
 #include "block.h"
-#include "tokenize.h"
+#include "text/tokenize.h"
 
 struct reader_settings {    /* borrowed while the reader lives */
     const char *path;       /* "-": standard input; plain, .gz or .xz */

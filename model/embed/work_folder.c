@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "error.h"
-#include "text_file.h"
+#include "util/error.h"
+#include "util/text_file.h"
 
 #define STATE "state.json"
 #define LOCK  "lock"

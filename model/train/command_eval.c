@@ -2,12 +2,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "batches.h"
-#include "bilm_served.h"
-#include "checkpoint_open.h"
 #include "commands.h"
-#include "error.h"
 #include "kernels/kernels.h"
+#include "train/bilm/bilm_served.h"
+#include "train/bilm/checkpoint_open.h"
+#include "train/data/batches.h"
+#include "util/error.h"
 
 DEFINE_AUTO(bilm_eval_free, struct bilm_eval *);
 DEFINE_AUTO(bilm_served_free, struct bilm_served *);

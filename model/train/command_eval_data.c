@@ -3,12 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bulk_run.h"
-#include "classification.h"
 #include "commands.h"
-#include "error.h"
-#include "labelled.h"
-#include "team.h"
+#include "train/data/labelled.h"
+#include "train/sentiment/bulk_run.h"
+#include "train/sentiment/classification.h"
+#include "util/error.h"
+#include "util/team.h"
 
 struct evaluation {
     const struct elmo_model_info *info;

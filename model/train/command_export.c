@@ -2,17 +2,17 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "checkpoint_open.h"
-#include "checkpoint_small.h"
 #include "commands.h"
-#include "error.h"
-#include "lm_softmax.h"
-#include "mapped_file.h"
-#include "model_file.h"
-#include "model_replace.h"
-#include "provenance.h"
-#include "safetensors.h"
-#include "text_file.h"
+#include "common/model_replace.h"
+#include "file/model_file.h"
+#include "file/safetensors.h"
+#include "inference/lm_softmax.h"
+#include "train/bilm/checkpoint_open.h"
+#include "train/bilm/checkpoint_small.h"
+#include "train/bilm/provenance.h"
+#include "util/error.h"
+#include "util/mapped_file.h"
+#include "util/text_file.h"
 
 /* The tensors of one kind, float32 or rounded, appended to `tensors`. Rounds the values in place.
  */

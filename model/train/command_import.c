@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "commands.h"
-#include "error.h"
-#include "import.h"
+#include "convert/import.h"
+#include "util/error.h"
 
 /* A value that is one of a few words, or not given. */
 static int check_word(const char *option, const char *value, const char *const *words,

@@ -1,10 +1,10 @@
 /* elmo-train vocab: the most frequent words of a corpus. */
 #include <stdio.h>
 
-#include "atomic_file.h"
 #include "commands.h"
-#include "corpus.h"
-#include "error.h"
+#include "train/data/corpus.h"
+#include "util/atomic_file.h"
+#include "util/error.h"
 
 int command_vocab(const struct arguments *a, struct elmo_error *err)
 {

@@ -1,6 +1,6 @@
 #pragma once
 /* The commands of elmo-train, one file each, and what the command line may say to them. */
-#include "pretrain.h"
+#include "train/pretrain/pretrain.h"
 
 struct import_arguments { /* see convert/import.h */
     const char *weights, *sentiment, *labels, *pooling, *head_input, *ngram_order, *tokenizer;

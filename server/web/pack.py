@@ -33,7 +33,7 @@ def main(out, files):
             f"sizeof file_{index}}},\n"
         )
     pathlib.Path(out).write_text(
-        '#include "web.h"\n\n'
+        '#include "api/web.h"\n\n'
         + "".join(arrays)
         + "\nconst struct web_file web_files[] = {\n"
         + "".join(rows)

@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "big_alloc.h"
 #include "defs.h"
 #include "kernels/packed.h"
 #include "limits.h"
 #include "sgemm_rate.h"
+#include "util/big_alloc.h"
 
 #define MAX_ROWS       32
 #define SAMPLES        7

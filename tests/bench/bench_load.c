@@ -20,9 +20,9 @@
 #include <unistd.h>
 
 #include "bench_options.h"
-#include "clock.h"
-#include "json_write.h"
 #include "load_client.h"
+#include "text/json_write.h"
+#include "util/clock.h"
 
 #define MAX_BODIES      256
 #define MAX_CONNECTIONS 4096

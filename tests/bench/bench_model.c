@@ -22,8 +22,8 @@
 
 #include "bench_options.h"
 #include "defs.h"
+#include "inference/model.h"
 #include "limits.h"
-#include "model.h"
 #include "sgemm_rate.h"
 
 #define MAX_THREADS   64

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "buffer.h"
-#include "json_write.h"
-#include "request.h"
+#include "body/request.h"
+#include "text/json_write.h"
+#include "util/buffer.h"
 
 #define N_TEXTS      5000
 #define TEXT_BYTES   200

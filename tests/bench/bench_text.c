@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "base64.h"
-#include "float_text.h"
-#include "json_write.h"
+#include "text/base64.h"
+#include "text/float_text.h"
+#include "text/json_write.h"
 
 #define N_VALUES      1024
 #define N_ROUNDS      1001

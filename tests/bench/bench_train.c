@@ -15,17 +15,17 @@
 #include <string.h>
 
 #include "bench_options.h"
-#include "big_alloc.h"
-#include "char_ids.h"
 #include "kernels/kernels.h"
 #include "limits.h"
-#include "lstm_train.h"
-#include "optimizer.h"
-#include "products.h"
-#include "sampled_softmax.h"
 #include "sgemm_rate.h"
-#include "token_train.h"
+#include "text/char_ids.h"
+#include "train/maths/lstm_train.h"
+#include "train/maths/optimizer.h"
+#include "train/maths/products.h"
+#include "train/maths/sampled_softmax.h"
+#include "train/maths/token_train.h"
 #include "train_batches.h"
+#include "util/big_alloc.h"
 
 #define MAX_BLOCKS 99
 

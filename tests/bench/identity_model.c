@@ -1,5 +1,5 @@
 /* Makes elmod out of fake_elmo.c, whose runs cost next to nothing: what is left is the server. */
-#include "fake_elmo.h"
+#include "support/fake_elmo.h"
 
 int elmo_model_open_default(struct elmo_model **ret_model,
                             const struct elmo_model_settings *settings, struct elmo_error *err)

@@ -4,7 +4,7 @@
 #include <netinet/in.h>
 #include <stdint.h>
 
-#include "buffer.h"
+#include "util/buffer.h"
 
 struct load_client {
     int fd;                    /* -1: closed */

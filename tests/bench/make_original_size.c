@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bilm_files.h"
-#include "test_files.h"
+#include "reference/bilm_files.h"
+#include "reference/test_files.h"
 
 static const struct options original = {
     .char_dim = 16,

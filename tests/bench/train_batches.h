@@ -1,7 +1,7 @@
 #pragma once
 /* Made-up text for timing the trainer: words of 2 to 10 letters drawn by Zipf's law, in batches of
  * the sizes and lengths that batches.h makes of real text. The same every time. */
-#include "bilm_loss.h"
+#include "train/maths/bilm_loss.h"
 
 struct train_batches {
     size_t n_vocab, n_batches;

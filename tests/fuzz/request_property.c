@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "dialect.h"
-#include "fake_elmo.h"
-#include "reply.h"
-#include "request.h"
+#include "body/reply.h"
+#include "body/request.h"
+#include "protocol/dialect.h"
+#include "support/fake_elmo.h"
 
 enum { MAX_INPUTS = 4, MAX_TOKENS = 8, MAX_REQUEST_TOKENS = 20 };
 

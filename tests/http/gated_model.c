@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fake_elmo.h"
+#include "support/fake_elmo.h"
 
 #define CONTROL_FD 3
 

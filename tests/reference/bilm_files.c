@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "hdf5_file.h"
-#include "model_file.h"
+#include "convert/hdf5_file.h"
+#include "file/model_file.h"
 
 static int write_tensors(const struct random_model *model, const char *path, bool head,
                          struct elmo_error *err)

@@ -3,7 +3,7 @@
  * converts them. A test changes the files or the job and looks at what comes out. A tool of the
  * tests: what it cannot do ends the program. */
 #include "bilm_files.h"
-#include "import.h"
+#include "convert/import.h"
 #include "test_files.h"
 
 struct convert_case { /* owned: convert_case_done */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model_file.h"
+#include "file/model_file.h"
 
 enum direction { FORWARD, BACKWARD };
 

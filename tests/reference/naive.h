@@ -12,7 +12,7 @@
  *
  * A tool of the tests: when memory is short it ends the program. Pure, any thread. */
 #include "elmo.h"
-#include "options.h"
+#include "file/options.h"
 #include "tensor_set.h"
 
 struct naive_model { /* borrows everything */

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "model_file.h"
+#include "file/model_file.h"
 #include "naive.h"
 
 /* ---- Scores ---- */

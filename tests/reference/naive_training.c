@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model_file.h"
-#include "rng.h"
+#include "file/model_file.h"
 #include "tensor_set.h"
+#include "util/rng.h"
 
 void naive_training_init(struct naive_training *t, const struct net *net, const float *values)
 {

@@ -7,8 +7,8 @@
  *
  * No dropout. A tool of the tests: when memory is short it ends the program. */
 #include "autodiff.h"
-#include "bilm_loss.h"
-#include "net.h"
+#include "train/maths/bilm_loss.h"
+#include "train/maths/net.h"
 
 struct naive_training {
     const struct net *net;     /* borrowed: options, names and places of the tensors */

@@ -3,7 +3,7 @@
  * beside it) and filled with NaN (a value that was not written shows), and the comparison of such
  * values with expected ones. A tool of the tests: when memory is short it ends the program. */
 #include "elmo.h"
-#include "options.h"
+#include "file/options.h"
 
 enum {
     WANT_LAYERS = 1,

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model_file.h"
+#include "file/model_file.h"
 
 static size_t between(struct rng *rng, size_t least, size_t most)
 {

@@ -4,9 +4,9 @@
  * through any depth and small clips are reached. A tool of the tests: when memory is short it ends
  * the program. */
 #include "elmo.h"
-#include "options.h"
+#include "file/options.h"
+#include "inference/tensor_specs.h"
 #include "tensor_set.h"
-#include "tensor_specs.h"
 #include "test_rng.h"
 
 struct random_model { /* owned: random_model_done */

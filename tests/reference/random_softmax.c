@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lm_softmax.h"
+#include "inference/lm_softmax.h"
 #include "tensor_set.h"
 #include "test_files.h"
-#include "vocabulary.h"
+#include "text/vocabulary.h"
 
 static void add_word(struct word_table *table, const char *bytes)
 {

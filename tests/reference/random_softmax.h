@@ -3,7 +3,7 @@
  * ends the program. */
 #include "elmo.h"
 #include "test_rng.h"
-#include "word_table.h"
+#include "text/word_table.h"
 
 struct random_softmax {           /* owned: random_softmax_done */
     struct word_table vocabulary; /* the marks, then "w3", "w4", .. */

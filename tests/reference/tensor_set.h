@@ -3,8 +3,8 @@
  * and what golden files hold. A tool of the tests: when memory is short it ends the program. */
 #include "defs.h"
 #include "elmo.h"
-#include "safetensors.h"
-#include "tensor_specs.h"
+#include "file/safetensors.h"
+#include "inference/tensor_specs.h"
 
 struct named_tensor {
     char name[TENSOR_NAME_MAX];

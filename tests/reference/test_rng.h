@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "rng.h"
+#include "util/rng.h"
 
 /* 0 .. n - 1; n must not be 0. The bias of the remainder is of no matter here. */
 static inline size_t rng_below(struct rng *rng, size_t n)

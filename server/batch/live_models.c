@@ -1,0 +1,314 @@
+#include "live_models.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ops/log.h"
+#include "ops/signals.h"
+#include "util/clock.h"
+
+struct live_models {
+    struct live_model_options options; /* const */
+    pthread_t keeper;
+    bool keeper_started;
+    pthread_mutex_t mu;     /* guards everything below */
+    pthread_cond_t changed; /* the keeper waits: it is asked, or a model has lost its last user */
+    pthread_cond_t ended;   /* who asked waits: a reload has ended */
+    struct live_model *current;
+    struct live_model *past; /* was current before and is not freed yet */
+    uint64_t past_since_ns;
+    struct elmo_cache_stats gone; /* of those that are freed */
+    uint64_t asked_ns; /* when the first asked for a reload that has not begun; 0: nobody did */
+    uint64_t n_begun, n_ended; /* reloads */
+    struct live_models_result last;
+    bool stopping;
+};
+
+/* ---- Users ---- */
+
+/* NULL is fine. The lock is held, else the model could be freed between the look and the count. */
+static struct live_model *use(struct live_model *live)
+{
+    if (live)
+        atomic_fetch_add_explicit(&live->n_users, 1, memory_order_relaxed);
+    return live;
+}
+
+struct live_model *live_models_use(struct live_models *models)
+{
+    pthread_mutex_lock(&models->mu);
+    struct live_model *live = use(models->current);
+    pthread_mutex_unlock(&models->mu);
+    return live;
+}
+
+void live_model_release(struct live_model *live)
+{
+    if (!live)
+        return;
+    struct live_models *models = live->owner;
+    if (atomic_fetch_sub_explicit(&live->n_users, 1, memory_order_acq_rel) > 1)
+        return;
+    pthread_mutex_lock(&models->mu); /* the model may be freed by now */
+    pthread_cond_signal(&models->changed);
+    pthread_mutex_unlock(&models->mu);
+}
+
+static void add_stats(struct elmo_cache_stats *sum, const struct live_model *live)
+{
+    const struct elmo_cache_stats stats = elmo_model_cache_stats(live->model);
+    sum->n_hits += stats.n_hits;
+    sum->n_misses += stats.n_misses;
+    sum->n_words = stats.n_words;
+    sum->n_places = stats.n_places;
+}
+
+struct elmo_cache_stats live_models_cache_stats(struct live_models *models)
+{
+    pthread_mutex_lock(&models->mu);
+    struct elmo_cache_stats sum = models->gone;
+    struct live_model *const live[] = {use(models->past), use(models->current)};
+    pthread_mutex_unlock(&models->mu);
+    for (size_t k = 0; k < ARRAY_LEN(live); k++) {
+        if (live[k])
+            add_stats(&sum, live[k]);
+        live_model_release(live[k]);
+    }
+    return sum;
+}
+
+/* Returns the number of the reload that will be it. The lock is held. */
+static uint64_t ask(struct live_models *models)
+{
+    if (!models->asked_ns)
+        models->asked_ns = clock_now_ns();
+    pthread_cond_signal(&models->changed);
+    return models->n_begun + 1;
+}
+
+void live_models_reload(struct live_models *models)
+{
+    pthread_mutex_lock(&models->mu);
+    ask(models);
+    pthread_mutex_unlock(&models->mu);
+}
+
+void live_models_reload_now(struct live_models *models, struct live_models_result *ret_result)
+{
+    pthread_mutex_lock(&models->mu);
+    uint64_t number = ask(models);
+    while (models->n_ended < number)
+        pthread_cond_wait(&models->ended, &models->mu);
+    *ret_result = models->last; /* perhaps of a later one: what holds now */
+    pthread_mutex_unlock(&models->mu);
+}
+
+void live_models_drain(struct live_models *models)
+{
+    pthread_mutex_lock(&models->mu);
+    pthread_cond_signal(&models->changed);
+    pthread_mutex_unlock(&models->mu);
+}
+
+/* ---- What the keeper does, without the lock, as nobody else changes the two models ---- */
+
+static void fail_reload(const struct live_models *models, const char *reason,
+                        struct live_models_result *result)
+{
+    snprintf(result->reason, sizeof result->reason, "%s", reason);
+    metrics_reload(models->options.metrics, false);
+    log_failure("reload_failed", reason);
+}
+
+static void put_in_place(struct live_models *models, struct live_model *next)
+{
+    next->owner = models;
+    atomic_init(&next->n_users, 1); /* itself, while it is the current one */
+    pthread_mutex_lock(&models->mu);
+    struct live_model *past = models->past = models->current;
+    models->past_since_ns = clock_now_ns();
+    models->current = next;
+    pthread_mutex_unlock(&models->mu);
+    live_model_release(past);
+}
+
+static bool must_stop(const struct live_models *models)
+{
+    return atomic_load(models->options.stop) != 0;
+}
+
+static void reload(struct live_models *models, struct live_models_result *result)
+{
+    AUTO(live_model_free) struct live_model *next = NULL;
+    struct live_model_failure failure;
+    uint64_t begun_ns = clock_now_ns();
+    int r = must_stop(models) ? 0 : live_model_new(&next, &models->options, true, &failure);
+    if (must_stop(models)) {
+        fail_reload(models, "the server is shutting down", result);
+    } else if (r) {
+        fail_reload(models, failure.err.message, result);
+    } else {
+        const struct elmo_model_info *info = elmo_model_info(next->model);
+        result->ok = true;
+        put_in_place(models, STEAL(next));
+        metrics_reload(models->options.metrics, true);
+        log_event(LOG_INFO, "reloaded",
+                  LOG_FIELDS(LOG_TEXT("model", info->name), LOG_TEXT("sha256", info->sha256),
+                             LOG_TEXT("dtype", info->dtype),
+                             LOG_MS("ms", clock_now_ns() - begun_ns)));
+    }
+}
+
+static void name_current(const struct live_models *models, struct live_models_result *result)
+{
+    const struct elmo_model_info *info = elmo_model_info(models->current->model);
+    snprintf(result->model, sizeof result->model, "%s", info->name);
+    snprintf(result->sha256, sizeof result->sha256, "%s", info->sha256);
+}
+
+static void unload(struct live_model *past)
+{
+    char sha256[65];
+    snprintf(sha256, sizeof sha256, "%s", elmo_model_info(past->model)->sha256);
+    live_model_free(past);
+    log_event(LOG_INFO, "unloaded", LOG_FIELDS(LOG_TEXT("sha256", sha256)));
+}
+
+/* ---- When it does it. The lock is held, but let go of for the work. ---- */
+
+static bool unload_past(struct live_models *models)
+{
+    if (!models->past || atomic_load_explicit(&models->past->n_users, memory_order_acquire) > 0)
+        return false;
+    struct live_model *past = STEAL(models->past);
+    add_stats(&models->gone, past);
+    pthread_mutex_unlock(&models->mu);
+    unload(past);
+    pthread_mutex_lock(&models->mu);
+    return true;
+}
+
+/* When a reload that is asked for is given up, since the model before the current one is still
+ * used. */
+static uint64_t patience_ns(const struct live_models *models)
+{
+    uint64_t since_ns =
+        models->asked_ns > models->past_since_ns ? models->asked_ns : models->past_since_ns;
+    return since_ns + models->options.config->drain_timeout_ms * NS_PER_MS;
+}
+
+static bool reload_if_asked(struct live_models *models)
+{
+    bool blocked = models->past && !must_stop(models);
+    if (!models->asked_ns || (blocked && clock_now_ns() < patience_ns(models)))
+        return false;
+    struct live_models_result result = {0};
+    models->asked_ns = 0;
+    models->n_begun++;
+    pthread_mutex_unlock(&models->mu);
+    if (blocked)
+        fail_reload(models, "answers of the model before this one are still being sent", &result);
+    else
+        reload(models, &result);
+    name_current(models, &result);
+    pthread_mutex_lock(&models->mu);
+    models->last = result;
+    models->n_ended++;
+    pthread_cond_broadcast(&models->ended);
+    return true;
+}
+
+static void wait_for_change(struct live_models *models)
+{
+    if (models->asked_ns) {
+        struct timespec until = clock_timespec(patience_ns(models));
+        pthread_cond_timedwait(&models->changed, &models->mu, &until);
+    } else {
+        pthread_cond_wait(&models->changed, &models->mu);
+    }
+}
+
+static void *keeper_main(void *arg)
+{
+    struct live_models *models = arg;
+    pthread_mutex_lock(&models->mu);
+    while (!models->stopping) {
+        if (!unload_past(models) && !reload_if_asked(models))
+            wait_for_change(models);
+    }
+    pthread_mutex_unlock(&models->mu);
+    return NULL;
+}
+
+/* ---- Life ---- */
+
+struct live_models *live_models_new(const struct live_model_options *options)
+{
+    struct live_models *models = calloc(1, sizeof *models);
+    if (!models)
+        return NULL;
+    models->options = *options;
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&models->mu, NULL);
+    pthread_cond_init(&models->changed, &attr);
+    pthread_cond_init(&models->ended, NULL);
+    pthread_condattr_destroy(&attr);
+    return models;
+}
+
+void live_models_free(struct live_models *models)
+{
+    if (!models)
+        return;
+    pthread_cond_destroy(&models->ended);
+    pthread_cond_destroy(&models->changed);
+    pthread_mutex_destroy(&models->mu);
+    free(models);
+}
+
+static int start_keeper(struct live_models *models, struct live_model_failure *failure)
+{
+    sigset_t before;
+    signals_hold(&before);
+    int r = pthread_create(&models->keeper, NULL, keeper_main, models);
+    signals_release(&before);
+    models->keeper_started = r == 0;
+    if (r == 0)
+        return 0;
+    *failure = (struct live_model_failure){.event = "start_failed"};
+    snprintf(failure->err.message, sizeof failure->err.message, "cannot start a thread: %s",
+             strerror(r));
+    return failure->err.status = ELMO_E_NOMEM;
+}
+
+int live_models_start(struct live_models *models, struct live_model_failure *failure)
+{
+    struct live_model *first = NULL;
+    int r = start_keeper(models, failure); /* first, for a model in place may be used at once */
+    if (!r)
+        r = live_model_new(&first, &models->options, false, failure);
+    if (!r)
+        put_in_place(models, first);
+    return r;
+}
+
+void live_models_stop(struct live_models *models)
+{
+    pthread_mutex_lock(&models->mu);
+    models->stopping = true;
+    pthread_cond_signal(&models->changed);
+    pthread_mutex_unlock(&models->mu);
+    if (models->keeper_started)
+        pthread_join(models->keeper, NULL);
+    pthread_mutex_lock(&models->mu);
+    struct live_model *past = STEAL(models->past), *current = STEAL(models->current);
+    pthread_mutex_unlock(&models->mu);
+    assert(!past || atomic_load(&past->n_users) == 0);
+    assert(!current || atomic_load(&current->n_users) == 1);
+    live_model_free(past);
+    live_model_free(current);
+}

@@ -1,0 +1,182 @@
+#include "word_cache_fill.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "util/buffer.h"
+
+#define BLOCK_WORDS 512u /* what a thread takes at once: a few ten milliseconds */
+
+struct word_list {
+    struct buffer bytes;      /* of all words, one behind the other */
+    struct elmo_token *words; /* [n_words], owned; without their bytes while the list grows */
+    size_t n_words, capacity;
+};
+
+struct warming {
+    const struct warm_options *options;
+    struct word_list list;
+    atomic_size_t next, n_kept; /* word that no thread has taken; words in the cache */
+    atomic_int status;          /* the first failure */
+};
+
+static void word_list_done(struct word_list *list)
+{
+    buffer_done(&list->bytes);
+    free(list->words);
+}
+
+static int fail(struct elmo_error *err, int status, const char *what, const char *why)
+{
+    if (!err)
+        return status;
+    snprintf(err->message, sizeof err->message, "%.250s%s%s", what, *why ? ": " : "", why);
+    return err->status = status;
+}
+
+static int fail_nomem(struct elmo_error *err)
+{
+    return fail(err, ELMO_E_NOMEM, "out of memory", "");
+}
+
+/* ---- The file ---- */
+
+static bool reserve_word(struct word_list *list)
+{
+    size_t capacity = list->capacity ? list->capacity : 512, n_bytes;
+    if (list->n_words < list->capacity)
+        return true;
+    if (!mul_ok(capacity, 2 * sizeof *list->words, &n_bytes))
+        return false;
+    struct elmo_token *grown = realloc(list->words, n_bytes);
+    if (!grown)
+        return false;
+    list->words = grown;
+    list->capacity = 2 * capacity;
+    return true;
+}
+
+/* false: out of memory. */
+static bool add_line(struct word_list *list, const char *line, size_t n_bytes)
+{
+    if (n_bytes > WARM_MAX_WORD_BYTES)
+        return true;
+    n_bytes -= n_bytes && line[n_bytes - 1] == '\r';
+    if (!n_bytes)
+        return true;
+    buffer_append(&list->bytes, line, n_bytes);
+    if (list->bytes.failed || !reserve_word(list))
+        return false;
+    list->words[list->n_words++].n_bytes = n_bytes;
+    return true;
+}
+
+/* The first max_words words of the stream; false: out of memory. */
+static bool read_words(struct word_list *list, FILE *stream, uint64_t max_words)
+{
+    char line[WARM_MAX_WORD_BYTES + 2]; /* what is longer ends up in the last byte */
+    size_t n_bytes = 0;
+    for (int byte; list->n_words < max_words && (byte = getc(stream)) != EOF;) {
+        if (byte == '\n') {
+            if (!add_line(list, line, n_bytes))
+                return false;
+            n_bytes = 0;
+        } else {
+            line[n_bytes] = (char)byte;
+            n_bytes += n_bytes <= WARM_MAX_WORD_BYTES;
+        }
+    }
+    return list->n_words == max_words || add_line(list, line, n_bytes);
+}
+
+/* A pipe could keep elmod from ever being ready. */
+static int open_regular_file(FILE **ret_stream, const char *path, struct elmo_error *err)
+{
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r = 0;
+    if (fd < 0)
+        return fail(err, ELMO_E_IO, path, strerror(errno));
+    if (fstat(fd, &status))
+        r = fail(err, ELMO_E_IO, path, strerror(errno));
+    else if (!S_ISREG(status.st_mode))
+        r = fail(err, ELMO_E_IO, path, "not a regular file");
+    else if (!(*ret_stream = fdopen(fd, "r")))
+        r = fail_nomem(err);
+    if (r)
+        close(fd);
+    return r;
+}
+
+static int word_list_read(struct word_list *list, const char *path, uint64_t max_words,
+                          struct elmo_error *err)
+{
+    FILE *stream = NULL;
+    int r = open_regular_file(&stream, path, err);
+    if (r)
+        return r;
+    r = read_words(list, stream, max_words) ? 0 : fail_nomem(err);
+    if (!r && ferror(stream))
+        r = fail(err, ELMO_E_IO, path, strerror(errno));
+    fclose(stream);
+    const char *next = list->bytes.bytes;
+    for (size_t k = 0; k < list->n_words; k++) {
+        list->words[k].bytes = next;
+        next += list->words[k].n_bytes;
+    }
+    return r;
+}
+
+/* ---- The threads ---- */
+
+static bool may_go_on(struct warming *w)
+{
+    return !atomic_load(&w->status) && !atomic_load(w->options->stop);
+}
+
+static void *warm_blocks(void *arg)
+{
+    struct warming *w = arg;
+    size_t begin;
+    while (may_go_on(w) && (begin = atomic_fetch_add(&w->next, BLOCK_WORDS)) < w->list.n_words) {
+        size_t left = w->list.n_words - begin, n_kept = 0;
+        int r = elmo_model_warm(w->options->model, w->list.words + begin,
+                                left < BLOCK_WORDS ? left : BLOCK_WORDS, &n_kept, NULL);
+        if (r)
+            atomic_store(&w->status, r);
+        atomic_fetch_add(&w->n_kept, n_kept);
+    }
+    return NULL;
+}
+
+/* The caller is one of the threads; one that cannot be made is done without. */
+static int run_threads(struct warming *w, struct elmo_error *err)
+{
+    size_t n_others = w->options->n_threads - 1, n_made = 0;
+    AUTO(mem_free) pthread_t *others = calloc(n_others + 1, sizeof *others);
+    if (!others)
+        return fail_nomem(err);
+    while (n_made < n_others && !pthread_create(&others[n_made], NULL, warm_blocks, w))
+        n_made++;
+    warm_blocks(w);
+    while (n_made > 0)
+        pthread_join(others[--n_made], NULL);
+    return atomic_load(&w->status) ? fail_nomem(err) : 0;
+}
+
+int warm_words(const struct warm_options *options, size_t *ret_n_words, struct elmo_error *err)
+{
+    struct warming w = {.options = options};
+    int r = word_list_read(&w.list, options->path, elmo_model_cache_stats(options->model).n_places,
+                           err);
+    if (!r)
+        r = run_threads(&w, err);
+    if (!r)
+        *ret_n_words = atomic_load(&w.n_kept);
+    word_list_done(&w.list);
+    return r;
+}

@@ -1,0 +1,76 @@
+#pragma once
+/* The body of POST /embed, /sentiment, /score and /tokenize: JSON bytes in, a checked struct with
+ * its tokens out, or a problem that names every place to blame. Pure: no I/O, no clock, no state;
+ * any thread.
+ *
+ * Texts are tokenised here, so that the queue can count tokens and a request that is too large is
+ * refused before it waits. Tokens point into the strings of the parsed body: no text is copied. */
+#include "defs.h"
+#include "elmo.h"
+#include "protocol/problem.h"
+#include "word_vectors.h"
+
+enum request_kind {
+    REQUEST_EMBED = 1,
+    REQUEST_SENTIMENT = 2,
+    REQUEST_TOKENIZE = 4,
+    REQUEST_SCORE = 8,
+    REQUEST_OPENAI = 16, /* POST /v1/embeddings */
+    REQUEST_OIP = 32,    /* POST /v2/models/{model}/infer */
+};
+
+struct request_limits {
+    size_t max_inputs;
+    size_t max_tokens;         /* of one input */
+    size_t max_request_tokens; /* of all inputs, after truncation */
+    /* Whose outputs may be named; NULL: there are none. */
+    const struct word_vectors *word_vectors;
+};
+
+struct request_input {
+    const char *text;          /* NULL where the input came as tokens */
+    struct elmo_token *tokens; /* [n_tokens], owned; NULL where there are none */
+    size_t n_tokens;
+    bool truncated;
+};
+
+enum request_offsets { OFFSETS_NONE, OFFSETS_BYTES, OFFSETS_CODEPOINTS, OFFSETS_UTF16 };
+
+struct request {
+    struct json_t *body; /* owned: everything below points into its strings */
+    enum request_kind kind;
+    struct request_input *inputs; /* [n_inputs], owned */
+    size_t n_inputs;
+    size_t n_tokens; /* of all inputs */
+    bool truncate;
+    size_t max_tokens; /* per input: min(asked for, limit) */
+    enum request_offsets offsets;
+    bool probabilities; /* of the sentiment head */
+    bool attributions;  /* of its logit, to the tokens */
+    bool log_probs;     /* of the language model */
+    const char *id;     /* to be repeated in the answer, borrowed, or NULL; of the Open Inference
+                           Protocol alone */
+    /* Vectors. */
+    bool *layers; /* [1 + L], owned: the single layers asked for */
+    bool elmo, pooled;
+    bool word_vec, word_vec_elmo;
+    const struct word_vectors *word_vectors; /* of the last two; borrowed, or NULL */
+    bool has_mix;
+    struct elmo_mix mix;
+    float *mix_weights; /* [1 + L], owned; mix.weights is this or NULL */
+    enum elmo_pooling pooling;
+    bool normalize;
+    bool base64;
+};
+
+/* Parses a body of that kind for that model. False: *problem says what is wrong with it (or that
+ * memory ran out), and *ret_request is untouched. */
+ELMO_MUST_USE bool request_parse(struct request **ret_request, enum request_kind kind,
+                                 const char *body, size_t n_bytes, const struct elmo_model *model,
+                                 const struct request_limits *limits, struct problem *problem);
+void request_free(struct request *request); /* NULL is fine */
+DEFINE_AUTO(request_free, struct request *);
+
+/* "lstm_outputs12" as /embed names a layer: layer 0 is "word_emb". */
+#define LAYER_NAME_MAX 40
+void request_layer_name(size_t layer, char name[static LAYER_NAME_MAX]);
