@@ -11,7 +11,7 @@ from dialect import root_of
 from spec import METHODS, Spec
 
 SPEC = Spec(os.environ["ELMOD_OPENAPI"])
-PROBLEM_H = pathlib.Path(os.environ["ELMOD_OPENAPI"]).parent / "server" / "problem.h"
+PROBLEM_H = pathlib.Path(os.environ["ELMOD_OPENAPI"]).parent / "server" / "protocol" / "problem.h"
 POSTS = {
     "/embed",
     "/sentiment",
