@@ -28,7 +28,7 @@ MAY_INCLUDE = {
     "model/inference": "include model/util model/kernels model/file model/text",
     "model/word_vectors": "include model/util model/text",
     # The offline programs.
-    "model/common": "include model/util",
+    "model/common": "include",
     "model/convert": "include model/util model/file model/inference model/common",
     "model/embed": """include model/util model/machine model/file model/text model/inference
                       model/common model/convert""",

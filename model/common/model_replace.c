@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "defs.h"
-#include "util/error.h"
+#include "error.h"
 
 int model_replace(const char *path, model_write *write, void *arg, struct elmo_error *err)
 {

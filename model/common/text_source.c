@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "util/error.h"
+#include "error.h"
 
 #define PACKED_BYTES      ((size_t)1 << 16)
 #define READ_AHEAD_BYTES  ((size_t)1 << 18)

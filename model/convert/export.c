@@ -2,10 +2,10 @@
 
 #include <string.h>
 
+#include "error.h"
 #include "file/model_file.h"
 #include "hdf5_file.h"
 #include "inference/model.h"
-#include "util/error.h"
 #include "util/text_file.h"
 
 DEFINE_AUTO(elmo_model_free, struct elmo_model *);

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "error.h"
 #include "file/safetensors.h"
 #include "hdf5_handle.h"
-#include "util/error.h"
 
 struct hdf5_input {
     hid_t file;

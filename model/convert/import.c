@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "common/model_replace.h"
+#include "error.h"
 #include "file/model_file.h"
 #include "hdf5_file.h"
 #include "inference/tensor_specs.h"
-#include "util/error.h"
 #include "util/text_file.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "util/error.h"
+#include "error.h"
 
 static int fail(const struct append_file *file, struct elmo_error *err)
 {

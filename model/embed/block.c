@@ -1,6 +1,6 @@
 #include "block.h"
 
-#include "util/error.h"
+#include "error.h"
 
 void line_sentence(const struct line *line, const char **ret_text, size_t *ret_n_bytes)
 {

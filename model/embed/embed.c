@@ -6,11 +6,11 @@
 
 #include "common/progress.h"
 #include "common/stop_signal.h"
+#include "error.h"
 #include "inference/model.h"
 #include "machine/cpus.h"
 #include "machine/thread_plan.h"
 #include "pipeline.h"
-#include "util/error.h"
 #include "util/team.h"
 
 #define PLAIN_INTERVAL_S 10.0 /* between two lines of progress where there is no terminal */

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "util/error.h"
+#include "error.h"
 
 #define LONGEST_NAME (sizeof((struct layout_output *)0)->name + 24)
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "util/error.h"
+#include "error.h"
 
 #define COLLECTION_MIN    4096u /* bytes of a collection of a heap */
 #define COLLECTION_HEADER 16u

@@ -4,7 +4,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#include "util/error.h"
+#include "error.h"
 #include "util/team.h"
 
 #define BATCH_SENTENCES 512u

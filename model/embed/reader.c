@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "common/text_source.h"
-#include "util/error.h"
+#include "error.h"
 
 struct reader {
     struct reader_settings settings;

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "util/error.h"
+#include "error.h"
 
 /* An HDF5 string of variable length counts its bytes in 32 bits. */
 #define HDF5_STRING_MAX UINT32_MAX

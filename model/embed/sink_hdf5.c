@@ -3,10 +3,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "error.h"
 #include "hdf5_rows.h"
 #include "sentence_index.h"
 #include "sink.h"
-#include "util/error.h"
 
 #define STRINGS_NAME "sentence_to_index"
 

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "append_file.h"
+#include "error.h"
 #include "sink.h"
-#include "util/error.h"
 
 #define HEAD_BYTES 128 /* a multiple of 64, as numpy has it */
 

@@ -8,9 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "error.h"
 #include "file/safetensors.h"
 #include "sink.h"
-#include "util/error.h"
 
 #define USUAL_PART_BYTES ((uint64_t)128 << 20)
 #define PART_TENSORS     65536u

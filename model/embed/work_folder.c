@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "util/error.h"
+#include "error.h"
 #include "util/text_file.h"
 
 #define STATE "state.json"

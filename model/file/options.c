@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "util/error.h"
+#include "error.h"
 
 #define MAX_DIM       (1u << 20) /* of any single dimension: keeps every product far from wrapping */
 #define MAX_CHARS     1024u

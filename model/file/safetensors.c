@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "util/error.h"
+#include "error.h"
 
 /* The format's own bound on a header is 100 MB; ours are a few hundred KB, most of it a
  * vocabulary, so 16 MiB is generous. */

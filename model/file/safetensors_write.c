@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "error.h"
 #include "util/atomic_file.h"
-#include "util/error.h"
 
 static json_t *shape_json(const struct st_tensor *t)
 {

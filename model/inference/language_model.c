@@ -3,10 +3,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "error.h"
 #include "lm_softmax.h"
 #include "text/vocabulary.h"
 #include "util/big_alloc.h"
-#include "util/error.h"
 #include "util/mapped_file.h"
 
 #define BLOCK_WORDS 512u /* of a matrix: its logits stay in the second-level cache ... */

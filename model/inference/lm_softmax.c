@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "error.h"
 #include "file/model_file.h"
 #include "text/vocabulary.h"
-#include "util/error.h"
 #include "util/mapped_file.h"
 #include "util/sha256.h"
 

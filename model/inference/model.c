@@ -8,11 +8,11 @@
 #include <string.h>
 
 #include "bilstm.h"
+#include "error.h"
 #include "file/model_file.h"
 #include "head_explain.h"
 #include "kernels/kernels.h"
 #include "text/vocabulary.h"
-#include "util/error.h"
 #include "util/sha256.h"
 
 #define MAX_NAME_BYTES 128

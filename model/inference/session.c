@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "bilstm.h"
+#include "error.h"
 #include "head.h"
 #include "head_explain.h"
 #include "kernels/kernels.h"
@@ -17,7 +18,6 @@
 #include "text/char_ids.h"
 #include "text/token_set.h"
 #include "util/arena.h"
-#include "util/error.h"
 #include "util/team.h"
 
 #define MAX_POSITIONS ((size_t)1 << 30) /* of one batch: row numbers fit BLAS's int */

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "error.h"
 #include "file/model_file.h"
-#include "util/error.h"
 
 /* Appends one spec; `dims` ends at the first 0. The name is printf-like. */
 __attribute__((format(printf, 4, 5))) static void add(struct tensor_specs *specs, bool optional,

@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "error.h"
 #include "file/model_file.h"
 #include "kernels/kernels.h"
 #include "tensor_specs.h"
 #include "text/ngrams.h"
 #include "util/big_alloc.h"
-#include "util/error.h"
 
 #define ALIGN_BYTES  ((size_t)64) /* widened and packed tensors start on a cache line */
 #define ALIGN_FLOATS (ALIGN_BYTES / sizeof(float))

@@ -7,8 +7,8 @@
 #include <sys/random.h>
 
 #include "defs.h"
+#include "error.h"
 #include "text/token_set.h"
-#include "util/error.h"
 
 #define MIN_BYTES \
     4u /* of a key: "</S>" and "<S>" are words of their own only if all of them match */

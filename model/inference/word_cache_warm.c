@@ -1,8 +1,8 @@
 /* elmo_model_warm: the token encoder's vectors of words that nobody has asked for yet. */
+#include "error.h"
 #include "model.h"
 #include "token_encoder.h"
 #include "util/arena.h"
-#include "util/error.h"
 
 #define BATCH_WORDS 256u /* many rows: that is what the matrix products live on */
 

@@ -6,7 +6,7 @@
 #include <uniwbrk.h>
 
 #include "defs.h"
-#include "util/error.h"
+#include "error.h"
 
 struct token_list {
     struct elmo_token *items; /* owned */

@@ -3,8 +3,8 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "error.h"
 #include "file/model_file.h"
-#include "util/error.h"
 
 #define THIS "__metadata__ '" META_VOCABULARY "'"
 

@@ -3,11 +3,11 @@
 #include <string.h>
 
 #include "commands.h"
+#include "error.h"
 #include "kernels/kernels.h"
 #include "train/bilm/bilm_served.h"
 #include "train/bilm/checkpoint_open.h"
 #include "train/data/batches.h"
-#include "util/error.h"
 
 DEFINE_AUTO(bilm_eval_free, struct bilm_eval *);
 DEFINE_AUTO(bilm_served_free, struct bilm_served *);

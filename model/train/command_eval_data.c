@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "commands.h"
+#include "error.h"
 #include "train/data/labelled.h"
 #include "train/sentiment/bulk_run.h"
 #include "train/sentiment/classification.h"
-#include "util/error.h"
 #include "util/team.h"
 
 struct evaluation {

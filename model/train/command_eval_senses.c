@@ -2,8 +2,8 @@
 #include <stdio.h>
 
 #include "commands.h"
+#include "error.h"
 #include "train/senses/senses_measure.h"
-#include "util/error.h"
 
 DEFINE_AUTO(elmo_model_free, struct elmo_model *);
 

@@ -4,13 +4,13 @@
 
 #include "commands.h"
 #include "common/model_replace.h"
+#include "error.h"
 #include "file/model_file.h"
 #include "file/safetensors.h"
 #include "inference/lm_softmax.h"
 #include "train/bilm/checkpoint_open.h"
 #include "train/bilm/checkpoint_small.h"
 #include "train/bilm/provenance.h"
-#include "util/error.h"
 #include "util/mapped_file.h"
 #include "util/text_file.h"
 

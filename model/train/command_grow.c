@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "commands.h"
+#include "error.h"
 #include "train/bilm/grow_file.h"
-#include "util/error.h"
 
 int command_grow(const struct arguments *a, struct elmo_error *err)
 {

@@ -4,7 +4,7 @@
 
 #include "commands.h"
 #include "convert/import.h"
-#include "util/error.h"
+#include "error.h"
 
 /* A value that is one of a few words, or not given. */
 static int check_word(const char *option, const char *value, const char *const *words,

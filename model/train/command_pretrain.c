@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "commands.h"
+#include "error.h"
 #include "train/data/weighted_files.h"
 #include "train/engine/ranks.h"
-#include "util/error.h"
 
 /* Whether any FILE:WEIGHT is among the words. */
 static bool has_weights(const struct weighted_files *files, const char *const *words)

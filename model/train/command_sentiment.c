@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "commands.h"
+#include "error.h"
 #include "text/ngrams.h"
 #include "train/sentiment/sentiment.h"
-#include "util/error.h"
 
 int command_sentiment(const struct arguments *a, struct elmo_error *err)
 {

@@ -2,9 +2,9 @@
 #include <stdio.h>
 
 #include "commands.h"
+#include "error.h"
 #include "train/data/corpus.h"
 #include "util/atomic_file.h"
-#include "util/error.h"
 
 int command_vocab(const struct arguments *a, struct elmo_error *err)
 {

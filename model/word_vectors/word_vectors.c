@@ -10,7 +10,7 @@
 #include <unicase.h>
 #include <unistd.h>
 
-#include "util/error.h"
+#include "error.h"
 #include "word_vectors_build.h"
 
 #define CACHE_SUFFIX    ".cache"

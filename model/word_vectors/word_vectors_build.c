@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "util/error.h"
+#include "error.h"
 #include "word_vectors_text.h"
 
 #define STOP_LINES 1024u /* the flag is looked at so often */

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "util/error.h"
+#include "error.h"
 #include "word_vectors.h"
 
 #define HEADER_BYTES 4096u

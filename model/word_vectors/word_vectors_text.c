@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistr.h>
 
-#include "util/error.h"
+#include "error.h"
 #include "word_vectors.h"
 
 #define MAX_LINE_BYTES   ((size_t)1 << 20)

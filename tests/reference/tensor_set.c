@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "util/error.h"
+#include "error.h"
 
 void *must_calloc(size_t n, size_t element_bytes)
 {

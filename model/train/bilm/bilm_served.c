@@ -2,13 +2,13 @@
 
 #include <string.h>
 
+#include "error.h"
 #include "inference/bilstm.h"
 #include "inference/lexicon.h"
 #include "inference/model.h"
 #include "text/char_ids.h"
 #include "train/maths/bilm_input.h"
 #include "util/arena.h"
-#include "util/error.h"
 
 #ifdef TRAIN_DOUBLE
 #error "elmod computes in float32 at best: this file is not part of the double build"

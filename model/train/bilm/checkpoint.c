@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "error.h"
 #include "file/model_file.h"
 #include "file/safetensors.h"
 #include "train_options.h"
-#include "util/error.h"
 #include "util/mapped_file.h"
 
 #ifdef TRAIN_DOUBLE

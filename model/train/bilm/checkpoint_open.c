@@ -2,9 +2,9 @@
 
 #include <string.h>
 
+#include "error.h"
 #include "file/model_file.h"
 #include "file/safetensors.h"
-#include "util/error.h"
 #include "util/mapped_file.h"
 #include "warm_start.h"
 

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "checkpoint.h"
+#include "error.h"
 #include "file/safetensors.h"
-#include "util/error.h"
 #include "util/mapped_file.h"
 
 #define ADAM "adam/"

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "util/error.h"
+#include "error.h"
 
 /* The first line: what every curve has, then what curves have since a run can have several held-out
  * texts. */

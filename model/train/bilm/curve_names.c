@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "curve.h"
-#include "util/error.h"
+#include "error.h"
 
 /* Bytes of a file's name without the endings that say how its text is stored. */
 static size_t stem_bytes(const char *name)

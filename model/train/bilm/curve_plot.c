@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "util/error.h"
+#include "error.h"
 #include "util/text_file.h"
 
 /* The curve as an SVG: two panels, one above the other, over the same axis of tokens. Pixels: */

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "util/error.h"
+#include "error.h"
 
 #ifdef TRAIN_DOUBLE
 #error "files hold float32 at best: this file is not part of the double build"

@@ -6,12 +6,12 @@
 
 #include "checkpoint.h"
 #include "common/model_replace.h"
+#include "error.h"
 #include "file/model_file.h"
 #include "grow.h"
 #include "inference/lm_softmax.h"
 #include "provenance.h"
 #include "util/atomic_file.h"
-#include "util/error.h"
 #include "util/mapped_file.h"
 
 #define REAL_DIGITS 15 /* every decimal number of so many digits is written as it was read */

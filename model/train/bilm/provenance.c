@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "curve.h"
-#include "util/error.h"
+#include "error.h"
 #include "version.h"
 
 #define REAL_DIGITS 9

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "error.h"
 #include "file/options.h"
-#include "util/error.h"
 
 #define REAL_DIGITS 15 /* every decimal number of so many digits is written as it was read */
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "defs.h"
-#include "util/error.h"
+#include "error.h"
 
 #define DIGEST_BYTES 65
 

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
+#include "error.h"
 #include "file/model_file.h"
-#include "util/error.h"
 
 #ifdef TRAIN_DOUBLE
 #error "files hold float32 at best: this file is not part of the double build"

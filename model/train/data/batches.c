@@ -3,8 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "error.h"
 #include "sentences.h"
-#include "util/error.h"
 #include "util/rng.h"
 
 #define ONE_SENTENCE_SHARE 0.25

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "breaks.h"
+#include "error.h"
 #include "text/char_ids.h"
-#include "util/error.h"
 #include "util/sha256.h"
 
 struct loader {

@@ -5,9 +5,9 @@
 #include <unistr.h>
 
 #include "breaks.h"
+#include "error.h"
 #include "labelled_load.h"
 #include "text/tokenize.h"
-#include "util/error.h"
 #include "util/sha256.h"
 
 void labelled_done(struct labelled_set *set)

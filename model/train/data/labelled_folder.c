@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "common/text_source.h"
+#include "error.h"
 #include "labelled_load.h"
-#include "util/error.h"
 
 #define MAX_PATH_BYTES 4096u
 #define MAX_RATING     10u

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "common/text_source.h"
+#include "error.h"
 #include "labelled_load.h"
-#include "util/error.h"
 
 static void json_decref_auto_ptr(json_t **json)
 {

@@ -2,8 +2,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "error.h"
 #include "labelled.h"
-#include "util/error.h"
 #include "util/rng.h"
 
 void labelled_shuffle(struct labelled_text *items, size_t n_items, uint64_t seed)

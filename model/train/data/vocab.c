@@ -6,7 +6,7 @@
 #include <unistr.h>
 
 #include "common/text_source.h"
-#include "util/error.h"
+#include "error.h"
 #include "util/text_file.h"
 
 struct counted_word {

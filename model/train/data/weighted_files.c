@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "corpus.h"
-#include "util/error.h"
+#include "error.h"
 
 void weighted_files_done(struct weighted_files *f)
 {

@@ -2,9 +2,9 @@
 #include <stdlib.h>
 
 #include "engine.h"
+#include "error.h"
 #include "gradient_exchange.h"
 #include "util/big_alloc.h"
-#include "util/error.h"
 
 struct engine {
     struct team *team;

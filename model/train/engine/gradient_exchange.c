@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "error.h"
 #include "util/arena.h"
-#include "util/error.h"
 #include "util/fnv.h"
 
 /* What the ranks must know of one another in each step. */

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "defs.h"
+#include "error.h"
 #include "ranks_calls.h"
-#include "util/error.h"
 
 size_t ranks_launched(void)
 {

@@ -10,9 +10,9 @@
 
 #include "common/stop_signal.h"
 #include "defs.h"
+#include "error.h"
 #include "ranks.h"
 #include "ranks_calls.h"
-#include "util/error.h"
 
 #define SUM_ITEMS       ((size_t)1 << 23) /* of a call: MPI counts in int */
 #define N_SPINS         1000u             /* polls before the first pause */

@@ -1,6 +1,6 @@
 /* Without MPI a run has one rank. */
+#include "error.h"
 #include "ranks.h"
-#include "util/error.h"
 
 int ranks_start(struct ranks *ret_ranks, struct elmo_error *err)
 {

@@ -1,6 +1,6 @@
 #include "adam.h"
 
-#include "util/error.h"
+#include "error.h"
 
 #define BETA_1 0.9
 #define BETA_2 0.999

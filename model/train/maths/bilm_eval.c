@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "bilm_input.h"
+#include "error.h"
 #include "lstm_train.h"
 #include "token_train.h"
 #include "util/arena.h"
-#include "util/error.h"
 
 struct bilm_eval {
     const struct net *net;

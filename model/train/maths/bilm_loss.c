@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "bilm_input.h"
+#include "error.h"
 #include "lstm_train.h"
 #include "sampled_softmax.h"
 #include "util/arena.h"
-#include "util/error.h"
 #include "word_encoder.h"
 
 struct direction_state {

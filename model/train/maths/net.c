@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "error.h"
 #include "file/model_file.h"
-#include "util/error.h"
 #include "util/rng.h"
 
 /* tensor_specs.h's list and the softmax's two tensors behind it. */

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 
 #include "adam.h"
+#include "error.h"
 #include "util/big_alloc.h"
-#include "util/error.h"
 #include "util/rng.h"
 
 #define MAX_TEAM      64

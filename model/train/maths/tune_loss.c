@@ -4,8 +4,8 @@
 
 #include "adversary.h"
 #include "bilm_input.h"
+#include "error.h"
 #include "lstm_train.h"
-#include "util/error.h"
 #include "util/rng.h"
 
 struct tune_direction {

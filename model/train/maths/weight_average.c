@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "error.h"
 #include "util/big_alloc.h"
-#include "util/error.h"
 
 int weight_average_init(struct weight_average *ret_average, size_t n, double decay,
                         struct elmo_error *err)

@@ -2,9 +2,9 @@
 
 #include <string.h>
 
+#include "error.h"
 #include "token_train.h"
 #include "util/big_alloc.h"
-#include "util/error.h"
 
 /* What one member of the team keeps to itself. */
 struct member_state {

@@ -3,8 +3,8 @@
 #include <stdio.h>
 
 #include "common/stop_signal.h"
+#include "error.h"
 #include "pretrain_run.h"
-#include "util/error.h"
 #include "util/rng.h"
 
 /* The moment before the rate falls is kept, so that runs can go on from it at the full rate. */

@@ -4,9 +4,9 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "error.h"
 #include "pretrain_run.h"
 #include "train/maths/loops.h"
-#include "util/error.h"
 
 #define PROGRESS_S 30 /* between lines of progress that are not rewritten */
 

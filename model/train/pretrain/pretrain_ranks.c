@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "common/stop_signal.h"
+#include "error.h"
 #include "kernels/bf16_gemm.h"
 #include "kernels/isa.h"
 #include "pretrain_run.h"
-#include "util/error.h"
 #include "util/sha256.h"
 
 static bool is_single(const struct run *r)

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "error.h"
 #include "pretrain_run.h"
-#include "util/error.h"
 
 /* ---- Decays ---- */
 

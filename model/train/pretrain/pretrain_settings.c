@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "error.h"
 #include "file/model_file.h"
 #include "pretrain_run.h"
 #include "train/bilm/train_options.h"
-#include "util/error.h"
 
 enum kind { COUNT, NUMBER, GROWTH, PRECISION };
 

@@ -6,10 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "error.h"
 #include "file/model_file.h"
 #include "kernels/kernels.h"
 #include "pretrain_run.h"
-#include "util/error.h"
 #include "util/text_file.h"
 
 struct pretrain_settings pretrain_defaults(void)

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistr.h>
 
-#include "util/error.h"
+#include "error.h"
 #include "util/text_file.h"
 
 #define N_COLUMNS 3

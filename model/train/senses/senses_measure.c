@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "util/error.h"
+#include "error.h"
 
 #define WINDOW 2u /* tokens on each side */
 

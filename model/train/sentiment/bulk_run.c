@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "util/error.h"
+#include "error.h"
 
 #define BATCH_TOKENS 32768u /* many rows a step: that is what the matrix products live on */
 #define BATCH_TEXTS  512u

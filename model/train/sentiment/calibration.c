@@ -2,9 +2,9 @@
 
 #include <string.h>
 
+#include "error.h"
 #include "train/maths/adam.h"
 #include "train/maths/cross_entropy.h"
-#include "util/error.h"
 
 #define MIN_TEXTS 20
 #define N_STEPS   2000

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "util/error.h"
+#include "error.h"
 
 #define LEAST_PROBABILITY   1e-15
 #define MAX_PRINTED_MATRIX  12u

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/stop_signal.h"
+#include "error.h"
 #include "head_fit.h"
 #include "inference/model.h"
 #include "train/bilm/warm_start.h"
@@ -13,7 +14,6 @@
 #include "train/maths/optimizer.h"
 #include "tune_batches.h"
 #include "tune_checkpoint.h"
-#include "util/error.h"
 #include "util/rng.h"
 #include "util/sha256.h"
 

@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "common/model_replace.h"
+#include "error.h"
 #include "file/model_file.h"
 #include "file/safetensors.h"
 #include "text/vocabulary.h"
-#include "util/error.h"
 #include "util/mapped_file.h"
 
 #define N_NEW_TENSORS 8 /* the head's and the lexicon */

@@ -3,9 +3,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "error.h"
 #include "train/maths/adam.h"
 #include "train/maths/cross_entropy.h"
-#include "util/error.h"
 #include "util/rng.h"
 
 #define EVAL_TEXTS 256 /* rows at once */

@@ -3,8 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "error.h"
 #include "train/maths/cross_entropy.h"
-#include "util/error.h"
 #include "util/rng.h"
 
 #define MAX_OUTPUTS LABELLED_MAX_LABELS

@@ -3,8 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "error.h"
 #include "text/ngrams.h"
-#include "util/error.h"
 
 /* N-grams are counted by 32 bits of their hash, whose last ones are the row: two of ten million
  * n-grams that share all of them are rare. */

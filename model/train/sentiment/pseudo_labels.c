@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "util/error.h"
+#include "error.h"
 
 #define CHUNK 1000 /* texts whose n-grams are in memory at a time */
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "error.h"
 #include "head_file.h"
 #include "inference/model.h"
 #include "kernels/kernels.h"
@@ -11,7 +12,6 @@
 #include "sentiment_job.h"
 #include "sentiment_print.h"
 #include "util/atomic_file.h"
-#include "util/error.h"
 
 #define HIDDEN_DIM        256
 #define NOTEBOOK_WORDS    150

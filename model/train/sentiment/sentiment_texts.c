@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "util/error.h"
+#include "error.h"
 
 void sentiment_texts_done(struct sentiment_texts *t)
 {

@@ -1,7 +1,7 @@
 #include "text_features.h"
 
+#include "error.h"
 #include "inference/mix.h"
-#include "util/error.h"
 
 struct extraction {
     struct text_features *features;

@@ -2,9 +2,9 @@
 
 #include <stdlib.h>
 
+#include "error.h"
 #include "text/char_ids.h"
 #include "text/token_set.h"
-#include "util/error.h"
 #include "util/rng.h"
 
 int tune_batches_init(struct tune_batches *ret_batches, const struct elmo_model *model,

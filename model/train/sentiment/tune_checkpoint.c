@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "error.h"
 #include "file/safetensors.h"
-#include "util/error.h"
 #include "util/mapped_file.h"
 
 #define META_STATE "tune_state"

@@ -2,11 +2,11 @@
 
 #include <string.h>
 
+#include "error.h"
 #include "inference/lexicon.h"
 #include "text/vocabulary.h"
 #include "train/maths/adam.h"
 #include "train/maths/loops.h"
-#include "util/error.h"
 #include "util/rng.h"
 
 #define CHUNK 4096 /* words encoded at a time */

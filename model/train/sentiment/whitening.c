@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "defs.h"
-#include "util/error.h"
+#include "error.h"
 
 #define CHUNK_ROWS 256
 #define CONSTANT   1e-5 /* of the mean: a smaller deviation is float32's rounding */

@@ -1,5 +1,5 @@
 #pragma once
-/* Filling a struct elmo_error: the one way every module of the model reports failure. */
+/* Filling a struct elmo_error: the one way in which model/ and server/ report failure. */
 #include "elmo.h"
 
 /* Writes the message into *err unless err is NULL or holds an earlier error; returns `status`, so
