@@ -21,6 +21,7 @@ static const char usage_training[] =
     "                    [--hours H] [--tokens N] [--no-decay | --decay-tokens N] [--threads N]\n"
     "                    [--batch-tokens N[:N2]] [--samples N] [--dropout X] [--learning-rate X]\n"
     "                    [--max-norm X] [--average X] [--seed N] [--checkpoint-minutes X]\n"
+    "                    [--word-vectors FILE [--word-vectors-tokens N]]\n"
     "                    [--eval-tokens N] [--precision bf16|f32]\n"
     "    Trains a biLM. DIR gets checkpoint.safetensors, curve.csv and curve.svg. An epoch takes each\n"
     "    line of a file WEIGHT times (default 1).\n"
@@ -35,6 +36,9 @@ static const char usage_training[] =
     "    the next N tokens, and the run ends. The same again goes on with a decay that was stopped.\n"
     "    --average X: an average of the weights is measured and exported, of which a step changes\n"
     "    1 - X (default 0.9995; 0: the last weights).\n"
+    "    --word-vectors FILE: the token encoder also learns to predict the vectors of FILE (GloVe,\n"
+    "    word2vec or fastText text). The weight of this falls from 1 to 0 over the run's first\n"
+    "    --word-vectors-tokens N (default 3000000). FILE.cache is written for the next start.\n"
     "    --batch-tokens N:N2: batches grow from N to N2 tokens over the run, by doubling, and the\n"
     "    samples of the softmax grow with them.\n"
     "    --options may be left out with --init or --resume, --vocab with --init-softmax or --resume.\n"
@@ -202,6 +206,8 @@ static const struct option_spec specs[] = {
     {"learning-rate", "p", DOUBLE, AT(pretrain.learning_rate), GIVEN_LEARNING_RATE},
     {"max-norm", "p", DOUBLE, AT(pretrain.max_norm), GIVEN_MAX_NORM},
     {"average", "p", DOUBLE, AT(pretrain.average), GIVEN_AVERAGE},
+    {"word-vectors", "p", TEXT, AT(pretrain.word_vectors)},
+    {"word-vectors-tokens", "p", U64, AT(pretrain.word_vectors_tokens), GIVEN_WORD_VECTORS_TOKENS},
     {"seed", "pes", U64, AT(pretrain.seed), GIVEN_SEED},
     {"checkpoint-minutes", "ps", DOUBLE, AT(pretrain.checkpoint_minutes)},
     {"eval-tokens", "p", U64, AT(pretrain.eval_tokens)},

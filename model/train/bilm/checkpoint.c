@@ -188,6 +188,15 @@ static int read_values(void *values, const struct safetensors *file, const char 
     return 0;
 }
 
+/* A run that began without word vectors has no map to them yet: it stays 0. */
+static bool may_be_missing(const struct safetensors *file, const struct part *part,
+                           const struct tensor_spec *spec)
+{
+    char name[2 * TENSOR_NAME_MAX];
+    snprintf(name, sizeof name, "%s%s", part->prefix, spec->name);
+    return !strcmp(spec->name, NET_WORD_VECTORS_W) && !safetensors_find(file, name);
+}
+
 static int read_part(const struct safetensors *file, const struct part *part, const struct net *net,
                      struct elmo_error *err)
 {
@@ -195,6 +204,8 @@ static int read_part(const struct safetensors *file, const struct part *part, co
     int r = 0;
     for (size_t k = 0; k < n_tensors && !r; k++) {
         unsigned char *values = part->flat;
+        if (may_be_missing(file, part, &net->specs.items[k]))
+            continue;
         r = read_values(values + net->offsets[k] * st_dtype_bytes(part->dtype), file, part->prefix,
                         net->specs.items[k].name, part->dtype,
                         net->offsets[k + 1] - net->offsets[k], err);
@@ -270,6 +281,12 @@ static int read_bytes(const struct checkpoint *c, const void *bytes, size_t n_by
     if (!r && c->average)
         take_average(c, file);
     return r;
+}
+
+size_t checkpoint_word_vectors_dim(const struct safetensors *file, size_t proj_dim)
+{
+    const struct st_tensor *t = safetensors_find(file, NET_WORD_VECTORS_W);
+    return t && t->n_dims == 2 && t->dims[0] == proj_dim ? t->dims[1] : 0;
 }
 
 int checkpoint_read(const char *path, const struct checkpoint *c, struct elmo_error *err)

@@ -2,6 +2,7 @@
 /* Everything that a run needs to go on bit for bit: weights, their average, Adam's moments, and its
  * train_state. One safetensors file, written beside the old one and renamed over it.
  */
+#include "file/safetensors.h"
 #include "train/maths/optimizer.h"
 #include "train/maths/weight_average.h"
 #include "train_state.h"
@@ -30,5 +31,8 @@ ELMO_MUST_USE int checkpoint_write(const char *path, const struct checkpoint *ch
  * the file has one. With an average that the file has not, the average becomes the weights where
  * the file is a small one (checkpoint_small.h); else its values stay as they are and its n_steps
  * is 0. ELMO_E_INVALID: the file has another architecture, tokeniser or vocabulary. */
+/* The word_vectors_dim of a checkpoint's net whose projection is proj_dim; 0: it has no such map.
+ */
+size_t checkpoint_word_vectors_dim(const struct safetensors *file, size_t proj_dim);
 ELMO_MUST_USE int checkpoint_read(const char *path, const struct checkpoint *ret_checkpoint,
                                   struct elmo_error *err);

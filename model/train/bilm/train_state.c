@@ -34,6 +34,7 @@ static const struct field state_fields[] = {
     {"seconds", NUMBER, AT_STATE(seconds), false},
     {"corpus_sha256", DIGEST, AT_STATE(corpus_sha256), false},
     {"heldout_sha256", DIGEST, AT_STATE(heldout_sha256), false},
+    {"word_vectors_sha256", DIGEST, AT_STATE(word_vectors_sha256), true},
     {"init_sha256", DIGEST, AT_STATE(init_sha256), true},
 };
 
@@ -54,6 +55,7 @@ static const struct field settings_fields[] = {
     {"learning_rate", NUMBER, AT_SETTINGS(learning_rate), false},
     {"max_norm", NUMBER, AT_SETTINGS(max_norm), false},
     {"average", NUMBER, AT_SETTINGS(average), true},
+    {"word_vectors_tokens", COUNT, AT_SETTINGS(word_vectors_tokens), true},
     {"tokens", COUNT, AT_SETTINGS(tokens), false},
     {"hours", NUMBER, AT_SETTINGS(hours), true},
 };

@@ -15,9 +15,10 @@ struct train_settings { /* of the session that wrote it; batch_tokens.from 0: no
     uint64_t n_samples, threads;
     enum precision precision;
     double dropout, learning_rate, max_norm;
-    double average;  /* decay of weight_average.h; 0: none */
-    uint64_t tokens; /* where the whole run was to end; 0: nowhere */
-    double hours;    /* of the session; 0: no limit */
+    double average;               /* decay of weight_average.h; 0: none */
+    uint64_t word_vectors_tokens; /* until then word_vector_loss.h counts; 0: never */
+    uint64_t tokens;              /* where the whole run was to end; 0: nowhere */
+    double hours;                 /* of the session; 0: no limit */
 };
 
 struct train_decay {
@@ -33,7 +34,8 @@ struct train_state {
     double seconds;                          /* of training, over all sessions */
     char corpus_sha256[65];                  /* resuming on another corpus is refused */
     char heldout_sha256[65];
-    char init_sha256[65]; /* bilm_digest() of the model it began with; "": random weights */
+    char word_vectors_sha256[65]; /* of the targets, see pretrain_targets.c; "": none */
+    char init_sha256[65];         /* bilm_digest() of the model it began with; "": random weights */
     struct train_decay decay;
     struct train_settings settings;
 };

@@ -128,7 +128,7 @@ int warm_copy_bilm(real *values, const struct net *net, const struct warm_files 
                    struct elmo_error *err)
 {
     int r = 0;
-    for (size_t k = 0; !r && net->offsets[k] < net->n_dense; k++)
+    for (size_t k = 0; !r && k < net->n_bilm_tensors; k++)
         r = copy_tensor(values + net->offsets[k], net->offsets[k + 1] - net->offsets[k],
                         &net->specs.items[k], net, files->model, err);
     return r;

@@ -12,10 +12,11 @@
 #include "train/maths/weight_average.h"
 
 struct engine_settings {
-    enum precision precision;  /* of the products: f32 or bf16 */
-    double dropout;            /* see bilm_settings */
-    double max_norm;           /* see optimizer_settings */
-    double average;            /* decay of weight_average.h; 0: the engine keeps none */
+    enum precision precision; /* of the products: f32 or bf16 */
+    double dropout;           /* see bilm_settings */
+    double max_norm;          /* see optimizer_settings */
+    double average;           /* decay of weight_average.h; 0: the engine keeps none */
+    const struct word_vectors *word_vectors; /* see bilm_settings, borrowed; NULL: none */
     const struct ranks *ranks; /* that step together, borrowed; NULL: this process only */
 };
 
@@ -31,6 +32,7 @@ struct engine_step {
     double rate;
     size_t n_samples; /* see bilm_settings */
     uint64_t seed;    /* of dropout and samples */
+    double word_vectors_weight;
 };
 
 struct engine_result {

@@ -87,8 +87,14 @@ static int find_gradients(struct engine *e, struct bilm_result *ret_result,
                           struct elmo_error *err)
 {
     const struct ranks *ranks = e->settings.ranks;
-    const struct bilm_settings how = {step->n_samples, e->settings.dropout, step->seed,
-                                      ranks ? ranks->index : 0};
+    const struct bilm_settings how = {
+        .n_samples = step->n_samples,
+        .dropout = e->settings.dropout,
+        .step_seed = step->seed,
+        .rank = ranks ? ranks->index : 0,
+        .word_vectors = e->settings.word_vectors,
+        .word_vectors_weight = step->word_vectors_weight,
+    };
     *ret_result = (struct bilm_result){0};
     if (!batch)
         return 0;

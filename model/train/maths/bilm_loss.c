@@ -8,6 +8,7 @@
 #include "sampled_softmax.h"
 #include "util/arena.h"
 #include "word_encoder.h"
+#include "word_vector_loss.h"
 
 struct direction_state {
     real *dvectors; /* [n_words, P] */
@@ -134,6 +135,27 @@ static void reduce_share(void *arg, size_t index, size_t size)
         d[0].db[k] += d[1].db[k];
 }
 
+/* ---- Word vectors ---- */
+
+static bool run_word_vectors(struct bilm_loss *l, double *ret_loss)
+{
+    const struct bilm_settings *s = l->settings;
+    const struct bilm_batch *batch = l->batch;
+    *ret_loss = 0;
+    if (!s->word_vectors || s->word_vectors_weight <= 0)
+        return true;
+    const float **targets = ARENA_NEW(&l->shared, const float *, batch->n_words);
+    if (!targets)
+        return false;
+    for (size_t w = 0; w < batch->n_words; w++)
+        targets[w] =
+            word_vectors_find(s->word_vectors, batch->words[w]->bytes, batch->words[w]->n_bytes);
+    return word_vector_loss(ret_loss, l->directions[0].dvectors, l->gradients.word_vectors_w,
+                            l->vectors, l->weights.word_vectors_w, targets, batch->n_words,
+                            l->net->options.proj_dim, l->net->word_vectors_dim,
+                            (real)s->word_vectors_weight, &l->shared);
+}
+
 /* ---- One batch ---- */
 
 /* Negatives for this batch, and every word of it as a possible target. */
@@ -164,13 +186,15 @@ int bilm_loss_run(struct bilm_loss *l, struct bilm_result *ret_result, real *den
     team_run(l->team, pack_candidates, l);
     team_run(l->team, run_directions, l);
     const struct direction_state *d = l->directions;
-    if (d[0].out_of_memory || d[1].out_of_memory ||
+    double word_vectors_loss;
+    if (d[0].out_of_memory || d[1].out_of_memory || !run_word_vectors(l, &word_vectors_loss) ||
         !word_encoder_backward(l->encoder, &l->gradients, d[0].dvectors, d[1].dvectors))
         return elmo_fail_nomem(err);
     team_run(l->team, reduce_share, l);
     *ret_result = (struct bilm_result){
         .n_predictions = batch->n_sentences * batch->n_steps,
         .loss = {l->directions[0].loss, l->directions[1].loss},
+        .word_vectors_loss = word_vectors_loss,
         .softmax_ids = l->candidates.ids,
         .softmax_dw = l->directions[0].dw,
         .softmax_db = l->directions[0].db,

@@ -7,6 +7,7 @@
 
 #include "net.h"
 #include "util/team.h"
+#include "word_vectors.h"
 
 struct bilm_batch {            /* borrowed */
     size_t n_sentences;        /* B */
@@ -22,12 +23,17 @@ struct bilm_settings {
     double dropout;     /* of every LSTM layer's input and of the top output */
     uint64_t step_seed; /* the samples of this batch depend on nothing else */
     uint64_t rank;      /* of the process: the dropout depends on it and the step_seed */
+    const struct word_vectors *word_vectors; /* targets of word_vector_loss.h, of the net's
+                                                word_vectors_dim; NULL: none */
+    double word_vectors_weight;              /* 0: none */
 };
 
 struct bilm_result {
     size_t n_predictions; /* per direction, of the batch */
     double loss[2];       /* per direction: mean -log p of the sampled softmax, nats */
-    /* Gradients of the mean over both directions; they belong to the trainer until its next call.
+    double word_vectors_loss;
+    /* Gradients of the mean over both directions, plus word_vectors_loss; they belong to the
+     * trainer until its next call.
      */
     const uint32_t *softmax_ids; /* [n_softmax_rows] rows of the softmax that have one, distinct:
                                     the samples, then the batch's other words */

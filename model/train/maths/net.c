@@ -8,13 +8,19 @@
 #include "file/model_file.h"
 #include "util/rng.h"
 
-/* tensor_specs.h's list and the softmax's two tensors behind it. */
-static int add_softmax(struct tensor_specs *specs, size_t V, size_t P, struct elmo_error *err)
+/* Appends the map to word vectors, if there is one, and the softmax to the biLM's tensors. */
+static int add_tensors(struct net *net, struct elmo_error *err)
 {
-    struct tensor_spec *items = realloc(specs->items, (specs->n_items + 2) * sizeof *specs->items);
+    struct tensor_specs *specs = &net->specs;
+    size_t V = net->n_vocab, P = net->options.proj_dim, D = net->word_vectors_dim;
+    struct tensor_spec *items = realloc(specs->items, (specs->n_items + 3) * sizeof *specs->items);
     if (!items)
         return elmo_fail_nomem(err);
     specs->items = items;
+    net->n_bilm_tensors = specs->n_items;
+    if (D)
+        items[specs->n_items++] =
+            (struct tensor_spec){.name = NET_WORD_VECTORS_W, .n_dims = 2, .dims = {P, D}};
     items[specs->n_items++] = (struct tensor_spec){.name = SOFTMAX_W, .n_dims = 2, .dims = {V, P}};
     items[specs->n_items++] = (struct tensor_spec){.name = SOFTMAX_B, .n_dims = 1, .dims = {V}};
     return 0;
@@ -31,10 +37,17 @@ static size_t n_elements(const struct tensor_spec *spec)
 int net_init(struct net *ret_net, const struct options *options, size_t n_vocab,
              struct elmo_error *err)
 {
-    struct net net = {.options = *options, .n_vocab = n_vocab};
+    return net_init_with_word_vectors(ret_net, options, n_vocab, 0, err);
+}
+
+int net_init_with_word_vectors(struct net *ret_net, const struct options *options, size_t n_vocab,
+                               size_t word_vectors_dim, struct elmo_error *err)
+{
+    struct net net = {
+        .options = *options, .n_vocab = n_vocab, .word_vectors_dim = word_vectors_dim};
     int r = tensor_specs_init(&net.specs, options, NULL, err);
     if (!r)
-        r = add_softmax(&net.specs, n_vocab, options->proj_dim, err);
+        r = add_tensors(&net, err);
     if (!r && !(net.offsets = calloc(net.specs.n_items + 1, sizeof *net.offsets)))
         r = elmo_fail_nomem(err);
     if (r) {
@@ -78,6 +91,7 @@ void net_tensors(struct net_tensors *ret, const struct net *net, real *flat)
         .char_embed = find(net, flat, "char_embed"),
         .w_proj = find(net, flat, "CNN_proj/W_proj"),
         .b_proj = find(net, flat, "CNN_proj/b_proj"),
+        .word_vectors_w = find(net, flat, NET_WORD_VECTORS_W),
         .softmax_w = find(net, flat, SOFTMAX_W),
         .softmax_b = find(net, flat, SOFTMAX_B),
     };
@@ -134,6 +148,8 @@ static enum init initialiser(const struct tensor_spec *spec, double *ret_width)
         *ret_width = sqrt(1 / (double)fan_out);
         return INIT_GAUSSIAN;
     }
+    if (!strcmp(name, NET_WORD_VECTORS_W)) /* 0 */
+        return INIT_CONSTANT;
     if (spec->n_dims == 2) { /* highways and projection */
         *ret_width = sqrt(1 / (double)fan_in);
         return INIT_GAUSSIAN;

@@ -31,6 +31,7 @@ struct net_tensors {
     struct net_highway highway[OPTIONS_MAX_LAYERS];
     real *w_proj, *b_proj; /* [F, P], [P]; NULL: none, F == P */
     struct net_lstm lstm[2][OPTIONS_MAX_LAYERS];
+    real *word_vectors_w;        /* [P, D] of word_vector_loss.h; NULL: none */
     real *softmax_w, *softmax_b; /* [V, P], [V] */
 };
 
@@ -38,13 +39,21 @@ struct net_tensors {
 struct net {
     struct options options;
     size_t n_vocab;            /* V */
-    struct tensor_specs specs; /* the softmax's two come last */
+    size_t word_vectors_dim;   /* D of word_vector_loss.h; 0: none */
+    struct tensor_specs specs; /* the biLM's, the map to word vectors if any, the softmax's two */
+    size_t n_bilm_tensors;     /* the first ones of specs */
     size_t *offsets;           /* [specs.n_items + 1], in elements; the last is the total */
     size_t n_dense;            /* elements before the softmax */
 };
 
+#define NET_WORD_VECTORS_W "word_vectors/W" /* name of its tensor */
+
 ELMO_MUST_USE int net_init(struct net *ret_net, const struct options *options, size_t n_vocab,
                            struct elmo_error *err);
+/* The same with a map to word vectors [word_vectors_dim]. */
+ELMO_MUST_USE int net_init_with_word_vectors(struct net *ret_net, const struct options *options,
+                                             size_t n_vocab, size_t word_vectors_dim,
+                                             struct elmo_error *err);
 void net_done(struct net *net);
 static inline size_t net_size(const struct net *net)
 {

@@ -21,7 +21,8 @@ static int train_step(struct run *r, const struct bilm_batch *batch, struct elmo
 {
     struct engine_result result;
     struct rng seeds = {r->state.seed ^ r->state.n_steps << 20};
-    const struct engine_step step = {run_learning_rate(r), run_n_samples(r), rng_next(&seeds)};
+    const struct engine_step step = {run_learning_rate(r), run_n_samples(r), rng_next(&seeds),
+                                     run_word_vectors_weight(r)};
     int e = engine_step(r->engine, &result, batch, &step, err);
     if (e)
         return e;

@@ -19,6 +19,7 @@ enum {
     GIVEN_SEED = 1u << 8,
     GIVEN_PRECISION = 1u << 9,
     GIVEN_CORPUS_WEIGHTS = 1u << 10,
+    GIVEN_WORD_VECTORS_TOKENS = 1u << 11,
 };
 
 struct pretrain_settings {                      /* strings are borrowed */
@@ -29,6 +30,8 @@ struct pretrain_settings {                      /* strings are borrowed */
     const char *out;  /* folder, made if it is not there; holds no run but the one to resume */
     const char *init; /* model file to start from; NULL: random weights */
     const char *init_softmax;  /* its softmax; NULL: random weights */
+    const char *word_vectors;  /* text or cache as in word_vectors.h: targets of
+                                  word_vector_loss.h; NULL: none */
     const struct ranks *ranks; /* that train together, each with the same settings; NULL: none */
     bool resume;               /* go on from out/checkpoint.safetensors */
     bool quiet;
@@ -48,7 +51,9 @@ struct pretrain_settings {                      /* strings are borrowed */
     enum precision precision; /* of the products; held-out perplexity is always in f32. UNSAID: as
                                  the checkpoint to resume, or as the processor is fastest */
     double dropout, learning_rate, max_norm;
-    double average; /* decay of weight_average.h; 0: no average */
+    double average;               /* decay of weight_average.h; 0: no average */
+    uint64_t word_vectors_tokens; /* of the whole run: the weight of word_vectors falls linearly
+                                     from 1 to 0 until then */
     uint64_t seed;
 
     double checkpoint_minutes;

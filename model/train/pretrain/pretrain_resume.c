@@ -42,12 +42,13 @@ int run_resume(struct run *r, struct elmo_error *err)
 {
     char path[RUN_MAX_PATH], heldout_sha256[SHA256_HEX_BYTES];
     struct checkpoint c;
-    const struct train_settings settings = r->state.settings;
+    const struct train_state now = r->state;
     int e = run_checkpoint_of(r, &c, err);
     run_path(r, RUN_CHECKPOINT, path);
     if (!e)
         e = checkpoint_read(path, &c, err);
-    r->state.settings = settings;
+    r->state.settings = now.settings;
+    memcpy(r->state.word_vectors_sha256, now.word_vectors_sha256, sizeof now.word_vectors_sha256);
     if (e)
         return e;
     run_heldout_sha256(r, heldout_sha256);

@@ -1,8 +1,9 @@
 #pragma once
 /* The inside of a pretraining run, for the pretrain*.c files: pretrain_setup.c makes it,
  * pretrain_settings.c decides on its settings and pretrain_resume.c on the rest that a checkpoint
- * says, pretrain_plan.c knows how far it is and the rate there, pretrain_ranks.c talks to other
- * ranks, pretrain_output.c measures and writes, and pretrain.c is the loop. One thread. */
+ * says, pretrain_targets.c has the word vectors, pretrain_plan.c knows how far it is and the rate
+ * there, pretrain_ranks.c talks to other ranks, pretrain_output.c measures and writes, and
+ * pretrain.c is the loop. One thread. */
 #include "common/progress.h"
 #include "pretrain.h"
 #include "train/bilm/checkpoint.h"
@@ -48,6 +49,7 @@ struct run { /* owned: run_done */
     struct batches batches;
     struct heldout heldout[RUN_MAX_HELDOUT]; /* [settings->n_heldout] */
     struct curve_others others;              /* names of those after the first */
+    struct word_vectors *word_vectors;       /* NULL: none, or their time is over */
     struct net net;
     struct team *team;
     struct engine *engine;
@@ -115,6 +117,15 @@ void run_heldout_sha256(const struct run *run, char ret_sha256[static SHA256_HEX
 /* Perplexities into the point. *ret_whole becomes false where a signal came first. */
 ELMO_MUST_USE int run_score_heldout(struct run *run, struct curve_point *ret_point, bool *ret_whole,
                                     struct elmo_error *err);
+
+/* ---- pretrain_targets.c ---- */
+/* Opens --word-vectors while the run still learns from them; state and vocabulary are there.
+ * ELMO_E_INVALID: the run needs them and they are not given, or are not those of before. */
+ELMO_MUST_USE int run_load_word_vectors(struct run *run, struct elmo_error *err);
+/* Of the net: that of the word vectors, else that of the checkpoint to resume; 0: none. */
+size_t run_word_vectors_dim(const struct run *run, const struct options *options);
+/* Of the next step, 0..1. */
+double run_word_vectors_weight(const struct run *run);
 
 /* ---- pretrain_ranks.c ---- */
 /* All ranks call these together. */

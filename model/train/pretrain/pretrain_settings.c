@@ -30,6 +30,7 @@ static const struct kept {
     {GIVEN_LEARNING_RATE, "--learning-rate", NUMBER, AT(learning_rate)},
     {GIVEN_MAX_NORM, "--max-norm", NUMBER, AT(max_norm)},
     {GIVEN_AVERAGE, "--average", NUMBER, AT(average)},
+    {GIVEN_WORD_VECTORS_TOKENS, "--word-vectors-tokens", COUNT, AT(word_vectors_tokens)},
 };
 
 static size_t kind_bytes(enum kind kind)
@@ -71,6 +72,7 @@ static struct train_settings settings_of(const struct pretrain_settings *s,
         .learning_rate = s->learning_rate,
         .max_norm = values->max_norm,
         .average = s->average,
+        .word_vectors_tokens = s->word_vectors ? s->word_vectors_tokens : 0,
         .tokens = s->tokens,
         .hours = s->hours,
     };

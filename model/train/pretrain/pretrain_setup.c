@@ -24,6 +24,7 @@ struct pretrain_settings pretrain_defaults(void)
         .learning_rate = 1e-3,
         .max_norm = 1,
         .average = 0.9995,
+        .word_vectors_tokens = 3000000,
         .seed = 1,
         .checkpoint_minutes = 5,
         .eval_tokens = 500000,
@@ -141,6 +142,7 @@ static int make_engine(struct run *r, struct elmo_error *err)
         .dropout = s->dropout,
         .max_norm = s->max_norm,
         .average = s->average,
+        .word_vectors = r->word_vectors,
         .ranks = r->settings->ranks,
     };
     int e = team_new(&r->team, s->threads, err);
@@ -154,7 +156,8 @@ static int make_net(struct run *r, struct elmo_error *err)
     struct options options;
     int e = options_parse(&options, r->options_json, err);
     if (!e)
-        e = net_init(&r->net, &options, r->vocab.words.n_items, err);
+        e = net_init_with_word_vectors(&r->net, &options, r->vocab.words.n_items,
+                                       run_word_vectors_dim(r, &options), err);
     if (e)
         return e;
     size_t n_samples = r->state.settings.n_samples;
@@ -270,6 +273,8 @@ static int make_parts(struct run *r, struct elmo_error *err)
     if (!e)
         e = load_texts(r, err);
     if (!e)
+        e = run_load_word_vectors(r, err);
+    if (!e)
         e = make_net(r, err);
     if (!e)
         e = start_weights(r, err);
@@ -311,6 +316,7 @@ void run_done(struct run *r)
     engine_free(r->engine);
     team_free(r->team);
     net_done(&r->net);
+    word_vectors_free(r->word_vectors);
     run_heldout_done(r);
     corpus_done(&r->corpus);
     vocab_done(&r->vocab);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -61,7 +62,7 @@ static double mean_loss(struct fixture *f)
     scratch = realloc(scratch, f->net.n_dense * sizeof *scratch);
     assert_int_equal(
         bilm_loss_run(f->loss, &result, scratch, f->values, &f->batch, &f->settings, NULL), 0);
-    return (result.loss[0] + result.loss[1]) / 2;
+    return (result.loss[0] + result.loss[1]) / 2 + result.word_vectors_loss;
 }
 
 static double central_difference(struct fixture *f, size_t at)
@@ -91,8 +92,26 @@ static void gradients_of(struct fixture *f)
     }
 }
 
-static void check(const struct options *options, double dropout, size_t team_members,
-                  const char *name)
+/* Vectors of three words of the vocabulary and of others, as a file; free them. */
+static struct word_vectors *open_vectors(void)
+{
+    static const char text[] = "the 1 2 3 4\nfilm 0.5 -1 2 0.25\nwonderful -2 1.5 0.75 -0.5\n"
+                               "of 0.1 0.2 -0.3 1\n";
+    char path[] = "/tmp/word-vectors-XXXXXX", cache[sizeof path + 6];
+    struct word_vectors *vectors;
+    const struct word_vectors_options how = {.path = path, .cache_path = cache};
+    int fd = mkstemp(path);
+    assert_true(fd >= 0 && write(fd, text, sizeof text - 1) == sizeof text - 1);
+    close(fd);
+    snprintf(cache, sizeof cache, "%s.cache", path);
+    assert_int_equal(word_vectors_open(&vectors, &how, NULL), 0);
+    unlink(path);
+    unlink(cache);
+    return vectors;
+}
+
+static void check_with(const struct options *options, double dropout, size_t team_members,
+                       const struct word_vectors *vectors, const char *name)
 {
     static const uint32_t positions[] = {0, 2, 3, 4, 1, 0, 5, 2, 2, 1, 0, 6, 4, 3, 1};
     static const uint32_t vocab_ids[] = {0, 1, 3, 17, 2, 39, 3};
@@ -103,14 +122,21 @@ static void check(const struct options *options, double dropout, size_t team_mem
                   .words = words,
                   .vocab_ids = vocab_ids,
                   .n_words = ARRAY_LEN(vocabulary)},
-        .settings = {.n_samples = 11, .dropout = dropout, .step_seed = 5},
+        .settings = {.n_samples = 11,
+                     .dropout = dropout,
+                     .step_seed = 5,
+                     .word_vectors = vectors,
+                     .word_vectors_weight = 0.7},
     };
     struct rng rng = {3};
     double worst = 0;
     size_t n_tried = 0, n_nonzero = 0;
     for (size_t k = 0; k < ARRAY_LEN(vocabulary); k++)
         words[k] = &vocabulary[k];
-    assert_int_equal(net_init(&f.net, options, N_VOCAB, NULL), 0);
+    assert_int_equal(net_init_with_word_vectors(&f.net, options, N_VOCAB,
+                                                vectors ? word_vectors_info(vectors)->dim : 0,
+                                                NULL),
+                     0);
     assert_int_equal(team_new(&f.team, team_members, NULL), 0);
     assert_int_equal(bilm_loss_new(&f.loss, &f.net, f.team, NULL), 0);
     f.values = calloc(net_size(&f.net), sizeof(real));
@@ -143,6 +169,12 @@ static void check(const struct options *options, double dropout, size_t team_mem
     free(f.gradients);
 }
 
+static void check(const struct options *options, double dropout, size_t team_members,
+                  const char *name)
+{
+    check_with(options, dropout, team_members, NULL, name);
+}
+
 static void the_plain_network(void **state)
 {
     (void)state;
@@ -160,6 +192,14 @@ static void dropout(void **state)
 {
     (void)state;
     check(&plain, 0.3, 2, "dropout 0.3");
+}
+
+static void word_vectors(void **state)
+{
+    (void)state;
+    struct word_vectors *vectors = open_vectors();
+    check_with(&plain, 0, 2, vectors, "word vectors as targets");
+    word_vectors_free(vectors);
 }
 
 static void clips_that_cut(void **state)
@@ -197,6 +237,7 @@ int main(void)
         cmocka_unit_test(the_plain_network),
         cmocka_unit_test(two_threads),
         cmocka_unit_test(dropout),
+        cmocka_unit_test(word_vectors),
         cmocka_unit_test(clips_that_cut),
         cmocka_unit_test(no_clips_no_skip_connections),
         cmocka_unit_test(tanh_without_highways),
