@@ -1,6 +1,6 @@
 #pragma once
-/* The architecture: the fields of bilm-tf's options.json that inference needs (numerics.md, section
- * 1). */
+/* The architecture: the fields of bilm-tf's options.json that inference needs
+ * (model/inference/README.md, section 1). */
 #include "defs.h"
 #include "elmo.h"
 

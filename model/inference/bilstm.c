@@ -1,3 +1,14 @@
+/* The LSTM layers of one sentence after another in time, both directions. For each position, with
+ * [x; h] of 2P numbers (README.md, equations 5.1 to 5.5; Sak et al. 2014):
+ *
+ *     i, j, f, o = [x; h] W + B
+ *     c = clip(sigmoid(f + 1) c + sigmoid(i) tanh(j), cell_clip)
+ *     h = clip((sigmoid(o) tanh(c)) W_P, proj_clip)
+ *     out = h in the lowest layer, h + x above
+ *
+ * The products with x are computed in blocks of many positions (run_inputs), those with h one
+ * time step after another for all sentences that are as long (packed_step does 5.1 to 5.3). First
+ * here: the ragged batch, then a layer, then how a team of threads shares the layers. */
 #include "bilstm.h"
 
 #include <string.h>
@@ -24,7 +35,7 @@ struct ragged {
 /* What the threads of a group share: they compute one direction after the other, or one of the two.
  */
 struct group {
-    float *x;     /* [rows, P] inputs of the layer at hand; its outputs when it is done */
+    float *x;     /* [rows, P] inputs of the current layer; its outputs when it is done */
     float *gates; /* [block_rows, n_gates] */
     float *h;     /* [n_sequences, P] */
     float *c, *m; /* [n_sequences, n_cells] */
@@ -32,7 +43,7 @@ struct group {
 };
 
 /* A thread's part: every matrix's share of panels, and so of columns, for all rows. */
-struct hand {
+struct lstm_thread {
     struct group *group;
     size_t index, size; /* in the group */
     uint32_t *units;    /* rows as they are multiplied: of a block of x, of h, or of m */
@@ -49,7 +60,7 @@ struct run {
     size_t n_gates, n_cells; /* 4C and C, filled up to whole panels */
     struct group groups[2];
     size_t n_groups; /* 2: one for each direction */
-    struct hand *hands;
+    struct lstm_thread *threads;
 };
 
 /* ---- Layout ---- */
@@ -114,15 +125,15 @@ static int group_init(struct group *g, const struct run *run, size_t size, struc
     return g->x && g->gates && g->h && g->c && g->m ? 0 : ELMO_E_NOMEM;
 }
 
-static int hands_init(struct run *run, size_t n_hands, struct arena *arena)
+static int threads_init(struct run *run, size_t n_threads, struct arena *arena)
 {
     size_t of_inputs = run->block_rows * run->options->proj_dim;
     size_t of_cells = run->ragged.n_sequences * run->options->cell_dim;
     size_t n_units = of_inputs > of_cells ? of_inputs : of_cells;
-    run->hands = ARENA_NEW(arena, struct hand, n_hands);
-    for (size_t g = 0, next = 0; run->hands && g < run->n_groups; g++) {
+    run->threads = ARENA_NEW(arena, struct lstm_thread, n_threads);
+    for (size_t g = 0, next = 0; run->threads && g < run->n_groups; g++) {
         size_t begin, end;
-        team_share(n_hands, g, run->n_groups, &begin, &end);
+        team_share(n_threads, g, run->n_groups, &begin, &end);
         if (group_init(&run->groups[g], run, end - begin, arena))
             return ELMO_E_NOMEM;
         for (size_t k = 0; k < end - begin; k++) {
@@ -130,22 +141,22 @@ static int hands_init(struct run *run, size_t n_hands, struct arena *arena)
             float *scales = ARENA_NEW(arena, float, run->block_rows);
             if (!units || !scales)
                 return ELMO_E_NOMEM;
-            run->hands[next++] =
-                (struct hand){&run->groups[g], k, end - begin, units, scales, false};
+            run->threads[next++] =
+                (struct lstm_thread){&run->groups[g], k, end - begin, units, scales, false};
         }
     }
-    return run->hands ? 0 : ELMO_E_NOMEM;
+    return run->threads ? 0 : ELMO_E_NOMEM;
 }
 
 /* Two directions at once need no barriers, but twice the cache; where their weights would not fit,
  * all threads walk over the same ones. */
-static size_t n_groups(const struct run *run, size_t n_hands)
+static size_t n_groups(const struct run *run, size_t n_threads)
 {
-    return n_hands > 1 && bilstm_step_bytes(run->weights) <= GROUP_CACHE_BYTES / 2 ? 2 : 1;
+    return n_threads > 1 && bilstm_step_bytes(run->weights) <= GROUP_CACHE_BYTES / 2 ? 2 : 1;
 }
 
 static int run_init(struct run *run, const struct lstm_sequence *sequences, size_t n_sequences,
-                    size_t n_hands, struct arena *arena)
+                    size_t n_threads, struct arena *arena)
 {
     if (ragged_init(&run->ragged, sequences, n_sequences, arena))
         return ELMO_E_NOMEM;
@@ -157,8 +168,8 @@ static int run_init(struct run *run, const struct lstm_sequence *sequences, size
         run->block_rows = n_sequences; /* at least one whole step */
     if (run->block_rows > rows)
         run->block_rows = rows;
-    run->n_groups = n_groups(run, n_hands);
-    return hands_init(run, n_hands, arena);
+    run->n_groups = n_groups(run, n_threads);
+    return threads_init(run, n_threads, arena);
 }
 
 /* Where time t of this direction stands in the sentence. */
@@ -169,15 +180,16 @@ static size_t position_of(const struct lstm_sequence *sequence, unsigned directi
 
 /* ---- Rows in and out: each thread has a share of the steps, or of the sequences ---- */
 
-static void gather_inputs(const struct run *run, const struct hand *hand, unsigned direction)
+static void gather_inputs(const struct run *run, const struct lstm_thread *thread,
+                          unsigned direction)
 {
     const struct ragged *r = &run->ragged;
     size_t P = run->options->proj_dim, begin, end;
-    team_share(r->n_steps, hand->index, hand->size, &begin, &end);
+    team_share(r->n_steps, thread->index, thread->size, &begin, &end);
     for (size_t t = begin; t < end; t++)
         for (size_t b = 0; b < rows_of_step(r, t); b++) {
             const struct lstm_sequence *s = r->sorted[b];
-            memcpy(hand->group->x + (r->step_begin[t] + b) * P,
+            memcpy(thread->group->x + (r->step_begin[t] + b) * P,
                    s->inputs[position_of(s, direction, t)], P * sizeof(float));
         }
 }
@@ -191,17 +203,17 @@ static float *predictor_of(const struct run *run, const struct lstm_sequence *s,
 }
 
 /* This direction's half of every token's row in the layer's output; <S> and </S> have none. */
-static void scatter_outputs(const struct run *run, const struct hand *hand, unsigned direction,
-                            size_t layer)
+static void scatter_outputs(const struct run *run, const struct lstm_thread *thread,
+                            unsigned direction, size_t layer)
 {
     const struct ragged *r = &run->ragged;
     size_t P = run->options->proj_dim, begin, end;
-    team_share(r->n_steps, hand->index, hand->size, &begin, &end);
+    team_share(r->n_steps, thread->index, thread->size, &begin, &end);
     for (size_t t = begin; t < end; t++)
         for (size_t b = 0; b < rows_of_step(r, t); b++) {
             const struct lstm_sequence *s = r->sorted[b];
             size_t position = position_of(s, direction, t);
-            const float *x = hand->group->x + (r->step_begin[t] + b) * P;
+            const float *x = thread->group->x + (r->step_begin[t] + b) * P;
             float *predictor = predictor_of(run, s, direction, layer, t);
             if (s->layers[layer] && position > 0 && position < s->n_positions - 1)
                 memcpy(s->layers[layer] + (position - 1) * 2 * P + direction * P, x, P * sizeof *x);
@@ -216,11 +228,11 @@ static size_t state_offset(const struct options *o, unsigned direction, size_t l
     return (direction * o->n_layers + layer) * (o->proj_dim + o->cell_dim);
 }
 
-static void load_states(const struct run *run, const struct hand *hand, size_t offset)
+static void load_states(const struct run *run, const struct lstm_thread *thread, size_t offset)
 {
-    const struct group *g = hand->group;
+    const struct group *g = thread->group;
     size_t P = run->options->proj_dim, C = run->options->cell_dim, begin, end;
-    team_share(run->ragged.n_sequences, hand->index, hand->size, &begin, &end);
+    team_share(run->ragged.n_sequences, thread->index, thread->size, &begin, &end);
     for (size_t b = begin; b < end; b++) {
         const float *state = run->ragged.sorted[b]->initial_state;
         memset(g->c + b * run->n_cells, 0, run->n_cells * sizeof(float));
@@ -233,11 +245,11 @@ static void load_states(const struct run *run, const struct hand *hand, size_t o
 }
 
 /* A sequence's h and c stay where they are once its rows have ended. */
-static void store_states(const struct run *run, const struct hand *hand, size_t offset)
+static void store_states(const struct run *run, const struct lstm_thread *thread, size_t offset)
 {
-    const struct group *g = hand->group;
+    const struct group *g = thread->group;
     size_t P = run->options->proj_dim, C = run->options->cell_dim, begin, end;
-    team_share(run->ragged.n_sequences, hand->index, hand->size, &begin, &end);
+    team_share(run->ragged.n_sequences, thread->index, thread->size, &begin, &end);
     for (size_t b = begin; b < end; b++) {
         float *state = run->ragged.sorted[b]->final_state;
         if (!state)
@@ -250,35 +262,35 @@ static void store_states(const struct run *run, const struct hand *hand, size_t 
 /* ---- The recurrence ---- */
 
 /* Rows as they are multiplied by w; each thread makes its own, which costs less than to wait. */
-static struct lane_rows rounded(const struct hand *hand, const float *x, size_t x_stride, size_t B,
-                                const struct packed_matrix *w)
+static struct lane_rows rounded(const struct lstm_thread *thread, const float *x, size_t x_stride,
+                                size_t B, const struct packed_matrix *w)
 {
-    return packed_rows(w, x, x_stride, B, hand->units, hand->scales);
+    return packed_rows(w, x, x_stride, B, thread->units, thread->scales);
 }
 
 /* Walks to and fro: weights that are larger than the cache are read from memory in part only. */
-static struct panel_range panels(const struct hand *hand, const struct packed_matrix *w)
+static struct panel_range panels(const struct lstm_thread *thread, const struct packed_matrix *w)
 {
-    struct panel_range range = packed_share(w, hand->index, hand->size);
-    range.backwards = hand->backwards;
+    struct panel_range range = packed_share(w, thread->index, thread->size);
+    range.backwards = thread->backwards;
     return range;
 }
 
 /* This thread's columns of h [B, P], from m; TensorFlow clips what it projects. */
-static void project(const struct run *run, const struct hand *hand, size_t B,
+static void project(const struct run *run, const struct lstm_thread *thread, size_t B,
                     const struct lstm_weights *w, size_t *ret_begin, size_t *ret_end)
 {
-    const struct group *g = hand->group;
+    const struct group *g = thread->group;
     size_t P = run->options->proj_dim, begin, end;
     if (w->projection.n_out) {
-        const struct lane_rows m = rounded(hand, g->m, run->n_cells, B, &w->projection);
-        struct panel_range range = panels(hand, &w->projection);
+        const struct lane_rows m = rounded(thread, g->m, run->n_cells, B, &w->projection);
+        struct panel_range range = panels(thread, &w->projection);
         packed_multiply(g->h, &m, B, &w->projection, range);
         packed_columns(&w->projection, range, &begin, &end);
         for (size_t b = 0; b < B; b++)
             kernel_clip(g->h + b * P + begin, end - begin, run->options->proj_clip);
     } else { /* C == P */
-        team_share(P, hand->index, hand->size, &begin, &end);
+        team_share(P, thread->index, thread->size, &begin, &end);
         for (size_t b = 0; b < B; b++)
             memcpy(g->h + b * P + begin, g->m + b * run->n_cells + begin,
                    (end - begin) * sizeof(float));
@@ -288,16 +300,16 @@ static void project(const struct run *run, const struct hand *hand, size_t B,
 }
 
 /* One step of B rows: gates [B, n_gates] hold x W_x + b; x becomes the layer's output. */
-static void run_step(const struct run *run, struct hand *hand, const float *gates, float *x,
-                     size_t B, bool residual, const struct lstm_weights *w)
+static void run_step(const struct run *run, struct lstm_thread *thread, const float *gates,
+                     float *x, size_t B, bool residual, const struct lstm_weights *w)
 {
-    struct group *g = hand->group;
+    struct group *g = thread->group;
     size_t P = run->options->proj_dim, begin, end;
-    const struct lane_rows h = rounded(hand, g->h, P, B, &w->recurrent);
-    packed_step(g->m, g->c, gates, &h, B, &w->recurrent, panels(hand, &w->recurrent),
+    const struct lane_rows h = rounded(thread, g->h, P, B, &w->recurrent);
+    packed_step(g->m, g->c, gates, &h, B, &w->recurrent, panels(thread, &w->recurrent),
                 run->options->cell_clip);
     team_wait(&g->barrier); /* m is whole, and nobody reads h any more */
-    project(run, hand, B, w, &begin, &end);
+    project(run, thread, B, w, &begin, &end);
     for (size_t b = 0; b < B; b++) {
         const float *from = g->h + b * P + begin;
         if (residual)
@@ -305,16 +317,17 @@ static void run_step(const struct run *run, struct hand *hand, const float *gate
         else
             memcpy(x + b * P + begin, from, (end - begin) * sizeof *x);
     }
-    hand->backwards = !hand->backwards;
+    thread->backwards = !thread->backwards;
     team_wait(&g->barrier); /* h and x are whole, and nobody reads m any more */
 }
 
 /* The gates of a block of rows, without what the steps before them add. */
-static void run_inputs(const struct run *run, const struct hand *hand, const float *x, size_t rows,
-                       const struct lstm_weights *w)
+static void run_inputs(const struct run *run, const struct lstm_thread *thread, const float *x,
+                       size_t rows, const struct lstm_weights *w)
 {
-    const struct lane_rows units = rounded(hand, x, run->options->proj_dim, rows, &w->input);
-    packed_linear(hand->group->gates, &units, rows, &w->input, panels(hand, &w->input), w->bias);
+    const struct lane_rows units = rounded(thread, x, run->options->proj_dim, rows, &w->input);
+    packed_linear(thread->group->gates, &units, rows, &w->input, panels(thread, &w->input),
+                  w->bias);
 }
 
 /* The first step behind a block of at most block_rows rows that starts at step `begin`. */
@@ -327,47 +340,47 @@ static size_t block_end(const struct ragged *r, size_t begin, size_t block_rows)
 }
 
 /* One layer of one direction: x [rows, P] from inputs to outputs. */
-static void run_layer(const struct run *run, struct hand *hand, bool residual,
+static void run_layer(const struct run *run, struct lstm_thread *thread, bool residual,
                       const struct lstm_weights *w)
 {
     const struct ragged *r = &run->ragged;
-    float *x = hand->group->x;
+    float *x = thread->group->x;
     size_t P = run->options->proj_dim;
     for (size_t begin = 0, end; begin < r->n_steps; begin = end) {
         end = block_end(r, begin, run->block_rows);
         size_t first = r->step_begin[begin], rows = r->step_begin[end] - first;
-        run_inputs(run, hand, x + first * P, rows, w);
+        run_inputs(run, thread, x + first * P, rows, w);
         for (size_t t = begin; t < end; t++)
-            run_step(run, hand, hand->group->gates + (r->step_begin[t] - first) * run->n_gates,
+            run_step(run, thread, thread->group->gates + (r->step_begin[t] - first) * run->n_gates,
                      x + r->step_begin[t] * P, rows_of_step(r, t), residual, w);
     }
 }
 
-static void run_direction(const struct run *run, struct hand *hand, unsigned direction)
+static void run_direction(const struct run *run, struct lstm_thread *thread, unsigned direction)
 {
     const struct options *o = run->options;
-    struct team_barrier *barrier = &hand->group->barrier;
+    struct team_barrier *barrier = &thread->group->barrier;
     team_wait(barrier); /* nobody reads what was computed before */
-    gather_inputs(run, hand, direction);
+    gather_inputs(run, thread, direction);
     for (size_t layer = 0; layer < run->n_layers; layer++) {
         size_t offset = state_offset(o, direction, layer);
-        load_states(run, hand, offset);
+        load_states(run, thread, offset);
         team_wait(barrier);
-        run_layer(run, hand, layer > 0 && o->skip_connections,
+        run_layer(run, thread, layer > 0 && o->skip_connections,
                   &run->weights->lstm[direction][layer]);
-        store_states(run, hand, offset);
-        scatter_outputs(run, hand, direction, layer);
+        store_states(run, thread, offset);
+        scatter_outputs(run, thread, direction, layer);
     }
 }
 
-static void run_hand(void *arg, size_t index, size_t size)
+static void run_thread(void *arg, size_t index, size_t size)
 {
     const struct run *run = arg;
-    struct hand *hand = &run->hands[index];
+    struct lstm_thread *thread = &run->threads[index];
     (void)size;
     for (unsigned direction = 0; direction < 2; direction++)
-        if (run->n_groups == 1 || hand->group == &run->groups[direction])
-            run_direction(run, hand, direction);
+        if (run->n_groups == 1 || thread->group == &run->groups[direction])
+            run_direction(run, thread, direction);
 }
 
 size_t bilstm_step_bytes(const struct weights *weights)
@@ -386,6 +399,6 @@ int bilstm_run(const struct lstm_sequence *sequences, size_t n_sequences, size_t
         return 0;
     if (run_init(&run, sequences, n_sequences, crew->size, arena))
         return ELMO_E_NOMEM;
-    crew_run(crew, run_hand, &run);
+    crew_run(crew, run_thread, &run);
     return 0;
 }

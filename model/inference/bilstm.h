@@ -1,6 +1,6 @@
 #pragma once
 /* The contextual half: stacked LSTMs with projection and clips, one stack per direction
- * (numerics.md, section 5; Sak et al. 2014, arXiv:1402.1128), over a ragged batch.
+ * (README.md, section 5; Sak et al. 2014, arXiv:1402.1128), over a ragged batch.
  *
  * Sentences are sorted by length, longest first, and laid out time-major without padding: the rows
  * of time step t are the sentences longer than t, a prefix of the order, and step t + 1 continues

@@ -2,7 +2,7 @@
 /* Every tensor a model may hold: its name and its shape, worked out from the options. The loader,
  * the converter and the tests all read this one list, so that they cannot disagree.
  *
- * The biLM's tensors have bilm-tf's HDF5 paths as names (numerics.md, section 2); the sentiment
+ * The biLM's tensors have bilm-tf's HDF5 paths as names (README.md, section 2); the sentiment
  * head's are under "sentiment/". */
 #include "defs.h"
 #include "elmo.h"

@@ -1,5 +1,5 @@
 #pragma once
-/* The context-free half of the model (numerics.md, section 4; Kim et al. 2016, arXiv:1508.06615):
+/* The context-free half of the model (README.md, section 4; Kim et al. 2016, arXiv:1508.06615):
  * characters -> convolution and max-pool over time -> highways -> projection. One vector per token,
  * the same wherever the token stands. */
 #include "elmo.h"

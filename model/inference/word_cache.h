@@ -1,5 +1,5 @@
 #pragma once
-/* Vectors of words that were encoded before: layer 0 hangs on a token's bytes alone (numerics.md,
+/* Vectors of words that were encoded before: layer 0 hangs on a token's bytes alone (README.md,
  * section 4), and texts repeat their words. Bounded in bytes from the start; the word of a set that
  * was not asked for longest makes room. A vector has the same bits as one that is computed anew.
  * Any thread. */

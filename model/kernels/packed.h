@@ -62,8 +62,8 @@ struct lane_rows packed_rows(const struct packed_matrix *m, const float *x, size
 /* Floats of a row of PACKED_GATES: the last panel is filled up. C rounded up to whole panels has a
  * quarter of them. */
 size_t packed_gate_floats(const struct lane_tile *tile, size_t C);
-/* The bias [4C] in that order, with the 1 of the forget gates (numerics.md, section 5: it is not in
- * the weights); 0 behind. */
+/* The bias [4C] in that order, with the 1 of the forget gates (model/inference/README.md, section
+ * 5: it is not in the weights); 0 behind. */
 void packed_gate_bias(float *ret_bias, const struct lane_tile *tile, const float *bias, size_t C);
 
 /* The panels of a matrix that one thread multiplies. What lay at the end of a walk is still in the

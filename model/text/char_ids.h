@@ -1,6 +1,7 @@
 #pragma once
-/* A token as rows of char_embed (numerics.md, section 3): begin of word, its UTF-8 bytes, end of
- * word, then padding. Bytes beyond max_chars - 2 are cut, even inside a code point. */
+/* A token as rows of char_embed (model/inference/README.md, section 3): begin of word, its UTF-8
+ * bytes, end of word, then padding. Bytes beyond max_chars - 2 are cut, even inside a code point.
+ */
 #include <stdint.h>
 
 #include "elmo.h"

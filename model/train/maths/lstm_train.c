@@ -1,3 +1,14 @@
+/* One direction's LSTM layers for training: forward with a tape of what backward needs, then
+ * backpropagation through time. Forward, per time step and layer (model/inference/README.md, 5.1 to
+ * 5.5):
+ *
+ *     i, j, f, o = [x; h] W + B
+ *     c = clip(sigmoid(f + 1) c + sigmoid(i) tanh(j), cell_clip)
+ *     h = clip((sigmoid(o) tanh(c)) W_P, proj_clip)
+ *     out = h in the lowest layer, h + x above
+ *
+ * Backward is the chain rule of these lines from the last step to the first; a clip passes a
+ * gradient where it did not cut. */
 #include "lstm_train.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
 #pragma once
 /* One direction's stack of projected LSTMs over B sequences of the same length T, with its backward
- * pass through time (numerics.md, section 5). Time-major: row t * B + b. A thread works on one
- * direction. */
+ * pass through time (model/inference/README.md, section 5). Time-major: row t * B + b. A thread
+ * works on one direction. */
 #include "net.h"
 #include "util/arena.h"
 #include "util/rng.h"

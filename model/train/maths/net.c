@@ -154,7 +154,8 @@ static enum init initialiser(const struct tensor_spec *spec, double *ret_width)
         *ret_width = sqrt(1 / (double)fan_in);
         return INIT_GAUSSIAN;
     }
-    /* Highways start closed: the input is carried, not transformed (numerics.md, section 4). */
+    /* Highways start closed: the input is carried, not transformed (model/inference/README.md,
+     * section 4). */
     *ret_width = strstr(name, "b_carry") ? -2 : 0;
     return INIT_CONSTANT;
 }

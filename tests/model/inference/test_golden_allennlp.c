@@ -1,6 +1,6 @@
 /* elmo_session_run, and the naive reference, against vectors that the original TensorFlow code
- * produced (AllenNLP's fixtures in ../shared/golden/allennlp; numerics.md, section 8): a tiny model
- * whose clips are reached. The weights come through elmo-convert's own code. */
+ * produced (AllenNLP's fixtures in ../shared/golden/allennlp; model/inference/README.md, section
+ * 8): a tiny model whose clips are reached. The weights come through elmo-convert's own code. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -323,7 +323,8 @@ static void reference_gives_all_sentences_and_reaches_the_clips(void **state)
         run_reference_stream(k, &difference, &first, &all);
     print_message("clipped cells and outputs: %zu and %zu in 3 sentences, %zu and %zu in 30\n",
                   first.cells, first.outputs, all.cells, all.outputs);
-    /* Another implementation counted 74 and 23, and over both runs 728 and 285: numerics.md, 8. */
+    /* Another implementation counted 74 and 23, and over both runs 728 and 285:
+     * model/inference/README.md, 8. */
     assert_int_equal(first.cells, 74);
     assert_int_equal(first.outputs, 23);
     assert_int_equal(all.cells, 728 - 74);
