@@ -43,10 +43,20 @@ static void keep_heap_small(void)
 #endif
 }
 
+static const char *path_of_route(size_t index)
+{
+    return routes[index].path;
+}
+
 static bool service_init(struct service *service, const struct config *config)
 {
-    struct metrics_options options = {.version = elmod_version, .commit = elmod_commit, .root = ""};
-    options.paths = route_paths(&options.n_paths);
+    const struct metrics_options options = {
+        .path = path_of_route,
+        .n_paths = n_routes,
+        .version = elmod_version,
+        .commit = elmod_commit,
+        .root = "",
+    };
     *service = (struct service){
         .config = config,
         .metrics = metrics_new(&options),

@@ -1,67 +1,7 @@
+/* Which route a path has: exact, or with {model} and {version} in it. routes.c has the table. */
 #include "route.h"
 
 #include <string.h>
-
-#include "handlers.h"
-#include "web.h"
-
-static const char *const json[] = {"application/json", NULL};
-static const char *const vectors[] = {"application/json", "application/vnd.safetensors",
-                                      "application/x-npy", NULL};
-static const char *const sentiments[] = {"application/json", "application/x-npy", NULL};
-
-#define JSON       json
-#define VECTORS    vectors
-#define SENTIMENTS sentiments
-
-/* Who is let in where there are API keys (access.h). */
-#define KEY  false
-#define OPEN true
-
-/* X(path, allow, access, produces, handler); of patterns that match the first counts. */
-#define ROUTES(X)                                                                         \
-    X("/embed", "POST", KEY, VECTORS, handle_embed)                                       \
-    X("/sentiment", "POST", KEY, SENTIMENTS, handle_sentiment)                            \
-    X("/score", "POST", KEY, JSON, handle_score)                                          \
-    X("/tokenize", "POST", KEY, JSON, handle_tokenize)                                    \
-    X("/info", "GET, HEAD", KEY, JSON, handle_info)                                       \
-    X("/health/live", "GET, HEAD", OPEN, NULL, handle_live)                               \
-    X("/health/ready", "GET, HEAD", OPEN, NULL, handle_ready)                             \
-    X("/health", "GET, HEAD", OPEN, NULL, handle_ready)                                   \
-    X("/metrics", "GET, HEAD", OPEN, NULL, handle_metrics)                                \
-    X("/openapi.yaml", "GET, HEAD", OPEN, NULL, handle_openapi)                           \
-    X("/v1/embeddings", "POST", KEY, JSON, handle_openai_embeddings)                      \
-    X("/v1/models", "GET, HEAD", KEY, JSON, handle_openai_models)                         \
-    X("/v1/models/{model}", "GET, HEAD", KEY, JSON, handle_openai_model)                  \
-    X("/v1/*", NULL, KEY, NULL, NULL)                                                     \
-    X("/v2", "GET, HEAD", KEY, JSON, handle_oip_server)                                   \
-    X("/v2/", "GET, HEAD", KEY, JSON, handle_oip_server)                                  \
-    X("/v2/health/live", "GET, HEAD", OPEN, NULL, handle_oip_live)                        \
-    X("/v2/health/ready", "GET, HEAD", OPEN, NULL, handle_oip_ready)                      \
-    X("/v2/models/{model}/versions/{version}/infer", "POST", KEY, JSON, handle_oip_infer) \
-    X("/v2/models/{model}/versions/{version}/ready", "GET, HEAD", KEY, NULL,              \
-      handle_oip_model_ready)                                                             \
-    X("/v2/models/{model}/versions/{version}", "GET, HEAD", KEY, JSON, handle_oip_model)  \
-    X("/v2/models/{model}/infer", "POST", KEY, JSON, handle_oip_infer)                    \
-    X("/v2/models/{model}/ready", "GET, HEAD", KEY, NULL, handle_oip_model_ready)         \
-    X("/v2/models/{model}", "GET, HEAD", KEY, JSON, handle_oip_model)                     \
-    X("/v2/*", NULL, KEY, NULL, NULL)                                                     \
-    X("/", "GET, HEAD", OPEN, NULL, handle_web)                                           \
-    X("/docs", "GET, HEAD", OPEN, NULL, handle_web)                                       \
-    X("/web/{file}", "GET, HEAD", OPEN, NULL, handle_web)                                 \
-    X("other", NULL, KEY, NULL, NULL)
-
-static const struct route routes[] = {
-#define X(path, allow, access, produces, handler) {path, allow, access, produces, handler},
-    ROUTES(X)
-#undef X
-};
-
-static const char *const paths[] = {
-#define X(path, ...) path,
-    ROUTES(X)
-#undef X
-};
 
 static bool cut_end(struct route_param *text, const char *end, size_t n_bytes)
 {
@@ -108,7 +48,7 @@ static bool match(const char *pattern, const char *path, struct route_params *re
 
 const struct route *route_find(const char *path, struct route_params *ret_params)
 {
-    size_t last = ARRAY_LEN(routes) - 1;
+    size_t last = n_routes - 1;
     enum dialect dialect = dialect_of_path(path);
     *ret_params = (struct route_params){0};
     for (size_t i = 0; i < last; i++) {
@@ -122,12 +62,6 @@ const struct route *route_find(const char *path, struct route_params *ret_params
 size_t route_index(const struct route *route)
 {
     return (size_t)(route - routes);
-}
-
-const char *const *route_paths(size_t *ret_n_paths)
-{
-    *ret_n_paths = ARRAY_LEN(paths);
-    return paths;
 }
 
 enum dialect route_dialect(const struct route *route)

@@ -1,5 +1,5 @@
 #pragma once
-/* The paths of the service and what answers at them: one table. */
+/* The paths of the service and what answers at them: one table, in routes.c. */
 #include "exchange.h"
 #include "protocol/dialect.h"
 
@@ -15,13 +15,15 @@ struct route {
     void (*handle)(struct exchange *exchange);
 };
 
+extern const struct route routes[]; /* routes.c */
+extern const size_t n_routes;
+
 /* The route of a path, with what the path has in the places of {model}, any text that is not empty,
  * and {version}, one without a slash. Unknown paths have routes too, without `allow`: one for each
  * dialect, the last of the table for the native one. */
 const struct route *route_find(const char *path, struct route_params *ret_params);
-/* Its index, as metrics count it, and the paths of the table in that order. */
+/* Its index in routes, as metrics count it. */
 size_t route_index(const struct route *route);
-const char *const *route_paths(size_t *ret_n_paths);
 
 enum dialect route_dialect(const struct route *route);
 bool route_takes_post(const struct route *route);

@@ -248,7 +248,7 @@ static void write_requests(const struct scrape *s, const char *name)
             if (i < N_STATUSES)
                 snprintf(code, sizeof code, "%u", statuses[i]);
             buffer_printf(s->out, "%s{", name);
-            write_label(s->out, "path", s->m->options.paths[path]);
+            write_label(s->out, "path", s->m->options.path(path));
             buffer_printf(s->out, ",code=\"%s\"} %" PRIu64 "\n", code,
                           load(&s->m->paths[path].requests[i]));
         }
@@ -257,7 +257,7 @@ static void write_requests(const struct scrape *s, const char *name)
 static void write_request_durations(const struct scrape *s, const char *name)
 {
     for (size_t path = 0; path < s->m->options.n_paths; path++)
-        write_histogram(s->out, (struct series){name, "path", s->m->options.paths[path]},
+        write_histogram(s->out, (struct series){name, "path", s->m->options.path(path)},
                         &s->m->paths[path].duration, &duration_scale);
 }
 

@@ -9,9 +9,9 @@
 
 enum metrics_stage { STAGE_PARSE, STAGE_QUEUE, STAGE_COMPUTE, STAGE_WRITE, N_STAGES };
 
-struct metrics_options { /* everything is borrowed for the life of the metrics */
-    /* The label `path`: the route templates; the last one stands for all other paths. */
-    const char *const *paths;
+struct metrics_options { /* all strings are borrowed for the life of the metrics */
+    /* Label `path` number `index`: a route template; the last is for all other paths. Constant. */
+    const char *(*path)(size_t index);
     size_t n_paths; /* at least 1 */
     const char *version;
     const char *commit;
@@ -31,7 +31,7 @@ struct metrics *metrics_new(const struct metrics_options *options);
 void metrics_free(struct metrics *metrics);
 DEFINE_AUTO(metrics_free, struct metrics *);
 
-/* A request was answered. `path` is an index into options.paths; a status that is neither 200 nor
+/* A request was answered. `path` is below options.n_paths; a status that is neither 200 nor
  * one of problem.h counts as code="other". */
 void metrics_request_done(struct metrics *metrics, size_t path, unsigned status, double seconds);
 /* One stage of one request took this long. */

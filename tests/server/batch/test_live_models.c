@@ -62,11 +62,16 @@ static struct budget queue_tokens = {.max = 1000};
 static struct live_model_options options = {
     .config = &config, .queue_tokens = &queue_tokens, .stop = &stop};
 
+static const char *other_path(size_t index)
+{
+    (void)index;
+    return "other";
+}
+
 static int set_up(void **state)
 {
-    static const char *const paths[] = {"other"};
     static const struct metrics_options metrics_options = {
-        .paths = paths, .n_paths = 1, .version = "", .commit = "", .root = ""};
+        .path = other_path, .n_paths = 1, .version = "", .commit = "", .root = ""};
     options.metrics = metrics_new(&metrics_options);
     is_bad = load_waits = false;
     n_loads = 0;

@@ -16,8 +16,12 @@
 
 enum { PATH_EMBED, PATH_HEALTH, PATH_OTHER, N_PATHS };
 static const char *const paths[N_PATHS] = {"/embed", "/health", "other"};
+static const char *path(size_t index)
+{
+    return paths[index];
+}
 static const struct metrics_options options = {
-    .paths = paths, .n_paths = N_PATHS, .version = "1.2.3", .commit = "abc", .root = ""};
+    .path = path, .n_paths = N_PATHS, .version = "1.2.3", .commit = "abc", .root = ""};
 
 static struct metrics_now now; /* of the next scrape */
 
