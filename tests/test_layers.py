@@ -22,7 +22,7 @@ MAY_INCLUDE = {
     # The model: text -> floats.
     "model/util": "include",
     "model/machine": "include",
-    "model/kernels": "include",
+    "model/kernels": "include model/util",
     "model/file": "include model/util",
     "model/text": "include model/util model/file",
     "model/inference": "include model/util model/kernels model/file model/text",

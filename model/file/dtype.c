@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "safetensors.h"
+#include "util/bf16.h"
 
 static float f32_from_bits(uint32_t bits)
 {
@@ -51,10 +52,7 @@ static uint32_t bits_of_f32(float value)
 
 uint16_t st_bf16_from_f32(float value)
 {
-    uint32_t bits = bits_of_f32(value);
-    if ((bits & 0x7fffffffu) > 0x7f800000u)
-        return (uint16_t)(bits >> 16 | 0x40u); /* NaN: keep it one */
-    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+    return (uint16_t)bf16_from_f32_bits(bits_of_f32(value));
 }
 
 uint16_t st_f16_from_f32(float value)

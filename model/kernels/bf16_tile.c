@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "isa.h"
+#include "util/bf16.h"
 
 #define MAX_ROWS 12u /* 12 rows of 2 registers, of the 32 that AVX-512 has */
 
@@ -83,16 +84,9 @@ static uint32_t bits_of(float value)
     return bits;
 }
 
-/* To nearest even; NaN stays NaN. */
-static uint32_t rounded(float value)
-{
-    uint32_t bits = bits_of(value), up = bits + 0x7fffu + (bits >> 16 & 1u);
-    return ((bits & 0x7fffffffu) > 0x7f800000u ? bits | 0x400000u : up) >> 16;
-}
-
 static uint32_t pair_of(float low, float high)
 {
-    return rounded(low) | rounded(high) << 16;
+    return bf16_from_f32_bits(bits_of(low)) | bf16_from_f32_bits(bits_of(high)) << 16;
 }
 
 /* The elements of a k lie side by side. */

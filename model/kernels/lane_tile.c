@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "lanes.h"
+#include "util/bf16.h"
 
 #define WIDTH (4 * LANES)
 #ifdef __AVX512F__
@@ -295,13 +296,6 @@ static float sum_exp(float *ret_greatest, const float *x, size_t n)
 
 /* ---- Rounding ---- */
 
-/* To nearest even. Infinities stay; NaN stays NaN. */
-static uint32_t bf16_of(uint32_t bits)
-{
-    uint32_t up = bits + 0x7fffu + (bits >> 16 & 1u);
-    return ((bits & 0x7fffffffu) > 0x7f800000u ? bits | 0x400000u : up) >> 16;
-}
-
 static void round_bf16(uint32_t *restrict units, const float *restrict x, size_t n)
 {
     typedef uint32_t bits __attribute__((may_alias));
@@ -315,9 +309,9 @@ static void round_bf16(uint32_t *restrict units, const float *restrict x, size_t
     }
 #endif
     for (; k < n / 2; k++)
-        units[k] = bf16_of(from[2 * k]) | bf16_of(from[2 * k + 1]) << 16;
+        units[k] = bf16_from_f32_bits(from[2 * k]) | bf16_from_f32_bits(from[2 * k + 1]) << 16;
     if (n % 2)
-        units[n / 2] = bf16_of(from[n - 1]);
+        units[n / 2] = bf16_from_f32_bits(from[n - 1]);
 }
 
 typedef unsigned char lane_bytes __attribute__((vector_size(LANES), may_alias, aligned(1)));
