@@ -1,7 +1,6 @@
 /* elmo-train: makes the weights that elmod serves. One file per command; this one reads the command
  * line. */
 #include <errno.h>
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -16,63 +16,68 @@
 #include "defs.h"
 #include "log.h"
 
-/* The ranges keep every sum and product of limits far from overflow. Secrets are not printed.
- * TEXT(field, default, secret, check, placeholder, help)
+/* The ranges keep every sum and product of limits far from overflow.
+ * TEXT(field, default, check, placeholder, help)
  * PICK(field, type, default index, choices, help)   the index into choices is the enum's value
  * UINT(field, default, min, max, help) */
 #define CONFIG_OPTIONS(TEXT, PICK, UINT)                                                           \
-    TEXT(model, "", false, NULL, "FILE", "model file; the built-in model when empty")              \
-    TEXT(softmax, "", false, NULL, "FILE",                                                         \
-         "the model's LM softmax, as elmo-train export wrote it: /score needs it")                 \
-    TEXT(listen, "127.0.0.1:8080", false, is_address, "HOST:PORT",                                 \
-         "[::1]:8080 for IPv6, port 0: any free")                                                  \
-    TEXT(port_file, "", false, NULL, "FILE", "write the address listened on to this file")         \
-    TEXT(                                                                                          \
-        admin_socket, "", false, NULL, "FILE",                                                     \
-        "Unix socket for its owner: POST /reload loads as SIGHUP does, and tells what came of it") \
-    TEXT(api_keys, "", false, NULL, "FILE", "clients must send one of its keys: one a line")       \
-    TEXT(tls_cert, "", false, NULL, "FILE", "serve HTTPS with this certificate chain in PEM")      \
-    TEXT(tls_key, "", false, NULL, "FILE", "and its key")                                          \
-    PICK(tls_min_version, enum config_tls_version, 0, "1.2|1.3", "oldest version of TLS taken")    \
-    TEXT(cors_origins, "", false, origins_is_list, "SCHEME://HOST[:PORT],... or *",                \
-         "pages of these may use this server in browsers; none when empty")                        \
-    UINT(threads, 0, 0, 1024, "that compute; 0: as many as CPUs may be used")                      \
-    UINT(batch_threads, 0, 0, 64, "that compute a batch together; 0: by the model and the cache")  \
-    UINT(http_threads, 2, 1, 64, "threads that read requests and send answers")                    \
-    PICK(dtype, enum config_dtype, 0, "f32|bf16|int8", "type that the LSTMs compute in")           \
+    TEXT(model, "", NULL, "FILE", "model file (default: the built-in model)")                      \
+    TEXT(softmax, "", NULL, "FILE",                                                                \
+         "softmax file of the model, written by elmo-train export; /score needs it")               \
+    TEXT(listen, "127.0.0.1:8080", is_address, "HOST:PORT",                                        \
+         "address to listen on; [::1]:8080 for IPv6, port 0 for any free port")                    \
+    TEXT(port_file, "", NULL, "FILE", "write the address in use to this file")                     \
+    TEXT(admin_socket, "", NULL, "FILE",                                                           \
+         "Unix socket for the owner: POST /reload reloads as SIGHUP does and returns the result")  \
+    TEXT(api_keys, "", NULL, "FILE",                                                               \
+         "require one of the API keys in this file (one key per line)")                            \
+    TEXT(tls_cert, "", NULL, "FILE", "serve HTTPS with this certificate chain (PEM)")              \
+    TEXT(tls_key, "", NULL, "FILE", "private key for --tls-cert (PEM)")                            \
+    PICK(tls_min_version, enum config_tls_version, 0, "1.2|1.3", "lowest TLS version accepted")    \
+    TEXT(cors_origins, "", origins_is_list, "SCHEME://HOST[:PORT],... or *",                       \
+         "origins whose pages may use this server from a browser (default: none)")                 \
+    UINT(threads, 0, 0, 1024, "compute threads; 0 = one per available CPU")                        \
+    UINT(batch_threads, 0, 0, 64, "threads per batch; 0 = chosen from model size and L3 cache")    \
+    UINT(http_threads, 2, 1, 64, "threads that read requests and send responses")                  \
+    PICK(dtype, enum config_dtype, 0, "f32|bf16|int8", "number type of the matrix products")       \
     UINT(word_cache_bytes, 67108864, 0, 1099511627776,                                             \
-         "memory for vectors of words that come again; 0: none")                                   \
-    TEXT(word_cache_vocab, "", false, NULL, "FILE",                                                \
-         "fill it at start with these words: one a line, the most frequent first")                 \
-    TEXT(word_vectors, "", false, NULL, "FILE",                                                    \
-         "GloVe, word2vec or fastText text: adds the outputs word_vec and word_vec_elmo")          \
-    TEXT(word_vectors_cache, "", false, NULL, "FILE",                                              \
-         "where what it says is kept; beside it, with .cache behind its name, when empty")         \
+         "size of the word-vector cache in bytes; 0 disables it")                                  \
+    TEXT(word_cache_vocab, "", NULL, "FILE",                                                       \
+         "pre-fill the word cache from this file (one word per line, most frequent first)")        \
+    TEXT(word_vectors, "", NULL, "FILE",                                                           \
+         "GloVe, word2vec or fastText text file; adds the outputs word_vec and word_vec_elmo")     \
+    TEXT(word_vectors_cache, "", NULL, "FILE",                                                     \
+         "cache file for --word-vectors (default: FILE.cache beside it)")                          \
     PICK(word_vectors_case, enum config_word_case, 0, "exact|lower",                               \
-         "lower: a word that is not there as it is written is looked up in lower case")            \
-    TEXT(kernel, "", false, NULL, "NAME",                                                          \
-         "instructions to compute with, as /info calls them; the best ones when empty")            \
-    PICK(log_format, enum log_format, 0, "json|text", "form of a log line")                        \
-    PICK(log_level, enum log_level, 2, "error|warn|info|debug", "least important level logged")    \
-    UINT(max_body_bytes, 4194304, 1, 1073741824, "bytes of a request body")                        \
-    UINT(max_inputs, 4096, 1, 1048576, "inputs of a request")                                      \
-    UINT(max_tokens, 2048, 1, 1048576, "tokens of one input")                                      \
-    UINT(max_request_tokens, 16384, 1, 16777216, "tokens of a request")                            \
-    UINT(queue_tokens, 65536, 1, 268435456, "tokens that may wait; above it, 429")                 \
+         "lower: look up a word in lower case if it is not found as written")                      \
+    TEXT(kernel, "", NULL, "NAME", "CPU kernel to use, a name from /info (default: the best one)") \
+    PICK(log_format, enum log_format, 0, "json|text", "format of log lines")                       \
+    PICK(log_level, enum log_level, 2, "error|warn|info|debug", "lowest level that is logged")     \
+    UINT(max_body_bytes, 4194304, 1, 1073741824, "largest request body in bytes")                  \
+    UINT(max_inputs, 4096, 1, 1048576, "most inputs per request")                                  \
+    UINT(max_tokens, 2048, 1, 1048576, "most tokens per input")                                    \
+    UINT(max_request_tokens, 16384, 1, 16777216, "most tokens per request")                        \
+    UINT(queue_tokens, 65536, 1, 268435456,                                                        \
+         "most tokens waiting in the queue; requests beyond that get 429")                         \
     UINT(answer_bytes, 2147483648, 1, 1099511627776,                                               \
-         "memory of answers until they are sent; above it, 429")                                   \
+         "memory for responses until they are sent, in bytes; requests beyond that get 429")       \
     UINT(compress_min_bytes, 65536, 0, 1099511627776,                                              \
-         "of an answer that is sent in gzip or zstd to who accepts it; 0: none")                   \
-    UINT(batch_tokens, 1024, 1, 16777216, "tokens that one worker takes at once")                  \
-    UINT(max_connections, 1024, 1, 1048576, "open connections")                                    \
-    UINT(max_connections_per_ip, 0, 0, 1048576, "open connections of one address; 0: no limit")    \
-    UINT(header_timeout_ms, 10000, 1, 3600000, "for the request line and headers to arrive")       \
-    UINT(body_timeout_ms, 30000, 1, 3600000, "for the whole body to arrive")                       \
-    UINT(idle_timeout_ms, 60000, 1, 3600000, "between requests, and for an answer to be read")     \
-    UINT(request_timeout_ms, 30000, 1, 3600000, "in the queue; clients may ask for less")          \
-    UINT(drain_grace_ms, 0, 0, 3600000, "from \"not ready\" to closing the listener")              \
-    UINT(drain_timeout_ms, 30000, 1, 3600000, "to answer what was accepted, then exit 1")          \
-    UINT(retry_after_ms, 1000, 1, 3600000, "what Retry-After says, in whole seconds, rounded up")
+         "compress responses of at least N bytes; 0 disables compression")                         \
+    UINT(batch_tokens, 1024, 1, 16777216, "most tokens that a worker computes at once")            \
+    UINT(max_connections, 1024, 1, 1048576, "most open connections")                               \
+    UINT(max_connections_per_ip, 0, 0, 1048576, "most open connections per address; 0 = no limit") \
+    UINT(header_timeout_ms, 10000, 1, 3600000,                                                     \
+         "time limit for receiving the request line and headers")                                  \
+    UINT(body_timeout_ms, 30000, 1, 3600000, "time limit for receiving the body")                  \
+    UINT(idle_timeout_ms, 60000, 1, 3600000,                                                       \
+         "close a connection after this time without a request, or without reading its response")  \
+    UINT(request_timeout_ms, 30000, 1, 3600000,                                                    \
+         "longest time in the queue; a request may ask for less")                                  \
+    UINT(drain_grace_ms, 0, 0, 3600000,                                                            \
+         "delay between failing readiness and closing the listener")                               \
+    UINT(drain_timeout_ms, 30000, 1, 3600000,                                                      \
+         "time limit for answering accepted requests at shutdown; exit status 1 beyond it")        \
+    UINT(retry_after_ms, 1000, 1, 3600000, "Retry-After value, rounded up to whole seconds")
 
 enum config_tls_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };
 

@@ -40,14 +40,15 @@ void config_print_help(FILE *out)
 {
     fputs("Usage: elmod [--NAME VALUE | --NAME=VALUE]...\n"
           "\n"
-          "Serves ELMo vectors and sentiment over HTTP. Each value is taken from its flag, else\n"
-          "from its environment variable, else from the JSON file that --config names, an object\n"
-          "with keys like \"max_inputs\", else it is the default.\n"
+          "Serves ELMo vectors and sentiment over HTTP. Each setting is taken from its option,\n"
+          "else from its environment variable, else from the JSON file of --config (an object\n"
+          "with keys such as \"max_inputs\"), else it has its default.\n"
           "\n"
-          "SIGTERM and SIGINT end it when all that it has accepted is answered. SIGHUP loads the\n"
-          "files of --model, --softmax and --word-cache-vocab anew, beside the model that serves,\n"
-          "which goes on where that fails; the log says what came of it. Both take memory for a\n"
-          "while. Replace files (mv), never write into them: what is mapped must not change.\n"
+          "On SIGTERM and SIGINT, elmod answers all requests that it has accepted, then exits.\n"
+          "On SIGHUP, it reloads the files of --model, --softmax, --word-cache-vocab, --api-keys\n"
+          "and --tls-cert while the old model keeps serving. If that fails, the old model stays\n"
+          "and the log says why. Both models take memory for a while. Replace these files with\n"
+          "mv; do not write into them, because elmod maps them into memory.\n"
           "\n",
           out);
     for (size_t i = 0; i < CONFIG_N_OPTIONS; i++) {
@@ -59,11 +60,12 @@ void config_print_help(FILE *out)
         print_values_allowed(out, option);
     }
     fputs("\n", out);
-    print_flag(out, "config", "FILE", "JSON file with values; ELMOD_CONFIG");
-    print_flag(out, "print_config", "", "print each value and where it came from, and exit");
-    print_flag(out, "health_check", "", "ask the running elmod whether it is ready; exit 0 or 1");
-    print_flag(out, "version", "", "print version and commit, and exit");
-    print_flag(out, "help", "", "print this, and exit");
+    print_flag(out, "config", "FILE", "JSON file with settings; or ELMOD_CONFIG");
+    print_flag(out, "print_config", "", "print each setting and its source, then exit");
+    print_flag(out, "health_check", "",
+               "ask the running elmod whether it is ready; exit status 0 or 1");
+    print_flag(out, "version", "", "print version and commit, then exit");
+    print_flag(out, "help", "", "print this text, then exit");
 }
 
 /* As it would stand in the file. */
@@ -77,7 +79,7 @@ static void write_value(struct buffer *out, const struct config_option *option, 
     switch (option->type) {
     case CONFIG_TEXT:
         memcpy(&text, value, sizeof text);
-        json_write_text(&w, option->secret && *text ? "(secret)" : text);
+        json_write_text(&w, text);
         break;
     case CONFIG_UINT:
         memcpy(&number, value, sizeof number);

@@ -13,9 +13,9 @@ static bool is_address(const char *text)
 
 #define OPTION(field, kind) \
     .name = #field, .type = CONFIG_##kind, .offset = offsetof(struct config, field)
-#define TEXT(field, default_, secret_, check_, placeholder_, help_) \
-    {OPTION(field, TEXT), .help = (help_),   .text = (default_),    \
-     .secret = (secret_), .check = (check_), .placeholder = (placeholder_)},
+#define TEXT(field, default_, check_, placeholder_, help_)                        \
+    {OPTION(field, TEXT), .help = (help_), .text = (default_), .check = (check_), \
+     .placeholder = (placeholder_)},
 #define PICK(field, enum_, default_, choices_, help_) \
     {OPTION(field, PICK), .help = (help_), .text = (choices_), .number = (default_)},
 #define UINT(field, default_, min_, max_, help_) \

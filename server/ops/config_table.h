@@ -21,7 +21,6 @@ struct config_option {
     const char *help;
     const char *text;                /* TEXT: the default; PICK: the choices, "a|b|c" */
     const char *placeholder;         /* TEXT: in --help and in messages */
-    bool secret;                     /* TEXT */
     bool (*check)(const char *text); /* TEXT: or NULL */
     uint64_t number;                 /* UINT: the default; PICK: its index */
     uint64_t min, max;               /* UINT */
