@@ -22,6 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dtype.h"
+
 #define ELMO_MUST_USE __attribute__((warn_unused_result))
 
 enum elmo_status {
@@ -69,9 +71,6 @@ struct elmo_model_info { /* strings and arrays belong to the model */
     size_t score_cost; /* what scoring a position takes beside running the LSTMs, in positions
                           that they run: from the numbers of products, rounded up */
 };
-
-/* What the LSTMs compute in: a smaller type is faster and less exact (README has the figures). */
-enum elmo_dtype { ELMO_DTYPE_F32, ELMO_DTYPE_BF16, ELMO_DTYPE_INT8 };
 
 struct elmo_model_settings { /* {0}, or NULL where it is taken, is float32 */
     enum elmo_dtype dtype;

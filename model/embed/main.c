@@ -183,13 +183,7 @@ static bool parse_format(const char *text, struct embed_settings *s)
 
 static bool parse_dtype(const char *text, struct embed_settings *s)
 {
-    static const char *const words[] = {
-        [ELMO_DTYPE_F32] = "f32", [ELMO_DTYPE_BF16] = "bf16", [ELMO_DTYPE_INT8] = "int8"};
-    size_t k;
-    if (!parse_word(text, words, ARRAY_LEN(words), &k))
-        return false;
-    s->compute.dtype = (enum elmo_dtype)k;
-    return true;
+    return elmo_dtype_parse(&s->compute.dtype, text);
 }
 
 static bool parse_either(const char *text, const char *no, const char *yes, bool *ret)

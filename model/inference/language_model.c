@@ -35,7 +35,7 @@ static size_t block_words(const struct language_model *lm, size_t block)
 static size_t block_bytes(const struct language_model *lm, size_t n_words,
                           const struct compute *how)
 {
-    size_t n_bytes = packed_bytes(how->tile, how->number, PACKED_COLUMNS, lm->dim, n_words);
+    size_t n_bytes = packed_bytes(how->tile, how->dtype, PACKED_COLUMNS, lm->dim, n_words);
     if (!n_bytes || !add_ok(n_bytes, ALIGN_BYTES - 1, &n_bytes))
         return 0;
     return n_bytes - n_bytes % ALIGN_BYTES;
@@ -62,7 +62,7 @@ static int pack_blocks(struct language_model *lm, const struct lm_softmax_file *
         if (r)
             return r;
         transpose(columns, rows, n, P);
-        packed_init(&lm->blocks[block], lm->packed + block * each, how->tile, how->number,
+        packed_init(&lm->blocks[block], lm->packed + block * each, how->tile, how->dtype,
                     PACKED_COLUMNS, columns, P, n);
     }
     return 0;

@@ -214,12 +214,6 @@ static void fill_info(struct elmo_model *m)
 static int choose_compute(struct compute *ret, struct elmo_model *m,
                           const struct elmo_model_settings *settings, struct elmo_error *err)
 {
-    static const struct {
-        enum number number;
-        const char *name;
-    } types[] = {[ELMO_DTYPE_F32] = {NUMBER_F32, "f32"},
-                 [ELMO_DTYPE_BF16] = {NUMBER_BF16, "bf16"},
-                 [ELMO_DTYPE_INT8] = {NUMBER_INT8, "int8"}};
     const char *name = settings && settings->kernel ? settings->kernel : "";
     enum elmo_dtype dtype = settings ? settings->dtype : ELMO_DTYPE_F32;
     const struct kernel *kernel = kernel_find(name);
@@ -227,9 +221,9 @@ static int choose_compute(struct compute *ret, struct elmo_model *m,
         return elmo_fail(err, ELMO_E_INVALID,
                          "no kernel '%.32s' on this processor: the best here is '%s'", name,
                          kernel_find("")->name);
-    m->info.compute_dtype = types[dtype].name;
+    m->info.compute_dtype = elmo_dtype_name(dtype);
     m->info.kernel = kernel->name;
-    *ret = (struct compute){kernel->tile, types[dtype].number};
+    *ret = (struct compute){kernel->tile, dtype};
     return 0;
 }
 

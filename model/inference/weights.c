@@ -226,21 +226,21 @@ static void *take(struct packer *p, size_t n_bytes)
     return taken;
 }
 
-static void pack(struct packer *p, struct packed_matrix *to, enum number number,
+static void pack(struct packer *p, struct packed_matrix *to, enum elmo_dtype dtype,
                  enum packed_order order, const float *w, size_t n_in, size_t n_out)
 {
     const struct lane_tile *tile = p->how->tile;
-    size_t n_bytes = packed_bytes(tile, number, order, n_in, n_out);
+    size_t n_bytes = packed_bytes(tile, dtype, order, n_in, n_out);
     p->too_large |= !n_bytes;
     void *memory = take(p, n_bytes);
     if (memory)
-        packed_init(to, memory, tile, number, order, w, n_in, n_out);
+        packed_init(to, memory, tile, dtype, order, w, n_in, n_out);
 }
 
 static void pack_lstm(struct packer *p, unsigned direction, size_t layer)
 {
     struct lstm_weights *lstm = &p->weights->lstm[direction][layer];
-    enum number number = p->how->number;
+    enum elmo_dtype dtype = p->how->dtype;
     size_t P = p->options->proj_dim, C = p->options->cell_dim;
     char prefix[64];
     snprintf(prefix, sizeof prefix, "RNN_%u/RNN/MultiRNNCell/Cell%zu/LSTMCell", direction, layer);
@@ -250,10 +250,10 @@ static void pack_lstm(struct packer *p, unsigned direction, size_t layer)
     if (bias)
         packed_gate_bias(bias, p->how->tile, value(p->loader, "%s/B", prefix), C);
     lstm->bias = bias;
-    pack(p, &lstm->input, number, PACKED_GATES, w, P, 4 * C);
-    pack(p, &lstm->recurrent, number, PACKED_GATES, w + P * 4 * C, P, 4 * C);
+    pack(p, &lstm->input, dtype, PACKED_GATES, w, P, 4 * C);
+    pack(p, &lstm->recurrent, dtype, PACKED_GATES, w + P * 4 * C, P, 4 * C);
     if (w_proj)
-        pack(p, &lstm->projection, number, PACKED_COLUMNS, w_proj, C, P);
+        pack(p, &lstm->projection, dtype, PACKED_COLUMNS, w_proj, C, P);
 }
 
 static void pack_convolution(struct packer *p, size_t filter)
@@ -273,20 +273,20 @@ static void pack_convolution(struct packer *p, size_t filter)
 static void pack_token_encoder(struct packer *p)
 {
     const struct options *o = p->options;
-    enum number number = p->how->number;
+    enum elmo_dtype dtype = p->how->dtype;
     size_t F = o->filter_dim;
     struct weights *w = p->weights;
     const float *projection = value(p->loader, "CNN_proj/W_proj");
     for (size_t k = 0; k < o->n_char_filters; k++)
         pack_convolution(p, k);
     for (size_t k = 0; k < o->n_highway; k++) {
-        pack(p, &w->highway[k].carry, number, PACKED_COLUMNS,
+        pack(p, &w->highway[k].carry, dtype, PACKED_COLUMNS,
              value(p->loader, "CNN_high_%zu/W_carry", k), F, F);
-        pack(p, &w->highway[k].transform, number, PACKED_COLUMNS,
+        pack(p, &w->highway[k].transform, dtype, PACKED_COLUMNS,
              value(p->loader, "CNN_high_%zu/W_transform", k), F, F);
     }
     if (projection)
-        pack(p, &w->projection, number, PACKED_COLUMNS, projection, F, o->proj_dim);
+        pack(p, &w->projection, dtype, PACKED_COLUMNS, projection, F, o->proj_dim);
 }
 
 static void pack_all(struct packer *p)
@@ -301,7 +301,7 @@ static int pack_matrices(struct weights *w, const struct loader *loader, const s
                          const struct compute *how, struct elmo_error *err)
 {
     struct packer p = {.loader = loader, .options = o, .how = how, .weights = w};
-    if (how->number == NUMBER_INT8 &&
+    if (how->dtype == ELMO_DTYPE_INT8 &&
         (o->proj_dim > PACKED_INT8_MAX_INPUTS || o->cell_dim > PACKED_INT8_MAX_INPUTS ||
          o->filter_dim > PACKED_INT8_MAX_INPUTS))
         return elmo_fail(err, ELMO_E_INVALID, "more than %u filters, cells or outputs: not in int8",

@@ -52,7 +52,7 @@ struct weights {
 
 struct compute {
     const struct lane_tile *tile;
-    enum number number;
+    enum elmo_dtype dtype;
 };
 
 /* `file` must outlive the weights. On failure *ret_weights still

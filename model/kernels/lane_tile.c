@@ -30,8 +30,8 @@ INLINE void fetch_next(const struct lane_panel *panel, size_t unit)
 INLINE void sums_f32(lanes sums[MAX_ROWS][4], const struct lane_rows *x, const size_t rows,
                      const struct lane_panel *panel)
 {
-    typedef float number __attribute__((may_alias));
-    const number *units = (const number *)x->units;
+    typedef float float_alias __attribute__((may_alias));
+    const float_alias *units = (const float_alias *)x->units;
     for (size_t r = 0; r < rows; r++)
         for (size_t q = 0; q < 4; q++)
             sums[r][q] = (lanes){0};
@@ -121,12 +121,12 @@ INLINE void sums_int8(lanes sums[MAX_ROWS][4], const struct lane_rows *x, const 
             sums[r][q] = __builtin_convertvector(integers[r][q], lanes) * scales[q] * x->scales[r];
 }
 
-INLINE void sums_of(lanes sums[MAX_ROWS][4], const enum number number, const struct lane_rows *x,
+INLINE void sums_of(lanes sums[MAX_ROWS][4], const enum elmo_dtype dtype, const struct lane_rows *x,
                     const size_t rows, const struct lane_panel *panel)
 {
-    if (number == NUMBER_F32)
+    if (dtype == ELMO_DTYPE_F32)
         sums_f32(sums, x, rows, panel);
-    else if (number == NUMBER_BF16)
+    else if (dtype == ELMO_DTYPE_BF16)
         sums_bf16(sums, x, rows, panel);
     else
         sums_int8(sums, x, rows, panel);
@@ -134,12 +134,12 @@ INLINE void sums_of(lanes sums[MAX_ROWS][4], const enum number number, const str
 
 /* ---- What becomes of them ---- */
 
-INLINE void multiply_rows(const size_t rows, const enum number number, float *y, size_t y_stride,
+INLINE void multiply_rows(const size_t rows, const enum elmo_dtype dtype, float *y, size_t y_stride,
                           const struct lane_rows *x, const struct lane_panel *panel,
                           const float *addend, size_t addend_stride)
 {
     lanes sums[MAX_ROWS][4];
-    sums_of(sums, number, x, rows, panel);
+    sums_of(sums, dtype, x, rows, panel);
     for (size_t r = 0; r < rows; r++)
         for (size_t q = 0; q < 4; q++) {
             if (addend)
@@ -155,15 +155,16 @@ INLINE void fetch_row(const float *row, size_t n)
         __builtin_prefetch(row + k);
 }
 
-INLINE void step_rows(const size_t rows, const enum number number, const struct lane_cells *cells,
-                      const struct lane_rows *x, const struct lane_panel *panel)
+INLINE void step_rows(const size_t rows, const enum elmo_dtype dtype,
+                      const struct lane_cells *cells, const struct lane_rows *x,
+                      const struct lane_panel *panel)
 {
     lanes sums[MAX_ROWS][4];
     for (size_t r = 0; r < rows; r++) {
         fetch_row(cells->z + r * cells->z_stride, WIDTH);
         fetch_row(cells->c + r * cells->stride, LANES);
     }
-    sums_of(sums, number, x, rows, panel);
+    sums_of(sums, dtype, x, rows, panel);
     for (size_t r = 0; r < rows; r++) {
         const lanes_at *z = (const lanes_at *)(cells->z + r * cells->z_stride);
         lanes_at *c = (lanes_at *)(cells->c + r * cells->stride);
@@ -196,27 +197,29 @@ INLINE void step_rows(const size_t rows, const enum number number, const struct 
     }
 #endif
 
-static void multiply(enum number number, float *y, size_t y_stride, const struct lane_rows *x,
+static void multiply(enum elmo_dtype dtype, float *y, size_t y_stride, const struct lane_rows *x,
                      size_t rows, const struct lane_panel *panel, const float *addend,
                      size_t addend_stride)
 {
-    if (number == NUMBER_F32)
-        WITH_ROWS(multiply_rows, rows, NUMBER_F32, y, y_stride, x, panel, addend, addend_stride)
-    else if (number == NUMBER_BF16)
-        WITH_ROWS(multiply_rows, rows, NUMBER_BF16, y, y_stride, x, panel, addend, addend_stride)
+    if (dtype == ELMO_DTYPE_F32)
+        WITH_ROWS(multiply_rows, rows, ELMO_DTYPE_F32, y, y_stride, x, panel, addend, addend_stride)
+    else if (dtype == ELMO_DTYPE_BF16)
+        WITH_ROWS(multiply_rows, rows, ELMO_DTYPE_BF16, y, y_stride, x, panel, addend,
+                  addend_stride)
     else
-        WITH_ROWS(multiply_rows, rows, NUMBER_INT8, y, y_stride, x, panel, addend, addend_stride)
+        WITH_ROWS(multiply_rows, rows, ELMO_DTYPE_INT8, y, y_stride, x, panel, addend,
+                  addend_stride)
 }
 
-static void step(enum number number, const struct lane_cells *cells, const struct lane_rows *x,
+static void step(enum elmo_dtype dtype, const struct lane_cells *cells, const struct lane_rows *x,
                  size_t rows, const struct lane_panel *panel)
 {
-    if (number == NUMBER_F32)
-        WITH_ROWS(step_rows, rows, NUMBER_F32, cells, x, panel)
-    else if (number == NUMBER_BF16)
-        WITH_ROWS(step_rows, rows, NUMBER_BF16, cells, x, panel)
+    if (dtype == ELMO_DTYPE_F32)
+        WITH_ROWS(step_rows, rows, ELMO_DTYPE_F32, cells, x, panel)
+    else if (dtype == ELMO_DTYPE_BF16)
+        WITH_ROWS(step_rows, rows, ELMO_DTYPE_BF16, cells, x, panel)
     else
-        WITH_ROWS(step_rows, rows, NUMBER_INT8, cells, x, panel)
+        WITH_ROWS(step_rows, rows, ELMO_DTYPE_INT8, cells, x, panel)
 }
 
 /* ---- The token encoder ---- */
@@ -370,11 +373,11 @@ static float round_int8(uint32_t *restrict units, const float *restrict x, size_
     return greatest / 127.0f + nothing;
 }
 
-static float round_row(enum number number, uint32_t *units, const float *x, size_t n)
+static float round_row(enum elmo_dtype dtype, uint32_t *units, const float *x, size_t n)
 {
-    if (number == NUMBER_INT8)
+    if (dtype == ELMO_DTYPE_INT8)
         return round_int8(units, x, n);
-    if (number == NUMBER_BF16)
+    if (dtype == ELMO_DTYPE_BF16)
         round_bf16(units, x, n);
     else
         memcpy(units, x, n * sizeof *units);

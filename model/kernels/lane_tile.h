@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum number { NUMBER_F32, NUMBER_BF16, NUMBER_INT8, NUMBER_KINDS };
+#include "dtype.h"
 
 #define LINE_BYTES 64u /* of a cache */
 
@@ -52,11 +52,11 @@ struct lane_tile {
     size_t max_rows; /* at most LANE_MAX_ROWS */
     /* y [rows, width], y_stride apart, = x times the panel + addend [rows, width], which is y
      * itself, or one row for all (stride 0); NULL: nothing. */
-    void (*multiply)(enum number number, float *y, size_t y_stride, const struct lane_rows *x,
+    void (*multiply)(enum elmo_dtype dtype, float *y, size_t y_stride, const struct lane_rows *x,
                      size_t rows, const struct lane_panel *panel, const float *addend,
                      size_t addend_stride);
     /* One step of the cells. */
-    void (*step)(enum number number, const struct lane_cells *cells, const struct lane_rows *x,
+    void (*step)(enum elmo_dtype dtype, const struct lane_cells *cells, const struct lane_rows *x,
                  size_t rows, const struct lane_panel *panel);
     /* y [width of a panel] = the greatest sum of rows over all windows. */
     void (*convolve)(float *y, const struct lane_windows *windows);
@@ -66,7 +66,7 @@ struct lane_tile {
      * 1e-6 for 1024 of them; NaN where one is NaN or the greatest is infinite. */
     float (*sum_exp)(float *ret_greatest, const float *x, size_t n);
     /* n floats as units, the last one filled up; returns the scale of int8 (1 elsewhere). */
-    float (*round)(enum number number, uint32_t *units, const float *x, size_t n);
+    float (*round)(enum elmo_dtype dtype, uint32_t *units, const float *x, size_t n);
 };
 
 /* Times which a row or column becomes bytes, from its greatest magnitude; numbers next to nothing

@@ -57,10 +57,10 @@ const struct kernel *kernel_find(const char *name)
 
 /* ---- Packing ---- */
 
-size_t packed_units(enum number number, size_t n)
+size_t packed_units(enum elmo_dtype dtype, size_t n)
 {
-    static const size_t per_unit[NUMBER_KINDS] = {1, 2, 4};
-    return n / per_unit[number] + (n % per_unit[number] > 0);
+    static const size_t per_unit[ELMO_N_DTYPES] = {1, 2, 4};
+    return n / per_unit[dtype] + (n % per_unit[dtype] > 0);
 }
 
 /* Columns that stand side by side as they came: all of them, or those of one gate. */
@@ -76,12 +76,12 @@ static size_t panels_of(const struct lane_tile *tile, enum packed_order order, s
     return n / per_panel + (n % per_panel > 0);
 }
 
-size_t packed_bytes(const struct lane_tile *tile, enum number number, enum packed_order order,
+size_t packed_bytes(const struct lane_tile *tile, enum elmo_dtype dtype, enum packed_order order,
                     size_t n_in, size_t n_out)
 {
     size_t width = tile->width, n_columns, n_units;
     bool ok = mul_ok(panels_of(tile, order, n_out), width, &n_columns) &&
-              mul_ok(n_columns, packed_units(number, n_in) + 2, &n_units) && /* + offset, scale */
+              mul_ok(n_columns, packed_units(dtype, n_in) + 2, &n_units) && /* + offset, scale */
               mul_ok(n_units, sizeof(uint32_t), &n_units);
     return ok ? n_units : 0;
 }
@@ -141,7 +141,7 @@ static void pack_bf16(uint32_t *units, const struct packed_matrix *m, const floa
             pairs[2 * n] = rows[0][n];
             pairs[2 * n + 1] = rows[1][n];
         }
-        m->tile->round(NUMBER_BF16, units, pairs, 2 * width);
+        m->tile->round(ELMO_DTYPE_BF16, units, pairs, 2 * width);
     }
 }
 
@@ -186,9 +186,9 @@ static void pack_units(uint32_t *units, const struct packed_matrix *m, const flo
         size_t end = min_size(begin + PACK_UNITS, m->n_units), width = m->tile->width;
         for (size_t panel = 0; panel < m->n_panels; panel++) {
             uint32_t *to = units + (panel * m->n_units + begin) * width;
-            if (m->number == NUMBER_F32)
+            if (m->dtype == ELMO_DTYPE_F32)
                 pack_f32(to, m, w, panel, begin, end);
-            else if (m->number == NUMBER_BF16)
+            else if (m->dtype == ELMO_DTYPE_BF16)
                 pack_bf16(to, m, w, panel, begin, end);
             else
                 pack_int8(to, m, w, panel, begin, end, greatest + panel * width,
@@ -198,18 +198,18 @@ static void pack_units(uint32_t *units, const struct packed_matrix *m, const flo
 }
 
 void packed_init(struct packed_matrix *ret_matrix, void *memory, const struct lane_tile *tile,
-                 enum number number, enum packed_order order, const float *w, size_t n_in,
+                 enum elmo_dtype dtype, enum packed_order order, const float *w, size_t n_in,
                  size_t n_out)
 {
     size_t width = tile->width, n_panels = panels_of(tile, order, n_out);
-    size_t n_columns = n_panels * width, n_units = packed_units(number, n_in);
+    size_t n_columns = n_panels * width, n_units = packed_units(dtype, n_in);
     uint32_t *units = memory;
     int32_t *offsets = (int32_t *)(units + n_columns * n_units);
     float *scales = (float *)(offsets + n_columns);
-    const struct packed_matrix m = {tile,    number,   order, n_in,    n_out,
+    const struct packed_matrix m = {tile,    dtype,    order, n_in,    n_out,
                                     n_units, n_panels, units, offsets, scales};
     memset(offsets, 0, 2 * n_columns * sizeof *offsets);
-    if (number == NUMBER_INT8)
+    if (dtype == ELMO_DTYPE_INT8)
         find_greatest(scales, &m, w);
     pack_units(units, &m, w, scales, offsets);
     for (size_t n = 0; n < n_columns; n++)
@@ -220,10 +220,10 @@ void packed_init(struct packed_matrix *ret_matrix, void *memory, const struct la
 struct lane_rows packed_rows(const struct packed_matrix *m, const float *x, size_t x_stride,
                              size_t B, uint32_t *units, float *scales)
 {
-    if (m->number == NUMBER_F32)
+    if (m->dtype == ELMO_DTYPE_F32)
         return (struct lane_rows){(const uint32_t *)(const void *)x, x_stride, NULL};
     for (size_t b = 0; b < B; b++)
-        scales[b] = m->tile->round(m->number, units + b * m->n_units, x + b * x_stride, m->n_in);
+        scales[b] = m->tile->round(m->dtype, units + b * m->n_units, x + b * x_stride, m->n_in);
     return (struct lane_rows){units, m->n_units, scales};
 }
 
@@ -301,10 +301,10 @@ static void multiply_rows(float *y, size_t y_stride, size_t columns, const struc
     const struct lane_tile *tile = m->tile;
     _Alignas(64) float whole[LANE_MAX_ROWS * LANE_MAX_WIDTH];
     if (columns == tile->width) {
-        tile->multiply(m->number, y, y_stride, x, rows, p, to->floats, to->stride);
+        tile->multiply(m->dtype, y, y_stride, x, rows, p, to->floats, to->stride);
         return;
     }
-    tile->multiply(m->number, whole, tile->width, x, rows, p, NULL, 0);
+    tile->multiply(m->dtype, whole, tile->width, x, rows, p, NULL, 0);
     for (size_t r = 0; r < rows; r++)
         for (size_t k = 0; k < columns; k++)
             y[r * y_stride + k] =
@@ -337,7 +337,7 @@ static void multiply_panel(float *y, const struct lane_rows *x, size_t B,
 {
     const struct lane_tile *tile = m->tile;
     size_t n_tiles = (B + tile->max_rows - 1) / tile->max_rows, y_stride = row_floats(m);
-    size_t block = m->number == NUMBER_INT8 ? m->n_units : BLOCK_UNITS;
+    size_t block = m->dtype == ELMO_DTYPE_INT8 ? m->n_units : BLOCK_UNITS;
     size_t panel = panel_at(range, k), column = panel * tile->width;
     for (size_t u = 0; u < m->n_units; u += block) {
         size_t n = min_size(block, m->n_units - u);
@@ -417,7 +417,7 @@ void packed_step(float *m, float *c, const float *z, const struct lane_rows *x, 
                 .clip = clip,
             };
             fetch_meanwhile(&p, next_panel(matrix, range, k), tile->width, t, n_tiles);
-            tile->step(matrix->number, &cells, &some, rows, &p);
+            tile->step(matrix->dtype, &cells, &some, rows, &p);
         }
     }
 }

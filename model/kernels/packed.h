@@ -31,7 +31,7 @@ enum packed_order {
 
 struct packed_matrix {
     const struct lane_tile *tile;
-    enum number number;
+    enum elmo_dtype dtype;
     enum packed_order order;
     size_t n_in, n_out; /* of gates 4C */
     size_t n_units;     /* of a column: n_in floats, pairs or quads */
@@ -42,18 +42,18 @@ struct packed_matrix {
 };
 
 /* Bytes of memory that packed_init needs; 0: too large to be. */
-size_t packed_bytes(const struct lane_tile *tile, enum number number, enum packed_order order,
+size_t packed_bytes(const struct lane_tile *tile, enum elmo_dtype dtype, enum packed_order order,
                     size_t n_in, size_t n_out);
 /* From w [n_in, n_out]. memory [packed_bytes()], aligned to 64 bytes, lives as long as the matrix.
  */
 void packed_init(struct packed_matrix *ret_matrix, void *memory, const struct lane_tile *tile,
-                 enum number number, enum packed_order order, const float *w, size_t n_in,
+                 enum elmo_dtype dtype, enum packed_order order, const float *w, size_t n_in,
                  size_t n_out);
 
 size_t packed_matrix_bytes(const struct packed_matrix *matrix); /* that a product reads */
 
 /* Units of a row of n floats. */
-size_t packed_units(enum number number, size_t n);
+size_t packed_units(enum elmo_dtype dtype, size_t n);
 /* B rows of m->n_in floats, x_stride apart, as m is multiplied by them: x itself where it is
  * float32, else rounded into units [B, m->n_units] and scales [B]. */
 struct lane_rows packed_rows(const struct packed_matrix *m, const float *x, size_t x_stride,

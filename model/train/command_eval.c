@@ -16,15 +16,10 @@ DEFINE_AUTO(elmo_model_free, struct elmo_model *);
 int command_eval_settings(struct elmo_model_settings *ret_settings, const struct arguments *a,
                           struct elmo_error *err)
 {
-    static const char *const names[] = {
-        [ELMO_DTYPE_F32] = "f32", [ELMO_DTYPE_BF16] = "bf16", [ELMO_DTYPE_INT8] = "int8"};
-    size_t k = 0;
-    while (a->dtype && k < ARRAY_LEN(names) && strcmp(a->dtype, names[k]))
-        k++;
-    if (k == ARRAY_LEN(names))
+    *ret_settings = (struct elmo_model_settings){.kernel = a->kernel};
+    if (a->dtype && !elmo_dtype_parse(&ret_settings->dtype, a->dtype))
         return elmo_fail(err, ELMO_E_INVALID, "--dtype is f32, bf16 or int8, not '%.32s'",
                          a->dtype);
-    *ret_settings = (struct elmo_model_settings){.dtype = (enum elmo_dtype)k, .kernel = a->kernel};
     return 0;
 }
 

@@ -10,10 +10,7 @@
 
 static int open_model(struct live_model *live, const struct config *config, struct elmo_error *err)
 {
-    static const enum elmo_dtype dtypes[] = {[CONFIG_DTYPE_F32] = ELMO_DTYPE_F32,
-                                             [CONFIG_DTYPE_BF16] = ELMO_DTYPE_BF16,
-                                             [CONFIG_DTYPE_INT8] = ELMO_DTYPE_INT8};
-    const struct elmo_model_settings settings = {.dtype = dtypes[config->dtype],
+    const struct elmo_model_settings settings = {.dtype = config->dtype,
                                                  .word_cache_bytes = config->word_cache_bytes,
                                                  .softmax = config->softmax,
                                                  .kernel = config->kernel};

@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "defs.h"
+#include "dtype.h"
 #include "log.h"
 
 /* The ranges keep every sum and product of limits far from overflow.
@@ -39,7 +40,8 @@
     UINT(threads, 0, 0, 1024, "compute threads; 0 = one per available CPU")                        \
     UINT(batch_threads, 0, 0, 64, "threads per batch; 0 = chosen from model size and L3 cache")    \
     UINT(http_threads, 2, 1, 64, "threads that read requests and send responses")                  \
-    PICK(dtype, enum config_dtype, 0, "f32|bf16|int8", "number type of the matrix products")       \
+    PICK(dtype, enum elmo_dtype, ELMO_DTYPE_F32, ELMO_DTYPE_CHOICES,                               \
+         "number type of the matrix products")                                                     \
     UINT(word_cache_bytes, 67108864, 0, 1099511627776,                                             \
          "size of the word-vector cache in bytes; 0 disables it")                                  \
     TEXT(word_cache_vocab, "", NULL, "FILE",                                                       \
@@ -80,8 +82,6 @@
     UINT(retry_after_ms, 1000, 1, 3600000, "Retry-After value, rounded up to whole seconds")
 
 enum config_tls_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };
-
-enum config_dtype { CONFIG_DTYPE_F32, CONFIG_DTYPE_BF16, CONFIG_DTYPE_INT8 };
 
 enum config_word_case { CONFIG_CASE_EXACT, CONFIG_CASE_LOWER };
 

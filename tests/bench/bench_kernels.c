@@ -1,5 +1,5 @@
 /* The kernels alone, on one thread: a step of LSTM cells and a projection, of the default model's
- * and of the original ELMo's size, in each type of number, of 1 to 32 rows. Beside each rate its
+ * and of the original ELMo's size, in each type of dtype, of 1 to 32 rows. Beside each rate its
  * share of what this core's arithmetic allows and, in brackets, of what reading the matrix would;
  * both are measured in the same run (limits.h). Medians.
  *
@@ -17,8 +17,6 @@
 #define MAX_ROWS       32
 #define SAMPLES        7
 #define SAMPLE_SECONDS 0.02
-
-static const char *const number_names[NUMBER_KINDS] = {"f32", "bf16", "int8"};
 
 /* step: PACKED_GATES, n_out is 4C. */
 static const struct shape {
@@ -50,7 +48,7 @@ static void *zeros(size_t n, size_t size)
 }
 
 static void product_init(struct product *p, const struct shape *s, const struct kernel *kernel,
-                         enum number number)
+                         enum elmo_dtype dtype)
 {
     enum packed_order order = s->step ? PACKED_GATES : PACKED_COLUMNS;
     float *w = zeros(s->n_in * s->n_out, sizeof *w);
@@ -58,7 +56,7 @@ static void product_init(struct product *p, const struct shape *s, const struct 
         w[k] = (float)(k % 37) / 37 - 0.5f;
     *p = (struct product){
         .shape = s,
-        .memory = big_alloc(packed_bytes(kernel->tile, number, order, s->n_in, s->n_out)),
+        .memory = big_alloc(packed_bytes(kernel->tile, dtype, order, s->n_in, s->n_out)),
         .x = zeros(MAX_ROWS * s->n_in, sizeof(float)),
         .y = zeros(MAX_ROWS * s->n_out, sizeof(float)),
         .z = zeros(MAX_ROWS * s->n_out, sizeof(float)),
@@ -68,7 +66,7 @@ static void product_init(struct product *p, const struct shape *s, const struct 
         abort();
     for (size_t k = 0; k < MAX_ROWS * s->n_in; k++)
         p->x[k] = (float)(k % 23) / 23 - 0.5f;
-    packed_init(&p->matrix, p->memory, kernel->tile, number, order, w, s->n_in, s->n_out);
+    packed_init(&p->matrix, p->memory, kernel->tile, dtype, order, w, s->n_in, s->n_out);
     free(w);
 }
 
@@ -108,15 +106,15 @@ static double seconds_of(struct product *p, size_t B)
     return samples[SAMPLES / 2];
 }
 
-static void measure(const struct shape *shape, const struct kernel *kernel, enum number number,
+static void measure(const struct shape *shape, const struct kernel *kernel, enum elmo_dtype dtype,
                     double peak)
 {
     static const size_t rows[] = {1, 2, 4, 8, 16, 32};
     struct product p;
-    product_init(&p, shape, kernel, number);
+    product_init(&p, shape, kernel, dtype);
     double n_bytes = (double)packed_matrix_bytes(&p.matrix);
     double bandwidth = limits_read_bandwidth(packed_matrix_bytes(&p.matrix), 1);
-    printf("%-5s %-21s", number_names[number], shape->name);
+    printf("%-5s %-21s", elmo_dtype_name(dtype), shape->name);
     for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
         double seconds = seconds_of(&p, rows[k]);
         double madds = (double)(rows[k] * shape->n_in * shape->n_out) / seconds;
@@ -133,20 +131,20 @@ static void measure(const struct shape *shape, const struct kernel *kernel, enum
 int main(int argc, char **argv)
 {
     const struct kernel *kernel = kernel_find(argc > 1 ? argv[1] : "");
-    double peaks[NUMBER_KINDS];
+    double peaks[ELMO_N_DTYPES];
     if (!kernel) {
         fprintf(stderr, "usage: bench_kernels [KERNEL [SHAPE]], one that this processor has\n");
         return 2;
     }
     printf("kernel %s; peaks of a core, GOP/s:", kernel->name);
-    for (enum number number = 0; number < NUMBER_KINDS; number++) {
-        peaks[number] = limits_peak(number, 1);
-        printf(" %s %.0f", number_names[number], 2 * peaks[number] / 1e9);
+    for (enum elmo_dtype dtype = 0; dtype < ELMO_N_DTYPES; dtype++) {
+        peaks[dtype] = limits_peak(dtype, 1);
+        printf(" %s %.0f", elmo_dtype_name(dtype), 2 * peaks[dtype] / 1e9);
     }
     printf("\nGOP/s, share of the peak (share of the bandwidth); rows:   1, 2, 4, 8, 16, 32\n");
     for (size_t s = 0; s < ARRAY_LEN(shapes); s++)
-        for (enum number number = 0; number < NUMBER_KINDS; number++)
+        for (enum elmo_dtype dtype = 0; dtype < ELMO_N_DTYPES; dtype++)
             if (argc < 3 || strstr(shapes[s].name, argv[2]))
-                measure(&shapes[s], kernel, number, peaks[number]);
+                measure(&shapes[s], kernel, dtype, peaks[dtype]);
     return 0;
 }

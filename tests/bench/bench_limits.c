@@ -54,17 +54,17 @@ static void print_rates(const struct columns *c, const char *name, double (*peak
 
 static double f32_peak(unsigned n_threads)
 {
-    return limits_peak(NUMBER_F32, n_threads);
+    return limits_peak(ELMO_DTYPE_F32, n_threads);
 }
 
 static double bf16_peak(unsigned n_threads)
 {
-    return limits_peak(NUMBER_BF16, n_threads);
+    return limits_peak(ELMO_DTYPE_BF16, n_threads);
 }
 
 static double int8_peak(unsigned n_threads)
 {
-    return limits_peak(NUMBER_INT8, n_threads);
+    return limits_peak(ELMO_DTYPE_INT8, n_threads);
 }
 
 static void print_sgemm(const struct columns *c)

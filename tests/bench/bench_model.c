@@ -101,15 +101,12 @@ static double softmax_madds(const struct bench *b)
 /* A processor that lacks the instructions of a type has float32's. */
 static struct bounds measure_bounds(const struct bench *b, enum elmo_dtype dtype)
 {
-    static const enum number numbers[] = {[ELMO_DTYPE_F32] = NUMBER_F32,
-                                          [ELMO_DTYPE_BF16] = NUMBER_BF16,
-                                          [ELMO_DTYPE_INT8] = NUMBER_INT8};
     const struct options *o = &b->model->options;
     double step_bytes = (double)elmo_model_info(b->model)->step_bytes;
     double positions = (double)(b->n_tokens + 2 * b->n_sentences) / (double)b->n_tokens;
-    double peak = limits_peak(numbers[dtype], b->n_threads);
+    double peak = limits_peak(dtype, b->n_threads);
     if (!(peak > 0))
-        peak = limits_peak(NUMBER_F32, b->n_threads);
+        peak = limits_peak(ELMO_DTYPE_F32, b->n_threads);
     double bandwidth = limits_read_bandwidth((size_t)step_bytes / b->n_threads + 1, b->n_threads);
     printf("the registers multiply at %.0f GOP/s, and %.1f MB are read at %.0f GB/s\n",
            2 * peak / 1e9, step_bytes / 1e6, bandwidth / 1e9);

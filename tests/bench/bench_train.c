@@ -208,8 +208,8 @@ static double register_peak(enum precision precision, unsigned n_threads)
 {
     double amx = limits_amx_peak(n_threads);
     if (precision == PRECISION_F32)
-        return limits_peak(NUMBER_F32, n_threads);
-    return amx > 0 ? amx : limits_peak(NUMBER_BF16, n_threads);
+        return limits_peak(ELMO_DTYPE_F32, n_threads);
+    return amx > 0 ? amx : limits_peak(ELMO_DTYPE_BF16, n_threads);
 }
 
 static void report(struct bench *b, size_t n_blocks)

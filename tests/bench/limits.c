@@ -141,13 +141,13 @@ static double run(struct measurement *m, unsigned n_threads)
 
 /* ---- The limits ---- */
 
-double limits_peak(enum number number, unsigned n_threads)
+double limits_peak(enum elmo_dtype dtype, unsigned n_threads)
 {
     const struct limits_loops *loops = best_loops()->loops;
-    struct measurement m = {.multiply = loops->multiply[number], .n_rounds = PEAK_ROUNDS};
+    struct measurement m = {.multiply = loops->multiply[dtype], .n_rounds = PEAK_ROUNDS};
     if (!m.multiply)
         return 0;
-    double madds = (double)PEAK_ROUNDS * LIMITS_SUMS * (double)loops->madds[number];
+    double madds = (double)PEAK_ROUNDS * LIMITS_SUMS * (double)loops->madds[dtype];
     return n_threads * madds / run(&m, n_threads);
 }
 

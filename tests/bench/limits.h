@@ -8,7 +8,7 @@
 /* Multiply-adds of registers per second, of all threads together: float32 sums of products, of
  * pairs of bfloat16 (vdpbf16ps), integer sums of four products of bytes (vpdpbusd). 0: this
  * processor has no such instruction, or this build does not know it. */
-double limits_peak(enum number number, unsigned n_threads);
+double limits_peak(enum elmo_dtype dtype, unsigned n_threads);
 
 /* The same of AMX's tiles of bfloat16, which the trainer uses; 0: there is no AMX. */
 double limits_amx_peak(unsigned n_threads);

@@ -73,14 +73,15 @@ static float read(const float *x, size_t n)
 const struct limits_loops ISA_NAME(limits_loops) = {
     .multiply =
         {
-            [NUMBER_F32] = multiply_f32,
+            [ELMO_DTYPE_F32] = multiply_f32,
 #ifdef __AVX512BF16__
-            [NUMBER_BF16] = multiply_bf16,
+            [ELMO_DTYPE_BF16] = multiply_bf16,
 #endif
 #ifdef __AVX512VNNI__
-            [NUMBER_INT8] = multiply_int8,
+            [ELMO_DTYPE_INT8] = multiply_int8,
 #endif
         },
-    .madds = {[NUMBER_F32] = LANES, [NUMBER_BF16] = 2 * LANES, [NUMBER_INT8] = 4 * LANES},
+    .madds =
+        {[ELMO_DTYPE_F32] = LANES, [ELMO_DTYPE_BF16] = 2 * LANES, [ELMO_DTYPE_INT8] = 4 * LANES},
     .read = read,
 };

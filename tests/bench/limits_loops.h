@@ -9,8 +9,8 @@
 struct limits_loops {
     /* n rounds of LIMITS_SUMS multiply-adds of registers; what is returned has no meaning but that
      * the work was done. NULL: there is no instruction for it. */
-    float (*multiply[NUMBER_KINDS])(size_t n_rounds);
-    size_t madds[NUMBER_KINDS]; /* of one instruction, or of a multiplication and an addition */
+    float (*multiply[ELMO_N_DTYPES])(size_t n_rounds);
+    size_t madds[ELMO_N_DTYPES]; /* of one instruction, or of a multiplication and an addition */
     /* The sum of n floats, a multiple of LIMITS_READ_FLOATS, aligned to 64 bytes. */
     float (*read)(const float *x, size_t n);
 };

@@ -40,15 +40,15 @@ static double as_bf16(float value)
 }
 
 /* n numbers, `stride` apart, that share a scale in int8. */
-static void round_as(double *to, const float *from, size_t n, size_t stride, enum number number)
+static void round_as(double *to, const float *from, size_t n, size_t stride, enum elmo_dtype dtype)
 {
     float greatest = 0;
     for (size_t k = 0; k < n; k++)
         greatest = fmaxf(greatest, fabsf(from[k * stride]));
     for (size_t k = 0; k < n; k++) {
         float value = from[k * stride], factor = greatest > 0 ? 127 / greatest : 0;
-        to[k * stride] = number == NUMBER_F32 ? (double)value
-                         : number == NUMBER_BF16
+        to[k * stride] = dtype == ELMO_DTYPE_F32 ? (double)value
+                         : dtype == ELMO_DTYPE_BF16
                              ? as_bf16(value)
                              : (double)roundf(value * factor) * (double)(greatest / 127);
     }
@@ -75,7 +75,7 @@ struct product {
 static struct product product;
 static const struct kernel *kernel; /* that is tested */
 
-static void product_init(enum number number, enum packed_order order, size_t B, size_t n_in,
+static void product_init(enum elmo_dtype dtype, enum packed_order order, size_t B, size_t n_in,
                          size_t n_out)
 {
     struct rng rng = {n_in * 1000 + n_out};
@@ -83,14 +83,14 @@ static void product_init(enum number number, enum packed_order order, size_t B, 
     fill(x, B * n_in, 2, &rng);
     fill(w, n_in * n_out, 0.5f, &rng);
     for (size_t b = 0; b < B; b++)
-        round_as(rounded_x + b * n_in, x + b * n_in, n_in, 1, number);
+        round_as(rounded_x + b * n_in, x + b * n_in, n_in, 1, dtype);
     for (size_t n = 0; n < n_out; n++)
-        round_as(rounded_w + n, w + n, n_in, n_out, number);
-    size_t n_bytes = packed_bytes(kernel->tile, number, order, n_in, n_out);
+        round_as(rounded_w + n, w + n, n_in, n_out, dtype);
+    size_t n_bytes = packed_bytes(kernel->tile, dtype, order, n_in, n_out);
     assert_true(n_bytes > 0);
     p->memory = aligned_alloc(64, (n_bytes + 63) / 64 * 64);
     assert_non_null(p->memory);
-    packed_init(&p->matrix, p->memory, kernel->tile, number, order, w, n_in, n_out);
+    packed_init(&p->matrix, p->memory, kernel->tile, dtype, order, w, n_in, n_out);
     p->rows = packed_rows(&p->matrix, x, n_in, B, p->units, p->scales);
 }
 
@@ -105,19 +105,19 @@ static void assert_near(double found, double expected, double tolerance)
         fail_msg("%s: %.9g, expected %.9g", kernel->name, found, expected);
 }
 
-static void for_all_kernels(void (*check)(enum number number))
+static void for_all_kernels(void (*check)(enum elmo_dtype dtype))
 {
     for (size_t k = 0; (kernel = kernel_at(k)); k++) {
         if (!kernel_is_supported(kernel)) {
             print_message("SKIPPED: this processor has no %s\n", kernel->name);
             continue;
         }
-        for (enum number number = 0; number < NUMBER_KINDS; number++)
-            check(number);
+        for (enum elmo_dtype dtype = 0; dtype < ELMO_N_DTYPES; dtype++)
+            check(dtype);
     }
 }
 
-static void check_products(enum number number)
+static void check_products(enum elmo_dtype dtype)
 {
     static const size_t n_ins[] = {1, 2, 3, 5, 64, 511, 1025, MAX_IN},
                         n_outs[] = {1, 15, 16, 63, 64, 65, MAX_OUT}, rows[] = {1, 2, 7, MAX_B};
@@ -126,7 +126,7 @@ static void check_products(enum number number)
         for (size_t o = 0; o < ARRAY_LEN(n_outs); o++)
             for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
                 size_t n_in = n_ins[i], n_out = n_outs[o], B = rows[r];
-                product_init(number, PACKED_COLUMNS, B, n_in, n_out);
+                product_init(dtype, PACKED_COLUMNS, B, n_in, n_out);
                 packed_multiply(y, &product.rows, B, &product.matrix, packed_all(&product.matrix));
                 packed_linear(y, &product.rows, B, &product.matrix, packed_all(&product.matrix),
                               NULL);
@@ -146,12 +146,12 @@ static void products_are_those_of_the_rounded_factors(void **state)
 
 /* Shares of the panels, walked either way, are the whole: no bit differs, and nobody writes what is
  * another's. */
-static void check_shares(enum number number)
+static void check_shares(enum elmo_dtype dtype)
 {
     enum { B = 7, N_IN = 70, N_OUT = 130 };
     static float whole[B * N_OUT], y[B * N_OUT], bias[N_OUT];
     const size_t sizes[] = {1, 2, 3, 4, 20};
-    product_init(number, PACKED_COLUMNS, B, N_IN, N_OUT);
+    product_init(dtype, PACKED_COLUMNS, B, N_IN, N_OUT);
     fill(bias, N_OUT, 1, &(struct rng){5});
     packed_linear(whole, &product.rows, B, &product.matrix, packed_all(&product.matrix), bias);
     for (size_t k = 0; k < ARRAY_LEN(sizes); k++) {
@@ -186,13 +186,13 @@ static double sigmoid(double z)
 }
 
 /* A step of C cells behind n_in inputs, with a bias of its own as what came before. */
-static void check_step(enum number number, size_t C, size_t n_in, size_t B, float clip)
+static void check_step(enum elmo_dtype dtype, size_t C, size_t n_in, size_t B, float clip)
 {
     static float z[MAX_B * 4 * MAX_OUT], c[MAX_B * MAX_OUT], m[MAX_B * MAX_OUT];
     float bias[MAX_OUT], before[MAX_B * MAX_OUT] = {0};
     struct rng rng = {C};
     size_t G = packed_gate_floats(kernel->tile, C), stride = G / 4;
-    product_init(number, PACKED_GATES, B, n_in, 4 * C);
+    product_init(dtype, PACKED_GATES, B, n_in, 4 * C);
     fill(bias, 4 * C, 8, &rng);
     for (size_t b = 0; b < B; b++) {
         packed_gate_bias(z + b * G, kernel->tile, bias, C);
@@ -215,13 +215,13 @@ static void check_step(enum number number, size_t C, size_t n_in, size_t B, floa
     product_done();
 }
 
-static void check_steps(enum number number)
+static void check_steps(enum elmo_dtype dtype)
 {
     static const size_t sizes[] = {1, 4, 15, 16, 17, 35}, rows[] = {1, 3, 6, 13};
     for (size_t s = 0; s < ARRAY_LEN(sizes); s++)
         for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
-            check_step(number, sizes[s], 21, rows[r], 0);
-            check_step(number, sizes[s], 4, rows[r], 0.7f);
+            check_step(dtype, sizes[s], 21, rows[r], 0);
+            check_step(dtype, sizes[s], 4, rows[r], 0.7f);
         }
 }
 
@@ -232,12 +232,12 @@ static void steps_follow_the_equations(void **state)
 }
 
 /* Gates of any size: sigmoid and tanh to their ends, and no NaN but where one came in. */
-static void check_extremes(enum number number)
+static void check_extremes(enum elmo_dtype dtype)
 {
     static const float extremes[] = {0, 1e-30f, -1e-7f, 50, -50, 90, -90, 1e30f, -1e30f};
     float z[64], c[16], m[16], bias[64];
     assert_true(packed_gate_floats(kernel->tile, 1) <= 64);
-    product_init(number, PACKED_GATES, 1, 3, 4);
+    product_init(dtype, PACKED_GATES, 1, 3, 4);
     for (size_t k = 0; k < ARRAY_LEN(extremes); k++)
         for (size_t gate = 0; gate < 4; gate++) {
             for (size_t g = 0; g < 4; g++)
@@ -267,11 +267,11 @@ static void gates_saturate_without_nan(void **state)
 
 /* ---- Rows ---- */
 
-static void check_company(enum number number)
+static void check_company(enum elmo_dtype dtype)
 {
     static float together[MAX_B * MAX_OUT], alone[MAX_OUT];
     for (size_t B = 1; B <= MAX_B; B++) {
-        product_init(number, PACKED_COLUMNS, B, MAX_IN, MAX_OUT);
+        product_init(dtype, PACKED_COLUMNS, B, MAX_IN, MAX_OUT);
         packed_multiply(together, &product.rows, B, &product.matrix, packed_all(&product.matrix));
         for (size_t b = 0; b < B; b++) {
             const struct lane_rows one = {product.rows.units + b * product.rows.stride,
@@ -289,13 +289,13 @@ static void rows_have_the_same_bits_in_any_company(void **state)
     for_all_kernels(check_company);
 }
 
-static void check_not_finite(enum number number)
+static void check_not_finite(enum elmo_dtype dtype)
 {
     static const float bad[] = {NAN, INFINITY, -INFINITY};
     float y[3];
     for (size_t k = 0; k < ARRAY_LEN(bad); k++)
         for (size_t at = 0; at < 5; at++) {
-            product_init(number, PACKED_COLUMNS, 1, 5, 3);
+            product_init(dtype, PACKED_COLUMNS, 1, 5, 3);
             x[at] = bad[k];
             product.rows = packed_rows(&product.matrix, x, 5, 1, product.units, product.scales);
             packed_multiply(y, &product.rows, 1, &product.matrix, packed_all(&product.matrix));
@@ -312,15 +312,15 @@ static void what_is_not_finite_stays_so(void **state)
 }
 
 /* Next to nothing, and the greatest there is. */
-static void check_sizes(enum number number)
+static void check_sizes(enum elmo_dtype dtype)
 {
     static const float sizes[] = {1e-44f, 1e-38f, 1e-31f, 1e30f, 3e38f};
     float y[3];
     for (size_t k = 0; k < ARRAY_LEN(sizes); k++) {
-        product_init(number, PACKED_COLUMNS, 1, 5, 3);
+        product_init(dtype, PACKED_COLUMNS, 1, 5, 3);
         for (size_t i = 0; i < 5; i++)
             x[i] = i ? 0 : sizes[k];
-        round_as(rounded_x, x, 5, 1, sizes[k] < 1e-30f ? NUMBER_F32 : number);
+        round_as(rounded_x, x, 5, 1, sizes[k] < 1e-30f ? ELMO_DTYPE_F32 : dtype);
         product.rows = packed_rows(&product.matrix, x, 5, 1, product.units, product.scales);
         packed_multiply(y, &product.rows, 1, &product.matrix, packed_all(&product.matrix));
         for (size_t n = 0; n < 3; n++) {
@@ -337,10 +337,10 @@ static void numbers_of_any_size_are_multiplied(void **state)
     for_all_kernels(check_sizes);
 }
 
-static void check_zeros(enum number number)
+static void check_zeros(enum elmo_dtype dtype)
 {
     float y[3] = {1, 1, 1};
-    product_init(number, PACKED_COLUMNS, 1, 5, 3);
+    product_init(dtype, PACKED_COLUMNS, 1, 5, 3);
     memset(x, 0, 5 * sizeof *x);
     product.rows = packed_rows(&product.matrix, x, 5, 1, product.units, product.scales);
     packed_multiply(y, &product.rows, 1, &product.matrix, packed_all(&product.matrix));
@@ -371,8 +371,8 @@ static void sizes_that_cannot_be_are_refused(void **state)
 {
     (void)state;
     const struct lane_tile *tile = kernel_find("")->tile;
-    assert_int_equal(packed_bytes(tile, NUMBER_F32, PACKED_COLUMNS, SIZE_MAX / 64, 640), 0);
-    assert_int_equal(packed_bytes(tile, NUMBER_INT8, PACKED_GATES, SIZE_MAX - 1, 4), 0);
+    assert_int_equal(packed_bytes(tile, ELMO_DTYPE_F32, PACKED_COLUMNS, SIZE_MAX / 64, 640), 0);
+    assert_int_equal(packed_bytes(tile, ELMO_DTYPE_INT8, PACKED_GATES, SIZE_MAX - 1, 4), 0);
 }
 
 int main(void)
