@@ -139,7 +139,9 @@ static bool load(struct service *service)
     const struct elmo_model_info *info = elmo_model_info(live->model);
     log_event(LOG_INFO, "ready",
               LOG_FIELDS(LOG_TEXT("model", info->name), LOG_TEXT("sha256", info->sha256),
-                         LOG_TEXT("dtype", info->dtype), LOG_UINT("threads", live->plan.n_threads),
+                         LOG_TEXT("dtype", info->dtype),
+                         LOG_TEXT("compute_dtype", info->compute_dtype),
+                         LOG_UINT("threads", live->plan.n_threads),
                          LOG_UINT("workers", live->plan.n_workers),
                          LOG_MS("load_ms", clock_now_ns() - begun_ns)));
     live_model_release(live);

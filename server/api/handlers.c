@@ -427,7 +427,7 @@ void handle_metrics(struct exchange *x)
     struct metrics_model model;
     if (x->live) {
         const struct elmo_model_info *info = elmo_model_info(x->live->model);
-        model = (struct metrics_model){info->name, info->sha256, info->dtype};
+        model = (struct metrics_model){info->name, info->sha256, info->dtype, info->compute_dtype};
         now.model = &model;
     }
     metrics_write(x->service->metrics, &now, &x->out);

@@ -157,6 +157,7 @@ static void reload(struct live_models *models, struct live_models_result *result
         log_event(LOG_INFO, "reloaded",
                   LOG_FIELDS(LOG_TEXT("model", info->name), LOG_TEXT("sha256", info->sha256),
                              LOG_TEXT("dtype", info->dtype),
+                             LOG_TEXT("compute_dtype", info->compute_dtype),
                              LOG_MS("ms", clock_now_ns() - begun_ns)));
     }
 }

@@ -357,6 +357,8 @@ static void write_model_info(const struct scrape *s, const char *name)
     write_label(s->out, "hash", model->hash);
     buffer_append_char(s->out, ',');
     write_label(s->out, "dtype", model->dtype);
+    buffer_append_char(s->out, ',');
+    write_label(s->out, "compute_dtype", model->compute_dtype);
     buffer_append_text(s->out, "} 1\n");
 }
 

@@ -21,7 +21,8 @@ struct metrics_options { /* all strings are borrowed for the life of the metrics
 struct metrics_model { /* label values of elmod_model_info */
     const char *name;
     const char *hash;
-    const char *dtype;
+    const char *dtype;         /* of the file */
+    const char *compute_dtype; /* of the products */
 };
 
 struct metrics;

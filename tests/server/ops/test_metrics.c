@@ -221,11 +221,17 @@ static void the_model_is_the_one_that_serves(void **state)
     struct metrics *m = *state;
     AUTO(mem_free) char *before = scraped(m);
     assert_null(strstr(before, "elmod_model_info{"));
-    now.model = &(struct metrics_model){"a\\b\"c\nd", "00ff", "f32"};
-    assert_value(m, "elmod_model_info{name=\"a\\\\b\\\"c\\nd\",hash=\"00ff\",dtype=\"f32\"}", 1);
-    now.model = &(struct metrics_model){"e", "11", "bf16"};
+    now.model = &(struct metrics_model){"a\\b\"c\nd", "00ff", "f16", "f32"};
+    assert_value(
+        m,
+        "elmod_model_info{name=\"a\\\\b\\\"c\\nd\",hash=\"00ff\",dtype=\"f16\",compute_dtype=\"f32\"}",
+        1);
+    now.model = &(struct metrics_model){"e", "11", "bf16", "int8"};
     AUTO(mem_free) char *after = scraped(m);
-    assert_true(value_in(after, "elmod_model_info{name=\"e\",hash=\"11\",dtype=\"bf16\"}") == 1);
+    assert_true(
+        value_in(
+            after,
+            "elmod_model_info{name=\"e\",hash=\"11\",dtype=\"bf16\",compute_dtype=\"int8\"}") == 1);
     assert_null(strstr(after, "00ff"));
 }
 
@@ -260,7 +266,7 @@ static void process_metrics_come_from_proc(void **state)
 /* Fills every kind of series. */
 static void do_something(struct metrics *m)
 {
-    static const struct metrics_model model = {"n\"\\\n", "h", "f32"};
+    static const struct metrics_model model = {"n\"\\\n", "h", "bf16", "f32"};
     now.model = &model;
     metrics_request_done(m, PATH_EMBED, 200, 0.0123);
     metrics_stage(m, STAGE_PARSE, 0.1);
