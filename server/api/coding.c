@@ -1,7 +1,7 @@
 /* Content codings of an exchange: its body as it comes, its answer as it goes. */
 #include <string.h>
 
-#include "handlers.h"
+#include "exchange.h"
 #include "service.h"
 #include "util/clock.h"
 

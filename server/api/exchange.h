@@ -83,3 +83,47 @@ void exchange_answer_problem(struct exchange *exchange, struct problem *problem)
 void exchange_answer_code(struct exchange *exchange, enum problem_code code, const char *detail);
 /* out is written: makes it the answer, or a problem when memory ran out on the way. */
 void exchange_answer_ok(struct exchange *exchange, const char *content_type);
+
+/* What the service does with a request, step by step as http/ calls it:
+ *
+ *     exchange_check      the headers are here: may it go on?                     exchange_check.c
+ *     exchange_body       a piece of the body is here                             coding.c
+ *     exchange_dispatch   the body is complete: answered, or a job is ready (status still 0)
+ *     exchange_submit     the connection is suspended: the job enters the queue   inference.c
+ *     exchange_finish     the job is over: it becomes the answer                  inference.c
+ *     exchange_encode     the answer is about to be sent: in which coding?        coding.c
+ *     exchange_read       the next bytes of a streamed answer are wanted          inference.c
+ *
+ * Every step before the last may set the answer; then the later ones are left out. */
+
+/* Preflight, API key, path, method, size of the body, Accept, Content-Type. */
+void exchange_check(struct exchange *exchange);
+void exchange_body(struct exchange *exchange, const char *bytes, size_t n_bytes);
+void exchange_dispatch(struct exchange *exchange);
+/* False: refused, and the answer is there. True: do not touch the exchange until wake(). */
+bool exchange_submit(struct exchange *exchange);
+void exchange_finish(struct exchange *exchange);
+void exchange_encode(struct exchange *exchange);
+/* Whether a 200 of that type and length has a coding, for clients that take one. */
+bool exchange_would_be_coded(const struct exchange *exchange, const char *content_type,
+                             size_t n_bytes);
+/* See reply_read. */
+ssize_t exchange_read(struct exchange *exchange, char *dst, size_t n_max);
+/* The body did not arrive in time, or grew over the limit. */
+void exchange_body_late(struct exchange *exchange);
+void exchange_body_too_large(struct exchange *exchange, uint64_t n_bytes);
+
+/* For exchange_dispatch. False: the gzip of the body ends too early, which is answered. */
+bool exchange_body_is_whole(struct exchange *exchange);
+
+/* ---- For handlers ---- */
+
+/* Whether the model is loaded; and whether the service takes requests for it. False: answered. */
+bool exchange_has_model(struct exchange *exchange);
+bool exchange_is_ready(struct exchange *exchange);
+/* Whether the path names the loaded model, and its version where it names one. False: answered. */
+bool exchange_names_model(struct exchange *exchange);
+/* Makes the job of a request for the model, or answers with what is wrong. The model is loaded. */
+void exchange_prepare_job(struct exchange *exchange, enum request_kind kind);
+/* Answers with the tokens of the request's inputs, without a job. The model is loaded. */
+void exchange_answer_tokens(struct exchange *exchange);

@@ -10,7 +10,7 @@
 
 #include "api/access.h"
 #include "api/cors.h"
-#include "api/handlers.h"
+#include "api/exchange.h"
 #include "api/negotiate.h"
 #include "api/route.h"
 #include "api/service.h"
