@@ -79,13 +79,13 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     (void)connection;
     if (!r)
         return MHD_NO;
-    if (!r->head_seen) {
+    if (r->phase == HTTP_REQUEST_LINE) {
         ok = http_request_head(r, url, method, version);
     } else if (*n_bytes > 0) {
         ok = http_request_body(r, bytes, *n_bytes);
         *n_bytes = 0; /* all taken */
     } else {
-        ok = http_request_complete(r);
+        ok = r->phase == HTTP_BODY ? http_request_handle(r) : http_request_finish(r);
     }
     return ok ? MHD_YES : MHD_NO;
 }

@@ -206,10 +206,12 @@ static bool answer(struct http_request *r)
     struct MHD_Response *response = x->streamed ? streamed_response(r) : whole_response(r);
     if (!response)
         return false;
-    r->answered = for_each_header(x, add_to_response, response) &&
-                  MHD_queue_response(r->connection, x->status, response) == MHD_YES;
+    bool ok = for_each_header(x, add_to_response, response) &&
+              MHD_queue_response(r->connection, x->status, response) == MHD_YES;
     MHD_destroy_response(response);
-    return r->answered;
+    if (ok)
+        r->phase = HTTP_ANSWERED;
+    return ok;
 }
 
 static bool add_to_buffer(void *to, const char *name, const char *value)
@@ -314,7 +316,7 @@ bool http_request_head(struct http_request *r, const char *url, const char *meth
                        const char *version)
 {
     struct exchange *x = &r->exchange;
-    r->head_seen = true;
+    r->phase = HTTP_BODY;
     read_request(r, url, method, version);
     check_request(r);
     /* An answer before the body makes the library close the connection. A client that waits for
@@ -347,7 +349,7 @@ bool http_request_body(struct http_request *r, const char *bytes, size_t n_bytes
             exchange_body_too_large(x, r->n_body_bytes);
         write_response(x, &response);
         r->n_answer_bytes = x->out.n_bytes;
-        r->answered = true;
+        r->phase = HTTP_ANSWERED;
         cut(r, &response);
         return false;
     }
@@ -357,25 +359,29 @@ bool http_request_body(struct http_request *r, const char *bytes, size_t n_bytes
     return true;
 }
 
-bool http_request_complete(struct http_request *r)
+bool http_request_handle(struct http_request *r)
 {
     struct exchange *x = &r->exchange;
-    if (!r->dispatched && x->status == 0) {
-        r->dispatched = true;
-        if (!conn_enter(r->conns, r->conn, CONN_BUSY, r))
-            return false;
-        exchange_dispatch(x);
-        if (x->status == 0) {
-            /* First suspend, then submit: a worker may resume it before this returns, and from
-             * then on the exchange is not ours. */
-            MHD_suspend_connection(r->connection);
-            if (!exchange_submit(x))
-                MHD_resume_connection(r->connection);
-            return true;
-        }
-    } else if (x->status == 0) {
-        exchange_finish(x);
-    }
+    r->phase = HTTP_HANDLED;
+    if (x->status) /* decided by the headers or the body */
+        return answer(r);
+    if (!conn_enter(r->conns, r->conn, CONN_BUSY, r))
+        return false;
+    exchange_dispatch(x);
+    if (x->status)
+        return answer(r);
+    /* First suspend, then submit: a worker may resume it before this returns, and from then on the
+     * exchange is not ours. */
+    MHD_suspend_connection(r->connection);
+    if (!exchange_submit(x))
+        MHD_resume_connection(r->connection);
+    return true;
+}
+
+bool http_request_finish(struct http_request *r)
+{
+    if (r->exchange.status == 0)
+        exchange_finish(&r->exchange);
     return answer(r);
 }
 
@@ -414,9 +420,9 @@ void http_request_end(struct http_request *r, unsigned status)
     struct metrics *metrics = x->service->metrics;
     bool cut = !conn_enter(r->conns, r->conn, CONN_KEPT, NULL);
     uint64_t total_ns = clock_now_ns() - x->started_ns;
-    if (r->answered)
+    if (r->phase == HTTP_ANSWERED)
         status = x->status;
-    else if (cut && r->head_seen)
+    else if (cut && r->phase > HTTP_REQUEST_LINE)
         status = x->status ? x->status : problem_status(PROBLEM_BODY_TIMEOUT);
     log_request(r, status, total_ns);
     if (x->write_ns > 0) /* of a streamed answer it is known only now */

@@ -7,6 +7,14 @@
 
 struct MHD_Connection;
 
+enum http_phase { /* in this order; a phase may be skipped, none comes twice */
+                  HTTP_REQUEST_LINE,
+                  HTTP_BODY,     /* the headers are read and checked */
+                  HTTP_HANDLED,  /* the body is complete and the handler was called; a job may be
+                                    computed */
+                  HTTP_ANSWERED, /* the library has the response */
+};
+
 struct http_request {
     struct exchange exchange; /* first: wake() gets a pointer to it */
     struct conns *conns;      /* borrowed, as the two below */
@@ -14,9 +22,7 @@ struct http_request {
     struct MHD_Connection *connection;
     uintptr_t uri_end; /* where the request line's URI ended as it was received */
     bool is_http_1_0;
-    bool head_seen;
-    bool dispatched;         /* to its handler */
-    bool answered;           /* an answer is on its way to the client */
+    enum http_phase phase;
     uint64_t n_body_bytes;   /* received */
     uint64_t n_answer_bytes; /* of the body; a streamed one: handed to the library so far */
 };
@@ -29,8 +35,10 @@ struct http_request *http_request_new(struct service *service, struct conns *con
 bool http_request_head(struct http_request *r, const char *url, const char *method,
                        const char *version);
 bool http_request_body(struct http_request *r, const char *bytes, size_t n_bytes);
-/* Also called again when a worker has woken the request. */
-bool http_request_complete(struct http_request *r);
+/* The body is complete: answers, or suspends the connection until its job is over. */
+bool http_request_handle(struct http_request *r);
+/* The job is over and the connection resumed: answers. */
+bool http_request_finish(struct http_request *r);
 
 /* The answer was sent, or there will be none: logs, counts and frees. `status` is what the library
  * answered by itself, 0: nothing. */
