@@ -59,21 +59,22 @@ static bool service_init(struct service *service, const struct config *config)
     };
     *service = (struct service){
         .config = config,
-        .metrics = metrics_new(&options),
         .queue_tokens = {.max = config->queue_tokens},
         .answer_bytes = {.max = config->answer_bytes},
     };
+    struct elmo_error err = {0};
+    int r = metrics_new(&service->metrics, &options, &err);
     const struct live_model_options model_options = {
         .config = config,
         .metrics = service->metrics,
         .queue_tokens = &service->queue_tokens,
         .stop = signals_stop(),
     };
-    if (service->metrics)
-        service->models = live_models_new(&model_options);
-    if (service->models)
+    if (!r)
+        r = live_models_new(&service->models, &model_options, &err);
+    if (!r)
         return true;
-    log_failure("start_failed", "out of memory");
+    log_failure("start_failed", err.message);
     metrics_free(service->metrics);
     return false;
 }

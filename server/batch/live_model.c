@@ -1,7 +1,6 @@
 #include "live_model.h"
 
-#include <stdio.h>
-
+#include "error.h"
 #include "machine/cpus.h"
 #include "ops/log.h"
 #include "ops/signals.h"
@@ -57,11 +56,9 @@ static int start_workers(struct live_model *live, const struct live_model_option
                      .n_workers = live->plan.n_workers},
         .metrics = options->metrics,
     };
-    int r = queue_new(&live->queue, &queue_options);
-    if (r) {
-        snprintf(err->message, sizeof err->message, "out of memory");
-        return err->status = r;
-    }
+    int r = queue_new(&live->queue, &queue_options, err);
+    if (r)
+        return r;
     const struct workers_options workers_options = {
         .model = live->model,
         .queue = live->queue,
@@ -81,10 +78,8 @@ int live_model_new(struct live_model **ret_live, const struct live_model_options
     AUTO(live_model_free) struct live_model *live = calloc(1, sizeof *live);
     struct elmo_error *err = &failure->err;
     *failure = (struct live_model_failure){.event = "model_failed"};
-    if (!live) {
-        snprintf(err->message, sizeof err->message, "out of memory");
-        return err->status = ELMO_E_NOMEM;
-    }
+    if (!live)
+        return elmo_fail_nomem(err);
     int r = open_model(live, options->config, err);
     if (r)
         return r;

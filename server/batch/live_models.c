@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "error.h"
 #include "ops/log.h"
 #include "ops/signals.h"
 #include "util/clock.h"
@@ -244,11 +245,12 @@ static void *keeper_main(void *arg)
 
 /* ---- Life ---- */
 
-struct live_models *live_models_new(const struct live_model_options *options)
+int live_models_new(struct live_models **ret_models, const struct live_model_options *options,
+                    struct elmo_error *err)
 {
     struct live_models *models = calloc(1, sizeof *models);
     if (!models)
-        return NULL;
+        return elmo_fail_nomem(err);
     models->options = *options;
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
@@ -257,7 +259,8 @@ struct live_models *live_models_new(const struct live_model_options *options)
     pthread_cond_init(&models->changed, &attr);
     pthread_cond_init(&models->ended, NULL);
     pthread_condattr_destroy(&attr);
-    return models;
+    *ret_models = models;
+    return 0;
 }
 
 void live_models_free(struct live_models *models)
@@ -280,9 +283,7 @@ static int start_keeper(struct live_models *models, struct live_model_failure *f
     if (r == 0)
         return 0;
     *failure = (struct live_model_failure){.event = "start_failed"};
-    snprintf(failure->err.message, sizeof failure->err.message, "cannot start a thread: %s",
-             strerror(r));
-    return failure->err.status = ELMO_E_NOMEM;
+    return elmo_fail(&failure->err, ELMO_E_NOMEM, "cannot start a thread: %s", strerror(r));
 }
 
 int live_models_start(struct live_models *models, struct live_model_failure *failure)

@@ -12,8 +12,9 @@
  * before, the next is not loaded yet, and after --drain-timeout-ms not at all. */
 #include "live_model.h"
 
-/* NULL: out of memory. No model is loaded. */
-struct live_models *live_models_new(const struct live_model_options *options);
+/* Loads no model. 0 or ELMO_E_NOMEM. */
+ELMO_MUST_USE int live_models_new(struct live_models **ret_models,
+                                  const struct live_model_options *options, struct elmo_error *err);
 /* Starts the thread, and loads the first model in the caller's. Stop it also where this fails. */
 ELMO_MUST_USE int live_models_start(struct live_models *models, struct live_model_failure *failure);
 /* Ends the thread and frees the models, which nobody may use any more; live_models_use gives none

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include "error.h"
 #include "util/clock.h"
 
 struct queue {
@@ -16,11 +17,11 @@ struct queue {
     bool closed;
 };
 
-int queue_new(struct queue **ret_queue, const struct queue_options *options)
+int queue_new(struct queue **ret_queue, const struct queue_options *options, struct elmo_error *err)
 {
     struct queue *q = calloc(1, sizeof *q);
     if (!q)
-        return ELMO_E_NOMEM;
+        return elmo_fail_nomem(err);
     q->options = *options;
     schedule_init(&q->schedule, &options->schedule);
     q->watched_ns = UINT64_MAX;

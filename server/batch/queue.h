@@ -19,7 +19,8 @@ struct queue_options {
 struct queue;
 
 /* 0 or ELMO_E_NOMEM. */
-ELMO_MUST_USE int queue_new(struct queue **ret_queue, const struct queue_options *options);
+ELMO_MUST_USE int queue_new(struct queue **ret_queue, const struct queue_options *options,
+                            struct elmo_error *err);
 /* It must be closed and empty, and nobody may be in a function of it. NULL is
  * fine. */
 void queue_free(struct queue *queue);

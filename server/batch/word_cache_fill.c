@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "error.h"
 #include "util/buffer.h"
 
 #define BLOCK_WORDS 512u /* what a thread takes at once: a few ten milliseconds */
@@ -31,17 +32,9 @@ static void word_list_done(struct word_list *list)
     free(list->words);
 }
 
-static int fail(struct elmo_error *err, int status, const char *what, const char *why)
+static int fail_file(struct elmo_error *err, const char *path, const char *why)
 {
-    if (!err)
-        return status;
-    snprintf(err->message, sizeof err->message, "%.250s%s%s", what, *why ? ": " : "", why);
-    return err->status = status;
-}
-
-static int fail_nomem(struct elmo_error *err)
-{
-    return fail(err, ELMO_E_NOMEM, "out of memory", "");
+    return elmo_fail(err, ELMO_E_IO, "%.250s: %s", path, why);
 }
 
 /* ---- The file ---- */
@@ -100,13 +93,13 @@ static int open_regular_file(FILE **ret_stream, const char *path, struct elmo_er
     struct stat status;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r = 0;
     if (fd < 0)
-        return fail(err, ELMO_E_IO, path, strerror(errno));
+        return fail_file(err, path, strerror(errno));
     if (fstat(fd, &status))
-        r = fail(err, ELMO_E_IO, path, strerror(errno));
+        r = fail_file(err, path, strerror(errno));
     else if (!S_ISREG(status.st_mode))
-        r = fail(err, ELMO_E_IO, path, "not a regular file");
+        r = fail_file(err, path, "not a regular file");
     else if (!(*ret_stream = fdopen(fd, "r")))
-        r = fail_nomem(err);
+        r = elmo_fail_nomem(err);
     if (r)
         close(fd);
     return r;
@@ -119,9 +112,9 @@ static int word_list_read(struct word_list *list, const char *path, uint64_t max
     int r = open_regular_file(&stream, path, err);
     if (r)
         return r;
-    r = read_words(list, stream, max_words) ? 0 : fail_nomem(err);
+    r = read_words(list, stream, max_words) ? 0 : elmo_fail_nomem(err);
     if (!r && ferror(stream))
-        r = fail(err, ELMO_E_IO, path, strerror(errno));
+        r = fail_file(err, path, strerror(errno));
     fclose(stream);
     const char *next = list->bytes.bytes;
     for (size_t k = 0; k < list->n_words; k++) {
@@ -159,13 +152,13 @@ static int run_threads(struct warming *w, struct elmo_error *err)
     size_t n_others = w->options->n_threads - 1, n_made = 0;
     AUTO(mem_free) pthread_t *others = calloc(n_others + 1, sizeof *others);
     if (!others)
-        return fail_nomem(err);
+        return elmo_fail_nomem(err);
     while (n_made < n_others && !pthread_create(&others[n_made], NULL, warm_blocks, w))
         n_made++;
     warm_blocks(w);
     while (n_made > 0)
         pthread_join(others[--n_made], NULL);
-    return atomic_load(&w->status) ? fail_nomem(err) : 0;
+    return atomic_load(&w->status) ? elmo_fail_nomem(err) : 0;
 }
 
 int warm_words(const struct warm_options *options, size_t *ret_n_words, struct elmo_error *err)

@@ -1,9 +1,9 @@
 #include "worker.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "error.h"
 #include "ops/log.h"
 #include "util/clock.h"
 
@@ -188,10 +188,8 @@ static int warm_up(struct elmo_session *session, const struct elmo_model *model,
     const struct elmo_token tokens[] = {{"warm", 4}, {"up", 2}};
     size_t n_floats = elmo_pooled_dim(model, ELMO_POOL_MEAN);
     AUTO(mem_free) float *pooled = calloc(n_floats, sizeof *pooled);
-    if (!pooled) {
-        snprintf(err->message, sizeof err->message, "out of memory");
-        return err->status = ELMO_E_NOMEM;
-    }
+    if (!pooled)
+        return elmo_fail_nomem(err);
     const struct elmo_sentence sentence = {.tokens = tokens, .n_tokens = 2, .pooled = pooled};
     return elmo_session_run(session, &sentence, 1, err);
 }
@@ -212,10 +210,9 @@ static int start_thread(pthread_t *ret_thread, void *(*thread_main)(void *), voi
                         struct elmo_error *err)
 {
     int r = pthread_create(ret_thread, NULL, thread_main, arg);
-    if (r == 0)
-        return 0;
-    snprintf(err->message, sizeof err->message, "cannot start a thread: %s", strerror(r));
-    return err->status = ELMO_E_NOMEM;
+    if (r)
+        return elmo_fail(err, ELMO_E_NOMEM, "cannot start a thread: %s", strerror(r));
+    return 0;
 }
 
 int workers_start(struct workers **ret_workers, const struct workers_options *options,
@@ -223,10 +220,8 @@ int workers_start(struct workers **ret_workers, const struct workers_options *op
 {
     struct workers *made =
         calloc(1, sizeof *made + options->plan.n_workers * sizeof made->workers[0]);
-    if (!made) {
-        snprintf(err->message, sizeof err->message, "out of memory");
-        return err->status = ELMO_E_NOMEM;
-    }
+    if (!made)
+        return elmo_fail_nomem(err);
     made->options = *options;
     pthread_mutex_init(&made->placing, NULL);
     int r = 0;

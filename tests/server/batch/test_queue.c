@@ -18,7 +18,7 @@ static struct queue *open_queue(size_t max_cost, size_t max_batch_cost)
     costs = (struct budget){.max = max_cost};
     const struct queue_options options = {
         .costs = &costs, .schedule = {.max_batch_cost = max_batch_cost, .n_workers = 1}};
-    assert_int_equal(queue_new(&q, &options), 0);
+    assert_int_equal(queue_new(&q, &options, NULL), 0);
     return q;
 }
 
@@ -105,7 +105,7 @@ static void queues_share_a_limit(void **state)
     struct job a = job_of(8), b = job_of(8), c = job_of(0);
     struct batch batch;
     struct job_list expired = {0};
-    assert_int_equal(queue_new(&other, &options), 0);
+    assert_int_equal(queue_new(&other, &options, NULL), 0);
     assert_int_equal(queue_submit(q, &a), QUEUE_ACCEPTED);
     assert_int_equal(queue_submit(other, &b), QUEUE_ACCEPTED);
     assert_int_equal(queue_submit(q, &c), QUEUE_FULL);
@@ -239,7 +239,7 @@ static void one_job_wakes_all_workers_that_it_can_use(void **state)
     for (size_t i = 0; i < 90; i++)
         long_text[i].n_tokens = 18;
     job.n_tokens = 90 * 18;
-    assert_int_equal(queue_new(&q, &options), 0);
+    assert_int_equal(queue_new(&q, &options, NULL), 0);
     for (size_t i = 0; i < N_WORKERS; i++)
         assert_int_equal(pthread_create(&workers[i], NULL, take_something, q), 0);
     assert_int_equal(queue_submit(q, &job), QUEUE_ACCEPTED);
