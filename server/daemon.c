@@ -13,6 +13,7 @@
 #include "http/listener.h"
 #include "ops/log.h"
 #include "ops/signals.h"
+#include "util/address.h"
 #include "util/clock.h"
 #include "version.h"
 #include "word_vectors_load.h"
@@ -82,11 +83,11 @@ static bool service_init(struct service *service, const struct config *config)
 static struct http *listen_and_serve(struct service *service)
 {
     const struct config *config = service->config;
-    struct config_address address;
+    struct address address;
     char text[LISTENER_ADDRESS_MAX];
     const char *reason = "the address is not HOST:PORT";
     int fd = -1;
-    if (config_parse_address(config->listen, &address))
+    if (address_parse(config->listen, &address))
         fd = listener_open(&address, text, &reason);
     if (fd < 0) {
         log_event(LOG_ERROR, "listen_failed",
