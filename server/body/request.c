@@ -72,15 +72,6 @@ static void parse_normalize(struct request_parser *p, const json_t *value,
     request_parse_bool(p, value, at, &p->request->normalize);
 }
 
-void request_parse_encoding_format(struct request_parser *p, const json_t *value,
-                                   const struct json_pointer *at)
-{
-    static const char *const choices[] = {"float", "base64", NULL};
-    unsigned choice = 0;
-    request_parse_choice(p, value, at, choices, "\"float\" or \"base64\"", &choice);
-    p->request->base64 = choice == 1;
-}
-
 static void parse_explain(struct request_parser *p, const json_t *value,
                           const struct json_pointer *at)
 {
