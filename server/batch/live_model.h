@@ -36,10 +36,10 @@ struct live_model_failure {
 };
 
 /* Loads the configured model, fills its word cache where words are configured, by as many threads
- * as it will have or, `beside` one that serves, by one; and starts its workers. Anything that is
- * wrong with the files is told in *failure. */
+ * as it will have or, `while_serving` one that serves, by one; and starts its workers. Anything
+ * that is wrong with the files is told in *failure. */
 ELMO_MUST_USE int live_model_new(struct live_model **ret_live,
-                                 const struct live_model_options *options, bool beside,
+                                 const struct live_model_options *options, bool while_serving,
                                  struct live_model_failure *failure);
 /* Nobody may use it any more; what waits in its queue is computed first. NULL is fine. */
 void live_model_free(struct live_model *live);

@@ -12,17 +12,17 @@
 
 struct live_models {
     struct live_model_options options; /* const */
-    pthread_t keeper;
-    bool keeper_started;
+    pthread_t loader;
+    bool loader_started;
     pthread_mutex_t mu;     /* guards everything below */
-    pthread_cond_t changed; /* the keeper waits: it is asked, or a model has lost its last user */
+    pthread_cond_t changed; /* the loader waits: it is asked, or a model has lost its last user */
     pthread_cond_t ended;   /* who asked waits: a reload has ended */
     struct live_model *current;
-    struct live_model *past; /* was current before and is not freed yet */
-    uint64_t past_since_ns;
-    struct elmo_cache_stats gone; /* of those that are freed */
-    uint64_t asked_ns; /* when the first asked for a reload that has not begun; 0: nobody did */
-    uint64_t n_begun, n_ended; /* reloads */
+    struct live_model *previous; /* was current before and is not freed yet */
+    uint64_t replaced_ns;
+    struct elmo_cache_stats freed_stats; /* of those that are freed */
+    uint64_t requested_ns; /* when the first asked for a reload that has not begun; 0: nobody did */
+    uint64_t n_started, n_ended; /* reloads */
     struct live_models_result last;
     bool stopping;
 };
@@ -69,8 +69,8 @@ static void add_stats(struct elmo_cache_stats *sum, const struct live_model *liv
 struct elmo_cache_stats live_models_cache_stats(struct live_models *models)
 {
     pthread_mutex_lock(&models->mu);
-    struct elmo_cache_stats sum = models->gone;
-    struct live_model *const live[] = {use(models->past), use(models->current)};
+    struct elmo_cache_stats sum = models->freed_stats;
+    struct live_model *const live[] = {use(models->previous), use(models->current)};
     pthread_mutex_unlock(&models->mu);
     for (size_t k = 0; k < ARRAY_LEN(live); k++) {
         if (live[k])
@@ -81,25 +81,25 @@ struct elmo_cache_stats live_models_cache_stats(struct live_models *models)
 }
 
 /* Returns the number of the reload that will be it. The lock is held. */
-static uint64_t ask(struct live_models *models)
+static uint64_t request_reload(struct live_models *models)
 {
-    if (!models->asked_ns)
-        models->asked_ns = clock_now_ns();
+    if (!models->requested_ns)
+        models->requested_ns = clock_now_ns();
     pthread_cond_signal(&models->changed);
-    return models->n_begun + 1;
+    return models->n_started + 1;
 }
 
 void live_models_reload(struct live_models *models)
 {
     pthread_mutex_lock(&models->mu);
-    ask(models);
+    request_reload(models);
     pthread_mutex_unlock(&models->mu);
 }
 
 void live_models_reload_now(struct live_models *models, struct live_models_result *ret_result)
 {
     pthread_mutex_lock(&models->mu);
-    uint64_t number = ask(models);
+    uint64_t number = request_reload(models);
     while (models->n_ended < number)
         pthread_cond_wait(&models->ended, &models->mu);
     *ret_result = models->last; /* perhaps of a later one: what holds now */
@@ -113,7 +113,7 @@ void live_models_drain(struct live_models *models)
     pthread_mutex_unlock(&models->mu);
 }
 
-/* ---- What the keeper does, without the lock, as nobody else changes the two models ---- */
+/* ---- What the loader does, without the lock, as nobody else changes the two models ---- */
 
 static void fail_reload(const struct live_models *models, const char *reason,
                         struct live_models_result *result)
@@ -123,16 +123,16 @@ static void fail_reload(const struct live_models *models, const char *reason,
     log_failure("reload_failed", reason);
 }
 
-static void put_in_place(struct live_models *models, struct live_model *next)
+static void replace_current(struct live_models *models, struct live_model *next)
 {
     next->owner = models;
     atomic_init(&next->n_users, 1); /* itself, while it is the current one */
     pthread_mutex_lock(&models->mu);
-    struct live_model *past = models->past = models->current;
-    models->past_since_ns = clock_now_ns();
+    struct live_model *previous = models->previous = models->current;
+    models->replaced_ns = clock_now_ns();
     models->current = next;
     pthread_mutex_unlock(&models->mu);
-    live_model_release(past);
+    live_model_release(previous);
 }
 
 static bool must_stop(const struct live_models *models)
@@ -153,7 +153,7 @@ static void reload(struct live_models *models, struct live_models_result *result
     } else {
         const struct elmo_model_info *info = elmo_model_info(next->model);
         result->ok = true;
-        put_in_place(models, STEAL(next));
+        replace_current(models, STEAL(next));
         metrics_reload(models->options.metrics, true);
         log_event(LOG_INFO, "reloaded",
                   LOG_FIELDS(LOG_TEXT("model", info->name), LOG_TEXT("sha256", info->sha256),
@@ -169,45 +169,46 @@ static void name_current(const struct live_models *models, struct live_models_re
     snprintf(result->sha256, sizeof result->sha256, "%s", info->sha256);
 }
 
-static void unload(struct live_model *past)
+static void unload(struct live_model *previous)
 {
     char sha256[65];
-    snprintf(sha256, sizeof sha256, "%s", elmo_model_info(past->model)->sha256);
-    live_model_free(past);
+    snprintf(sha256, sizeof sha256, "%s", elmo_model_info(previous->model)->sha256);
+    live_model_free(previous);
     log_event(LOG_INFO, "unloaded", LOG_FIELDS(LOG_TEXT("sha256", sha256)));
 }
 
 /* ---- When it does it. The lock is held, but let go of for the work. ---- */
 
-static bool unload_past(struct live_models *models)
+static bool unload_previous(struct live_models *models)
 {
-    if (!models->past || atomic_load_explicit(&models->past->n_users, memory_order_acquire) > 0)
+    if (!models->previous ||
+        atomic_load_explicit(&models->previous->n_users, memory_order_acquire) > 0)
         return false;
-    struct live_model *past = STEAL(models->past);
-    add_stats(&models->gone, past);
+    struct live_model *previous = STEAL(models->previous);
+    add_stats(&models->freed_stats, previous);
     pthread_mutex_unlock(&models->mu);
-    unload(past);
+    unload(previous);
     pthread_mutex_lock(&models->mu);
     return true;
 }
 
 /* When a reload that is asked for is given up, since the model before the current one is still
  * used. */
-static uint64_t patience_ns(const struct live_models *models)
+static uint64_t give_up_ns(const struct live_models *models)
 {
     uint64_t since_ns =
-        models->asked_ns > models->past_since_ns ? models->asked_ns : models->past_since_ns;
+        models->requested_ns > models->replaced_ns ? models->requested_ns : models->replaced_ns;
     return since_ns + models->options.config->drain_timeout_ms * NS_PER_MS;
 }
 
-static bool reload_if_asked(struct live_models *models)
+static bool reload_if_requested(struct live_models *models)
 {
-    bool blocked = models->past && !must_stop(models);
-    if (!models->asked_ns || (blocked && clock_now_ns() < patience_ns(models)))
+    bool blocked = models->previous && !must_stop(models);
+    if (!models->requested_ns || (blocked && clock_now_ns() < give_up_ns(models)))
         return false;
     struct live_models_result result = {0};
-    models->asked_ns = 0;
-    models->n_begun++;
+    models->requested_ns = 0;
+    models->n_started++;
     pthread_mutex_unlock(&models->mu);
     if (blocked)
         fail_reload(models, "answers of the model before this one are still being sent", &result);
@@ -223,20 +224,20 @@ static bool reload_if_asked(struct live_models *models)
 
 static void wait_for_change(struct live_models *models)
 {
-    if (models->asked_ns) {
-        struct timespec until = clock_timespec(patience_ns(models));
+    if (models->requested_ns) {
+        struct timespec until = clock_timespec(give_up_ns(models));
         pthread_cond_timedwait(&models->changed, &models->mu, &until);
     } else {
         pthread_cond_wait(&models->changed, &models->mu);
     }
 }
 
-static void *keeper_main(void *arg)
+static void *loader_main(void *arg)
 {
     struct live_models *models = arg;
     pthread_mutex_lock(&models->mu);
     while (!models->stopping) {
-        if (!unload_past(models) && !reload_if_asked(models))
+        if (!unload_previous(models) && !reload_if_requested(models))
             wait_for_change(models);
     }
     pthread_mutex_unlock(&models->mu);
@@ -273,13 +274,13 @@ void live_models_free(struct live_models *models)
     free(models);
 }
 
-static int start_keeper(struct live_models *models, struct live_model_failure *failure)
+static int start_loader(struct live_models *models, struct live_model_failure *failure)
 {
     sigset_t before;
     signals_hold(&before);
-    int r = pthread_create(&models->keeper, NULL, keeper_main, models);
+    int r = pthread_create(&models->loader, NULL, loader_main, models);
     signals_release(&before);
-    models->keeper_started = r == 0;
+    models->loader_started = r == 0;
     if (r == 0)
         return 0;
     *failure = (struct live_model_failure){.event = "start_failed"};
@@ -289,11 +290,11 @@ static int start_keeper(struct live_models *models, struct live_model_failure *f
 int live_models_start(struct live_models *models, struct live_model_failure *failure)
 {
     struct live_model *first = NULL;
-    int r = start_keeper(models, failure); /* first, for a model in place may be used at once */
+    int r = start_loader(models, failure); /* first, for a model in place may be used at once */
     if (!r)
         r = live_model_new(&first, &models->options, false, failure);
     if (!r)
-        put_in_place(models, first);
+        replace_current(models, first);
     return r;
 }
 
@@ -303,13 +304,13 @@ void live_models_stop(struct live_models *models)
     models->stopping = true;
     pthread_cond_signal(&models->changed);
     pthread_mutex_unlock(&models->mu);
-    if (models->keeper_started)
-        pthread_join(models->keeper, NULL);
+    if (models->loader_started)
+        pthread_join(models->loader, NULL);
     pthread_mutex_lock(&models->mu);
-    struct live_model *past = STEAL(models->past), *current = STEAL(models->current);
+    struct live_model *previous = STEAL(models->previous), *current = STEAL(models->current);
     pthread_mutex_unlock(&models->mu);
-    assert(!past || atomic_load(&past->n_users) == 0);
+    assert(!previous || atomic_load(&previous->n_users) == 0);
     assert(!current || atomic_load(&current->n_users) == 1);
-    live_model_free(past);
+    live_model_free(previous);
     live_model_free(current);
 }

@@ -19,8 +19,8 @@ struct word_list {
     size_t n_words, capacity;
 };
 
-struct warming {
-    const struct warm_options *options;
+struct fill {
+    const struct word_cache_fill_options *options;
     struct word_list list;
     atomic_size_t next, n_kept; /* word that no thread has taken; words in the cache */
     atomic_int status;          /* the first failure */
@@ -57,7 +57,7 @@ static bool reserve_word(struct word_list *list)
 /* false: out of memory. */
 static bool add_line(struct word_list *list, const char *line, size_t n_bytes)
 {
-    if (n_bytes > WARM_MAX_WORD_BYTES)
+    if (n_bytes > WORD_CACHE_FILL_MAX_BYTES)
         return true;
     n_bytes -= n_bytes && line[n_bytes - 1] == '\r';
     if (!n_bytes)
@@ -72,7 +72,7 @@ static bool add_line(struct word_list *list, const char *line, size_t n_bytes)
 /* The first max_words words of the stream; false: out of memory. */
 static bool read_words(struct word_list *list, FILE *stream, uint64_t max_words)
 {
-    char line[WARM_MAX_WORD_BYTES + 2]; /* what is longer ends up in the last byte */
+    char line[WORD_CACHE_FILL_MAX_BYTES + 2]; /* what is longer ends up in the last byte */
     size_t n_bytes = 0;
     for (int byte; list->n_words < max_words && (byte = getc(stream)) != EOF;) {
         if (byte == '\n') {
@@ -81,7 +81,7 @@ static bool read_words(struct word_list *list, FILE *stream, uint64_t max_words)
             n_bytes = 0;
         } else {
             line[n_bytes] = (char)byte;
-            n_bytes += n_bytes <= WARM_MAX_WORD_BYTES;
+            n_bytes += n_bytes <= WORD_CACHE_FILL_MAX_BYTES;
         }
     }
     return list->n_words == max_words || add_line(list, line, n_bytes);
@@ -126,16 +126,16 @@ static int word_list_read(struct word_list *list, const char *path, uint64_t max
 
 /* ---- The threads ---- */
 
-static bool may_go_on(struct warming *w)
+static bool must_go_on(struct fill *w)
 {
     return !atomic_load(&w->status) && !atomic_load(w->options->stop);
 }
 
-static void *warm_blocks(void *arg)
+static void *fill_blocks(void *arg)
 {
-    struct warming *w = arg;
+    struct fill *w = arg;
     size_t begin;
-    while (may_go_on(w) && (begin = atomic_fetch_add(&w->next, BLOCK_WORDS)) < w->list.n_words) {
+    while (must_go_on(w) && (begin = atomic_fetch_add(&w->next, BLOCK_WORDS)) < w->list.n_words) {
         size_t left = w->list.n_words - begin, n_kept = 0;
         int r = elmo_model_warm(w->options->model, w->list.words + begin,
                                 left < BLOCK_WORDS ? left : BLOCK_WORDS, &n_kept, NULL);
@@ -147,23 +147,24 @@ static void *warm_blocks(void *arg)
 }
 
 /* The caller is one of the threads; one that cannot be made is done without. */
-static int run_threads(struct warming *w, struct elmo_error *err)
+static int run_threads(struct fill *w, struct elmo_error *err)
 {
     size_t n_others = w->options->n_threads - 1, n_made = 0;
     AUTO(mem_free) pthread_t *others = calloc(n_others + 1, sizeof *others);
     if (!others)
         return elmo_fail_nomem(err);
-    while (n_made < n_others && !pthread_create(&others[n_made], NULL, warm_blocks, w))
+    while (n_made < n_others && !pthread_create(&others[n_made], NULL, fill_blocks, w))
         n_made++;
-    warm_blocks(w);
+    fill_blocks(w);
     while (n_made > 0)
         pthread_join(others[--n_made], NULL);
     return atomic_load(&w->status) ? elmo_fail_nomem(err) : 0;
 }
 
-int warm_words(const struct warm_options *options, size_t *ret_n_words, struct elmo_error *err)
+int word_cache_fill(const struct word_cache_fill_options *options, size_t *ret_n_words,
+                    struct elmo_error *err)
 {
-    struct warming w = {.options = options};
+    struct fill w = {.options = options};
     int r = word_list_read(&w.list, options->path, elmo_model_cache_stats(options->model).n_places,
                            err);
     if (!r)

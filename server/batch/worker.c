@@ -20,8 +20,8 @@ struct worker { /* everything but thread and started is for its own thread alone
 struct workers {
     struct workers_options options; /* const */
     pthread_mutex_t placing;        /* held to place the outputs of a job in pieces */
-    pthread_t watch;
-    bool watch_started;
+    pthread_t expiry_thread;
+    bool expiry_thread_started;
     struct worker workers[]; /* [options.plan.n_workers] */
 };
 
@@ -172,7 +172,7 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-static void *watch_main(void *arg)
+static void *expiry_main(void *arg)
 {
     struct workers *workers = arg;
     struct job_list expired = {0};
@@ -233,8 +233,8 @@ int workers_start(struct workers **ret_workers, const struct workers_options *op
         w->started = r == 0;
     }
     if (!r) {
-        r = start_thread(&made->watch, watch_main, made, err);
-        made->watch_started = r == 0;
+        r = start_thread(&made->expiry_thread, expiry_main, made, err);
+        made->expiry_thread_started = r == 0;
     }
     if (r) {
         queue_close(options->queue); /* those that did start must end */
@@ -249,8 +249,8 @@ void workers_stop(struct workers *workers)
 {
     if (!workers)
         return;
-    if (workers->watch_started)
-        pthread_join(workers->watch, NULL);
+    if (workers->expiry_thread_started)
+        pthread_join(workers->expiry_thread, NULL);
     for (size_t i = 0; i < workers->options.plan.n_workers; i++) {
         struct worker *w = &workers->workers[i];
         if (w->started)
