@@ -50,7 +50,7 @@ size_t reply_n_outputs(const struct reply *r);
 bool reply_is_vector(const struct reply *r);
 /* The current one, which must be there. */
 struct reply_output reply_output(const struct reply *r);
-/* As /embed names it; `layer` is where the name of a layer is made. */
+/* The name of the current output; see request_output_name. */
 const char *reply_output_name(const struct reply *r, char layer[static LAYER_NAME_MAX]);
 /* The only output that is asked for; SIZE_MAX: there are others. */
 size_t reply_only_output(const struct elmo_model *model, const struct request *request);
