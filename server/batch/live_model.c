@@ -28,7 +28,7 @@ static void plan_threads(struct live_model *live, const struct config *config)
                     elmo_model_info(live->model)->step_bytes, thread_plan_cache_bytes());
 }
 
-/* With the words of a file, if one is named. */
+/* Does nothing unless --word-cache-vocab names a file. */
 static int fill_word_cache(const struct live_model *live, const struct live_model_options *options,
                            bool while_serving, struct elmo_error *err)
 {

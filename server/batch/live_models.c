@@ -1,3 +1,7 @@
+/* Three parts: the users of the models (any thread), the work and the loop of the loader thread,
+ * and start and end. A model counts its users; the loader frees the previous model when its count
+ * is 0. One lock guards the two pointers and the state of reloads; it is never held while a model
+ * is loaded or freed. */
 #include "live_models.h"
 
 #include <assert.h>
@@ -15,21 +19,22 @@ struct live_models {
     pthread_t loader;
     bool loader_started;
     pthread_mutex_t mu;     /* guards everything below */
-    pthread_cond_t changed; /* the loader waits: it is asked, or a model has lost its last user */
-    pthread_cond_t ended;   /* who asked waits: a reload has ended */
+    pthread_cond_t changed; /* wakes the loader: a request to reload, or a model without users */
+    pthread_cond_t ended;   /* wakes live_models_reload_now: a reload has ended */
     struct live_model *current;
-    struct live_model *previous; /* was current before and is not freed yet */
+    struct live_model *previous; /* the model before `current`, until it is freed */
     uint64_t replaced_ns;
-    struct elmo_cache_stats freed_stats; /* of those that are freed */
-    uint64_t requested_ns; /* when the first asked for a reload that has not begun; 0: nobody did */
-    uint64_t n_started, n_ended; /* reloads */
+    struct elmo_cache_stats freed_stats; /* sum over the models that are freed */
+    uint64_t requested_ns;               /* first request for the next reload; 0: none */
+    uint64_t n_started, n_ended;         /* reloads */
     struct live_models_result last;
     bool stopping;
 };
 
 /* ---- Users ---- */
 
-/* NULL is fine. The lock is held, else the model could be freed between the look and the count. */
+/* NULL is fine. Called with the lock held: without it the model could be freed before n_users is
+ * increased. */
 static struct live_model *use(struct live_model *live)
 {
     if (live)
@@ -52,7 +57,7 @@ void live_model_release(struct live_model *live)
     struct live_models *models = live->owner;
     if (atomic_fetch_sub_explicit(&live->n_users, 1, memory_order_acq_rel) > 1)
         return;
-    pthread_mutex_lock(&models->mu); /* the model may be freed by now */
+    pthread_mutex_lock(&models->mu); /* do not touch *live here: it may be freed already */
     pthread_cond_signal(&models->changed);
     pthread_mutex_unlock(&models->mu);
 }
@@ -80,7 +85,7 @@ struct elmo_cache_stats live_models_cache_stats(struct live_models *models)
     return sum;
 }
 
-/* Returns the number of the reload that will be it. The lock is held. */
+/* Returns the number of the reload that serves this request. Called with the lock held. */
 static uint64_t request_reload(struct live_models *models)
 {
     if (!models->requested_ns)
@@ -102,7 +107,7 @@ void live_models_reload_now(struct live_models *models, struct live_models_resul
     uint64_t number = request_reload(models);
     while (models->n_ended < number)
         pthread_cond_wait(&models->ended, &models->mu);
-    *ret_result = models->last; /* perhaps of a later one: what holds now */
+    *ret_result = models->last; /* perhaps of a later reload: the current state */
     pthread_mutex_unlock(&models->mu);
 }
 
@@ -113,7 +118,7 @@ void live_models_drain(struct live_models *models)
     pthread_mutex_unlock(&models->mu);
 }
 
-/* ---- What the loader does, without the lock, as nobody else changes the two models ---- */
+/* ---- Work of the loader, without the lock: only the loader changes the two models ---- */
 
 static void fail_reload(const struct live_models *models, const char *reason,
                         struct live_models_result *result)
@@ -126,7 +131,7 @@ static void fail_reload(const struct live_models *models, const char *reason,
 static void replace_current(struct live_models *models, struct live_model *next)
 {
     next->owner = models;
-    atomic_init(&next->n_users, 1); /* itself, while it is the current one */
+    atomic_init(&next->n_users, 1); /* one user: its place as the current model */
     pthread_mutex_lock(&models->mu);
     struct live_model *previous = models->previous = models->current;
     models->replaced_ns = clock_now_ns();
@@ -177,7 +182,7 @@ static void unload(struct live_model *previous)
     log_event(LOG_INFO, "unloaded", LOG_FIELDS(LOG_TEXT("sha256", sha256)));
 }
 
-/* ---- When it does it. The lock is held, but let go of for the work. ---- */
+/* ---- The loop of the loader. Called with the lock held; dropped while it works. ---- */
 
 static bool unload_previous(struct live_models *models)
 {
@@ -192,8 +197,7 @@ static bool unload_previous(struct live_models *models)
     return true;
 }
 
-/* When a reload that is asked for is given up, since the model before the current one is still
- * used. */
+/* The time at which a requested reload fails because the previous model is still in use. */
 static uint64_t give_up_ns(const struct live_models *models)
 {
     uint64_t since_ns =
@@ -211,7 +215,7 @@ static bool reload_if_requested(struct live_models *models)
     models->n_started++;
     pthread_mutex_unlock(&models->mu);
     if (blocked)
-        fail_reload(models, "answers of the model before this one are still being sent", &result);
+        fail_reload(models, "answers of the previous model are still being sent", &result);
     else
         reload(models, &result);
     name_current(models, &result);
@@ -244,7 +248,7 @@ static void *loader_main(void *arg)
     return NULL;
 }
 
-/* ---- Life ---- */
+/* ---- Start and end ---- */
 
 int live_models_new(struct live_models **ret_models, const struct live_model_options *options,
                     struct elmo_error *err)
@@ -290,7 +294,7 @@ static int start_loader(struct live_models *models, struct live_model_failure *f
 int live_models_start(struct live_models *models, struct live_model_failure *failure)
 {
     struct live_model *first = NULL;
-    int r = start_loader(models, failure); /* first, for a model in place may be used at once */
+    int r = start_loader(models, failure); /* before the model: its release needs the thread */
     if (!r)
         r = live_model_new(&first, &models->options, false, failure);
     if (!r)

@@ -8,12 +8,13 @@
 struct queue {
     struct queue_options options; /* const */
     pthread_mutex_t mu;           /* guards everything below */
-    pthread_cond_t not_empty;     /* workers wait: a job came, or it was closed */
-    pthread_cond_t earlier;       /* the watch waits: an earlier deadline came, or it was closed */
+    pthread_cond_t not_empty;     /* wakes a worker: a job arrived, or the queue was closed */
+    pthread_cond_t
+        earlier; /* wakes the expiry thread: an earlier deadline, or the queue was closed */
     struct schedule schedule;
-    size_t n_asleep;    /* workers that wait for not_empty and are not called */
-    size_t n_woken;     /* those that are called and not back yet */
-    uint64_t expiry_ns; /* the deadline that the watch sleeps until */
+    size_t n_asleep;    /* workers that wait for not_empty, without the woken ones */
+    size_t n_woken;     /* workers that are signalled and do not have the lock yet */
+    uint64_t expiry_ns; /* deadline that the expiry thread waits for */
     bool closed;
 };
 
@@ -47,23 +48,23 @@ void queue_free(struct queue *q)
     free(q);
 }
 
-/* The lock is held. */
+/* Called with the lock held. */
 static bool is_empty(const struct queue *q)
 {
     return schedule_n_jobs(&q->schedule) == 0;
 }
 
-struct load { /* what waits */
+struct load { /* what is in the queue */
     size_t n_jobs, cost;
 };
 
-/* The lock is held. */
+/* Called with the lock held. */
 static struct load load_of(const struct queue *q)
 {
     return (struct load){schedule_n_jobs(&q->schedule), q->schedule.cost};
 }
 
-/* Tells the metrics of a change. The lock is held. */
+/* Adds the change since `before` to the metrics. Called with the lock held. */
 static void count_change(const struct queue *q, struct load before)
 {
     struct load now = load_of(q);
@@ -72,14 +73,14 @@ static void count_change(const struct queue *q, struct load before)
                           (int64_t)now.cost - (int64_t)before.cost);
 }
 
-/* After sentences have left the queue. The lock is held. */
+/* For sentences that have left the queue. Called with the lock held. */
 static void settle(const struct queue *q, struct load before)
 {
     budget_give(q->options.costs, before.cost - q->schedule.cost);
     count_change(q, before);
 }
 
-/* The lock is held. */
+/* Called with the lock held. */
 static enum queue_verdict admit(struct queue *q, struct job *job)
 {
     size_t cost = job_cost(job);
@@ -96,9 +97,9 @@ static enum queue_verdict admit(struct queue *q, struct job *job)
     return QUEUE_ACCEPTED;
 }
 
-/* Chooses a sleeping worker for what is in the queue; true: the caller must signal not_empty, after
- * it has let go of the lock, which the worker wants first. While one is on its way nobody else is
- * called: it wakes the next one itself when it leaves something. The lock is held. */
+/* Marks a sleeping worker as woken. True: the caller must signal not_empty after it has released
+ * the lock, because the worker needs the lock first. Only one worker is woken at a time: if it
+ * leaves jobs, it wakes the next one. Called with the lock held. */
 static bool wake_worker(struct queue *q)
 {
     if (q->n_woken > 0 || q->n_asleep == 0)
@@ -125,7 +126,8 @@ enum queue_verdict queue_submit(struct queue *q, struct job *job)
     return verdict;
 }
 
-/* Sleeps until a call or the end; whoever is awake first takes the call. The lock is held. */
+/* Sleeps until a worker is woken or the queue is closed. The first worker to run counts as the
+ * woken one. Called with the lock held. */
 static void sleep_until_woken(struct queue *q)
 {
     q->n_asleep++;
@@ -148,7 +150,7 @@ bool queue_take(struct queue *q, struct batch *ret_batch, struct job_list *ret_e
     schedule_expire(&q->schedule, now_ns, ret_expired);
     schedule_take(&q->schedule, now_ns, ret_batch);
     ret_batch->n_idle = is_empty(q) ? q->n_asleep + q->n_woken : 0;
-    bool wakes = !is_empty(q) && wake_worker(q); /* what is left is for the next one */
+    bool wakes = !is_empty(q) && wake_worker(q); /* for the jobs that are left */
     settle(q, before);
     pthread_mutex_unlock(&q->mu);
     if (wakes)
@@ -165,7 +167,7 @@ void queue_finish(struct queue *q, const struct batch *batch, struct job_list *r
     pthread_mutex_unlock(&q->mu);
 }
 
-/* Sleeps until the time or a signal. The lock is held. */
+/* Sleeps until the deadline or a signal. Called with the lock held. */
 static void wait_for_deadline(struct queue *q, uint64_t deadline_ns)
 {
     q->expiry_ns = deadline_ns;

@@ -11,18 +11,18 @@
 #include "error.h"
 #include "util/buffer.h"
 
-#define BLOCK_WORDS 512u /* what a thread takes at once: a few ten milliseconds */
+#define BLOCK_WORDS 512u /* words that a thread takes at once: some 10 ms of work */
 
 struct word_list {
-    struct buffer bytes;      /* of all words, one behind the other */
-    struct elmo_token *words; /* [n_words], owned; without their bytes while the list grows */
+    struct buffer bytes;      /* all words, without separators */
+    struct elmo_token *words; /* [n_words], owned; .bytes is set when the list is complete */
     size_t n_words, capacity;
 };
 
 struct fill {
     const struct word_cache_fill_options *options;
     struct word_list list;
-    atomic_size_t next, n_kept; /* word that no thread has taken; words in the cache */
+    atomic_size_t next, n_kept; /* first word not taken; words in the cache */
     atomic_int status;          /* the first failure */
 };
 
@@ -72,7 +72,7 @@ static bool add_line(struct word_list *list, const char *line, size_t n_bytes)
 /* The first max_words words of the stream; false: out of memory. */
 static bool read_words(struct word_list *list, FILE *stream, uint64_t max_words)
 {
-    char line[WORD_CACHE_FILL_MAX_BYTES + 2]; /* what is longer ends up in the last byte */
+    char line[WORD_CACHE_FILL_MAX_BYTES + 2]; /* bytes over the limit overwrite the last one */
     size_t n_bytes = 0;
     for (int byte; list->n_words < max_words && (byte = getc(stream)) != EOF;) {
         if (byte == '\n') {
@@ -87,7 +87,7 @@ static bool read_words(struct word_list *list, FILE *stream, uint64_t max_words)
     return list->n_words == max_words || add_line(list, line, n_bytes);
 }
 
-/* A pipe could keep elmod from ever being ready. */
+/* Refuses pipes, which could block the start forever. */
 static int open_regular_file(FILE **ret_stream, const char *path, struct elmo_error *err)
 {
     struct stat status;
@@ -146,7 +146,7 @@ static void *fill_blocks(void *arg)
     return NULL;
 }
 
-/* The caller is one of the threads; one that cannot be made is done without. */
+/* The calling thread is one of n_threads. Threads that cannot be started are left out. */
 static int run_threads(struct fill *w, struct elmo_error *err)
 {
     size_t n_others = w->options->n_threads - 1, n_made = 0;
