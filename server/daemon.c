@@ -13,6 +13,7 @@
 #include "http/listener.h"
 #include "ops/log.h"
 #include "ops/signals.h"
+#include "util/address.h"
 #include "util/clock.h"
 #include "version.h"
 #include "word_vectors_load.h"
@@ -59,21 +60,22 @@ static bool service_init(struct service *service, const struct config *config)
     };
     *service = (struct service){
         .config = config,
-        .metrics = metrics_new(&options),
         .queue_tokens = {.max = config->queue_tokens},
         .answer_bytes = {.max = config->answer_bytes},
     };
+    struct elmo_error err = {0};
+    int r = metrics_new(&service->metrics, &options, &err);
     const struct live_model_options model_options = {
         .config = config,
         .metrics = service->metrics,
         .queue_tokens = &service->queue_tokens,
         .stop = signals_stop(),
     };
-    if (service->metrics)
-        service->models = live_models_new(&model_options);
-    if (service->models)
+    if (!r)
+        r = live_models_new(&service->models, &model_options, &err);
+    if (!r)
         return true;
-    log_failure("start_failed", "out of memory");
+    log_failure("start_failed", err.message);
     metrics_free(service->metrics);
     return false;
 }
@@ -81,11 +83,11 @@ static bool service_init(struct service *service, const struct config *config)
 static struct http *listen_and_serve(struct service *service)
 {
     const struct config *config = service->config;
-    struct config_address address;
+    struct address address;
     char text[LISTENER_ADDRESS_MAX];
     const char *reason = "the address is not HOST:PORT";
     int fd = -1;
-    if (config_parse_address(config->listen, &address))
+    if (address_parse(config->listen, &address))
         fd = listener_open(&address, text, &reason);
     if (fd < 0) {
         log_event(LOG_ERROR, "listen_failed",

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "tls_client.h"
+#include "util/address.h"
 
 #define TIMEOUT_S 2 /* for each of connecting, sending and receiving */
 
@@ -36,13 +37,13 @@ static bool read_line(const char *path, char *text, int text_bytes)
     return ok;
 }
 
-static bool find_address(const struct config *config, struct config_address *ret_address, FILE *err)
+static bool find_address(const struct config *config, struct address *ret_address, FILE *err)
 {
     char line[sizeof ret_address->host + 16];
     const char *text = config->listen;
     if (config->port_file[0] && read_line(config->port_file, line, sizeof line))
         text = line;
-    if (!config_parse_address(text, ret_address) || ret_address->port == 0)
+    if (!address_parse(text, ret_address) || ret_address->port == 0)
         return fail(err, "listen", "the port is not known");
     if (strcmp(ret_address->host, "0.0.0.0") == 0)
         strcpy(ret_address->host, "127.0.0.1");
@@ -65,7 +66,7 @@ static int connect_to(const struct addrinfo *address)
     return connected;
 }
 
-static int connect_to_host(const struct config_address *address, FILE *err)
+static int connect_to_host(const struct address *address, FILE *err)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *found;
     char port[8];
@@ -120,7 +121,7 @@ static bool ask(const struct link *link, char *answer, size_t answer_bytes)
 bool health_check(const struct config *config, FILE *err)
 {
     static const char ready[] = "HTTP/1.1 200";
-    struct config_address address;
+    struct address address;
     char answer[sizeof ready - 1];
     if (!find_address(config, &address, err))
         return false;

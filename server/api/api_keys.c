@@ -108,8 +108,7 @@ static struct key_set *key_set_load(const char *path, struct elmo_error *err)
         fail(err, path, 0, "out of memory");
         return NULL;
     }
-    if (!secret_file_read(&file, path, API_KEYS_MAX_BYTES, err) ||
-        !add_lines(set, &file, path, err))
+    if (secret_file_read(&file, path, API_KEYS_MAX_BYTES, err) || !add_lines(set, &file, path, err))
         return NULL;
     secret_file_warn(path, file.others_may_read);
     return STEAL(set);

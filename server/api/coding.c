@@ -21,7 +21,7 @@ void exchange_body(struct exchange *x, const char *bytes, size_t n_bytes)
     if (!x->is_gzip) {
         buffer_append(&x->body, bytes, n_bytes);
         outcome = x->body.failed ? INFLATE_NOMEM : INFLATE_OK;
-    } else if (x->inflate || (x->inflate = inflate_new())) {
+    } else if (x->inflate || !inflate_new(&x->inflate, NULL)) {
         outcome = inflate_write(x->inflate, bytes, n_bytes, &x->body);
     } else {
         outcome = INFLATE_NOMEM;
@@ -77,7 +77,7 @@ static bool encode_whole(struct exchange *x)
     AUTO(encoder_free) struct encoder *encoder = NULL;
     AUTO(buffer_done) struct buffer coded = {0};
     struct span plain = {x->out.bytes, x->out.n_bytes};
-    if (!encoder_new(&encoder, x->accepts, read_span, &plain))
+    if (encoder_new(&encoder, x->accepts, read_span, &plain, NULL))
         return false;
     ssize_t n = 1;
     while (n > 0) {
@@ -114,7 +114,7 @@ static bool reserve_encoder(struct exchange *x)
 
 static bool encode_stream(struct exchange *x)
 {
-    return reserve_encoder(x) && encoder_new(&x->encoder, x->accepts, read_reply, x);
+    return reserve_encoder(x) && !encoder_new(&x->encoder, x->accepts, read_reply, x, NULL);
 }
 
 /* Where memory runs out the answer goes as it is: every client takes that. */

@@ -21,7 +21,7 @@ static bool is_earlier(const struct job *a, const struct job *b)
     return a->deadline_ns < b->deadline_ns;
 }
 
-/* Finds the place of a job for which `place` is free: at it or above. */
+/* Puts the job at the free `place` or above it. */
 static void sift_up(struct deadlines *d, size_t place, struct job *job)
 {
     while (place > 0 && is_earlier(job, d->jobs[(place - 1) / 2])) {
@@ -31,7 +31,7 @@ static void sift_up(struct deadlines *d, size_t place, struct job *job)
     put(d, place, job);
 }
 
-/* The same: at it or below. */
+/* Puts the job at the free `place` or below it. */
 static void sift_down(struct deadlines *d, size_t place, struct job *job)
 {
     for (size_t child; (child = 2 * place + 1) < d->n_jobs; place = child) {

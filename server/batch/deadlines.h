@@ -1,6 +1,6 @@
 #pragma once
-/* The jobs that may still expire, the earliest deadline first: a binary heap, so that none of
- * thousands has to be looked at in vain. Every job knows its place in it (job->place). */
+/* The jobs that may still expire, as a binary heap with the earliest deadline first. Adding and
+ * removing take O(log n); job->place is the index of a job in the heap. */
 #include "job.h"
 
 struct deadlines { /* {0} is empty; jobs are borrowed */
@@ -10,8 +10,8 @@ struct deadlines { /* {0} is empty; jobs are borrowed */
 
 void deadlines_done(struct deadlines *deadlines);
 
-/* False, with nothing changed: out of memory. */
+/* False: out of memory, and nothing has changed. */
 ELMO_MUST_USE bool deadlines_add(struct deadlines *deadlines, struct job *job);
-/* The job must be there. */
+/* The job must be in the heap. */
 void deadlines_remove(struct deadlines *deadlines, struct job *job);
 struct job *deadlines_first(const struct deadlines *deadlines); /* NULL when empty */

@@ -17,7 +17,7 @@ static size_t layer_width(const struct elmo_model_info *info, size_t layer)
     return layer == 0 ? info->token_dim : info->layer_dim;
 }
 
-/* Floats of one token's wanted rows. */
+/* Floats of the wanted outputs of one token. */
 static size_t token_floats(const struct job_wants *wants, const struct elmo_model_info *info)
 {
     size_t n = wants->elmo ? info->layer_dim : 0;
@@ -37,7 +37,7 @@ size_t job_output_floats(const struct job *job, const struct elmo_model *model)
             ok = add_ok(n, elmo_pooled_dim(model, job->sentences[i].pooling), &n);
         if (ok && job->wants.probabilities)
             ok = add_ok(n, info->n_labels, &n);
-        if (ok) /* bias and logit; the end of each direction */
+        if (ok) /* bias and logit; </S> or <S> of each direction */
             ok =
                 add_ok(n, (job->wants.attributions ? 2u : 0) + (job->wants.log_probs ? 2u : 0), &n);
     }

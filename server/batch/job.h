@@ -1,8 +1,7 @@
 #pragma once
-/* One request's work for the model, on its way from the handler through the queue to the workers,
- * which compute it in pieces, and back by done(). Exactly one side owns it at a time: the submitter
- * until queue_submit accepts it, then the queue and the workers, and the submitter again from the
- * moment done() is called. */
+/* The work of one request for the model. A handler submits it to the queue, workers compute it in
+ * pieces, and done() returns it. It has one owner at a time: the submitter until queue_submit
+ * accepts it, then the queue and the workers, and the submitter again when done() is called. */
 #include <stdint.h>
 
 #include "defs.h"
@@ -13,42 +12,42 @@ struct job_wants {      /* the outputs to compute */
     bool elmo, pooled, probabilities, attributions, log_probs;
 };
 
-/* Where pieces of a job end differently, the greatest counts. */
+/* If the pieces of a job end differently, the greatest outcome counts. */
 enum job_outcome {
     JOB_DONE,    /* the outputs are there */
     JOB_EXPIRED, /* the deadline passed in the queue: nothing was computed */
     JOB_NUMERIC, /* a result is not finite */
-    JOB_FAILED,  /* memory ran out, or a bug: the log has it */
+    JOB_FAILED,  /* memory ran out, or a bug; see the log */
 };
 
 struct job {
-    /* Set by the submitter. Sentences have their tokens and options; the output pointers are
-     * placed when a worker is about to run the first of them, so that a waiting job is small. */
+    /* Set by the submitter. Sentences have their tokens and options; their outputs are allocated
+     * when a worker is about to run the first of them, so that a waiting job is small. */
     struct elmo_sentence *sentences; /* [n_sentences], borrowed */
     size_t n_sentences;              /* at least 1 */
     size_t n_tokens;                 /* of all sentences */
     struct job_wants wants;
-    size_t extra_cost; /* of a position, beside the 1 that every one has */
+    size_t extra_cost; /* of a position, added to its cost of 1 */
     uint64_t deadline_ns;
-    /* Called once, without locks, by a worker or by the queue's watch, when all sentences are
-     * computed or given up. The last touch: the job may be freed inside. */
+    /* Called once, without locks, by a worker or the expiry thread, when all sentences are computed
+     * or given up. It may free the job. */
     void (*done)(struct job *job);
 
     /* Set before done(). */
     enum job_outcome outcome;
-    uint64_t queued_ns, taken_ns, finished_ns; /* taken_ns is 0 where no worker took it */
-    float *outputs;       /* memory behind the sentences' output pointers; job_release frees it */
-    float **layer_places; /* the sentences' `layers` point in here */
+    uint64_t queued_ns, taken_ns, finished_ns; /* taken_ns is 0 if no worker took it */
+    float *outputs;       /* memory of the sentences' outputs, owned; see job_release_outputs */
+    float **layer_places; /* memory of the sentences' `layers`, owned */
 
-    /* Of schedule.c alone, until done(). */
-    size_t n_taken;      /* sentences that a worker has taken or that were given up */
+    /* Private to schedule.c and deadlines.c, until done(). */
+    size_t n_taken;      /* sentences that were taken by a worker or given up */
     size_t n_unfinished; /* sentences neither computed nor given up */
-    size_t cost_waiting; /* of those not taken */
-    int64_t allowance;   /* positions left of its turn; below 0: taken from the next one */
-    size_t piece;        /* where its last piece was put in a batch */
-    size_t place;        /* in the heap of deadlines */
+    size_t cost_waiting; /* of the sentences that are not taken */
+    int64_t allowance;   /* positions left of its turn; negative: subtracted from the next turn */
+    size_t piece;        /* index of its last piece in a batch */
+    size_t place;        /* index in the heap of deadlines */
 
-    struct job *next, *prev; /* owner: the list that it is in */
+    struct job *next, *prev; /* neighbours in the list that holds the job */
 };
 
 /* First in, first out; {0} is empty. Borrows the jobs. */
@@ -57,18 +56,18 @@ struct job_list {
     size_t n_jobs;
 };
 
-/* What sentences weigh in the queue and in a batch: their positions, that is tokens and the <S> and
- * </S> around every sentence, each as often as its work takes the time of running the LSTMs. */
+/* The cost of a sentence, or of all sentences of a job, in the queue and in a batch: its positions
+ * (tokens, <S> and </S>) times 1 + extra_cost, where 1 is the time of the LSTMs. */
 size_t sentence_cost(const struct job *job, size_t index);
 size_t job_cost(const struct job *job);
 
-/* Floats of the wanted outputs of all sentences; SIZE_MAX where that is no size. */
+/* Number of floats in the wanted outputs of all sentences; SIZE_MAX on overflow. */
 size_t job_output_floats(const struct job *job, const struct elmo_model *model);
 
-/* Allocates the wanted outputs of all sentences as one block and points the sentences at them;
- * false, with nothing changed, when there is not that much memory. */
+/* Allocates the wanted outputs of all sentences as one block and sets the output pointers of the
+ * sentences. False: out of memory, and nothing has changed. */
 bool job_place_outputs(struct job *job, const struct elmo_model *model);
-/* Frees the outputs; the sentences' output pointers are NULL again. */
+/* Frees the outputs and sets the output pointers of the sentences to NULL. */
 void job_release_outputs(struct job *job);
 
 void job_list_push(struct job_list *list, struct job *job);

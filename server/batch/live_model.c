@@ -1,7 +1,6 @@
 #include "live_model.h"
 
-#include <stdio.h>
-
+#include "error.h"
 #include "machine/cpus.h"
 #include "ops/log.h"
 #include "ops/signals.h"
@@ -26,19 +25,20 @@ static void plan_threads(struct live_model *live, const struct config *config)
                     elmo_model_info(live->model)->step_bytes, thread_plan_cache_bytes());
 }
 
-/* With the words of a file, if one is named. */
+/* Does nothing unless --word-cache-vocab names a file. */
 static int fill_word_cache(const struct live_model *live, const struct live_model_options *options,
-                           bool beside, struct elmo_error *err)
+                           bool while_serving, struct elmo_error *err)
 {
-    const struct warm_options warm = {.model = live->model,
-                                      .path = options->config->word_cache_vocab,
-                                      .n_threads = beside ? 1 : live->plan.n_threads,
-                                      .stop = options->stop};
+    const struct word_cache_fill_options fill = {.model = live->model,
+                                                 .path = options->config->word_cache_vocab,
+                                                 .n_threads =
+                                                     while_serving ? 1 : live->plan.n_threads,
+                                                 .stop = options->stop};
     uint64_t begun_ns = clock_now_ns();
     size_t n_words;
-    if (!warm.path[0])
+    if (!fill.path[0])
         return 0;
-    int r = warm_words(&warm, &n_words, err);
+    int r = word_cache_fill(&fill, &n_words, err);
     if (!r)
         log_event(LOG_INFO, "word_cache_filled",
                   LOG_FIELDS(LOG_UINT("words", n_words), LOG_MS("ms", clock_now_ns() - begun_ns)));
@@ -54,11 +54,9 @@ static int start_workers(struct live_model *live, const struct live_model_option
                      .n_workers = live->plan.n_workers},
         .metrics = options->metrics,
     };
-    int r = queue_new(&live->queue, &queue_options);
-    if (r) {
-        snprintf(err->message, sizeof err->message, "out of memory");
-        return err->status = r;
-    }
+    int r = queue_new(&live->queue, &queue_options, err);
+    if (r)
+        return r;
     const struct workers_options workers_options = {
         .model = live->model,
         .queue = live->queue,
@@ -73,20 +71,18 @@ static int start_workers(struct live_model *live, const struct live_model_option
 }
 
 int live_model_new(struct live_model **ret_live, const struct live_model_options *options,
-                   bool beside, struct live_model_failure *failure)
+                   bool while_serving, struct live_model_failure *failure)
 {
     AUTO(live_model_free) struct live_model *live = calloc(1, sizeof *live);
     struct elmo_error *err = &failure->err;
     *failure = (struct live_model_failure){.event = "model_failed"};
-    if (!live) {
-        snprintf(err->message, sizeof err->message, "out of memory");
-        return err->status = ELMO_E_NOMEM;
-    }
+    if (!live)
+        return elmo_fail_nomem(err);
     int r = open_model(live, options->config, err);
     if (r)
         return r;
     plan_threads(live, options->config);
-    r = fill_word_cache(live, options, beside, err);
+    r = fill_word_cache(live, options, while_serving, err);
     if (r) {
         failure->event = "word_cache_failed";
         return r;

@@ -1,7 +1,6 @@
 #pragma once
-/* A model that serves, with all that is its own: the plan of its threads, the queue of what is
- * asked of it, and the workers that compute it. live_models.h says who may use it, and until when.
- */
+/* A loaded model with its thread plan, its queue of jobs and its workers. live_models.h manages its
+ * lifetime. */
 #include <stdatomic.h>
 
 #include "elmo.h"
@@ -16,31 +15,32 @@ struct live_models;
 struct live_model_options { /* everything is borrowed for the life of the model */
     const struct config *config;
     struct metrics *metrics;
-    struct budget *queue_tokens; /* that wait, for this model or another one */
-    const atomic_int *stop;      /* once it is not 0, the word cache is left as full as it is */
+    struct budget *queue_tokens; /* tokens in the queues of all models */
+    const atomic_int *stop;      /* not 0: stop filling the word cache */
 };
 
-struct live_model { /* const but for n_users */
+struct live_model { /* const except n_users */
     struct elmo_model *model;
     struct queue *queue;
     struct workers *workers;
     struct thread_plan plan;
 
-    struct live_models *owner; /* of live_models.c alone, as is all below */
+    struct live_models *owner; /* this field and the next belong to live_models.c */
     atomic_size_t n_users;
 };
 
 struct live_model_failure {
-    const char *event; /* what a log calls it; static */
+    const char *event; /* event of the log line; static */
     struct elmo_error err;
 };
 
-/* Loads the configured model, fills its word cache where words are configured, by as many threads
- * as it will have or, `beside` one that serves, by one; and starts its workers. Anything that is
- * wrong with the files is told in *failure. */
+/* Loads the configured model, fills its word cache from --word-cache-vocab and starts its workers.
+ * Filling uses all threads of the plan, or one if another model is serving (`while_serving`).
+ * Returns an elmo status; *failure says what failed. */
 ELMO_MUST_USE int live_model_new(struct live_model **ret_live,
-                                 const struct live_model_options *options, bool beside,
+                                 const struct live_model_options *options, bool while_serving,
                                  struct live_model_failure *failure);
-/* Nobody may use it any more; what waits in its queue is computed first. NULL is fine. */
+/* The model must have no users. Computes the jobs that are left in its queue first. NULL is
+ * fine. */
 void live_model_free(struct live_model *live);
 DEFINE_AUTO(live_model_free, struct live_model *);

@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-#define FRESH_PER_BEGUN 3 /* positions of fresh jobs for one of those that have begun */
+#define FRESH_PER_BEGUN 3 /* positions of fresh jobs for each position of begun jobs */
 
 void schedule_init(struct schedule *s, const struct schedule_options *options)
 {
@@ -57,7 +57,7 @@ uint64_t schedule_expire(struct schedule *s, uint64_t now_ns, struct job_list *e
 
 /* ---- The next batch ---- */
 
-/* Parts smaller than a turn would lose more by small products than a second worker gains. */
+/* A share is at least a turn: smaller matrix products would cost more than another worker gains. */
 static size_t batch_limit(const struct schedule *s)
 {
     size_t n_parts = s->cost / TURN_COST;
@@ -79,7 +79,7 @@ static size_t next_cost(const struct job *job)
     return sentence_cost(job, job->n_taken);
 }
 
-/* Whether the job's next sentence fits. One always does. */
+/* Whether the job's next sentence fits. An empty batch takes any sentence. */
 static bool has_room(const struct batch *batch, const struct job *job, size_t limit)
 {
     if (batch->n_pieces == 0)
@@ -88,7 +88,7 @@ static bool has_room(const struct batch *batch, const struct job *job, size_t li
            next_cost(job) <= limit - batch->cost;
 }
 
-/* The job's piece of this batch, empty when it had none. */
+/* The job's piece of this batch; a new one is empty. */
 static struct piece *piece_of(struct batch *batch, struct job *job)
 {
     if (job->piece < batch->n_pieces && batch->pieces[job->piece].job == job)
@@ -99,7 +99,7 @@ static struct piece *piece_of(struct batch *batch, struct job *job)
     return piece;
 }
 
-/* Returns the cost of the sentence. */
+/* Takes the job's next sentence and returns its cost. */
 static size_t take_sentence(struct schedule *s, struct batch *batch, struct job *job)
 {
     size_t cost = next_cost(job);
@@ -113,7 +113,7 @@ static size_t take_sentence(struct schedule *s, struct batch *batch, struct job 
     return cost;
 }
 
-/* Turns of fresh jobs while there is room. */
+/* Gives turns to fresh jobs while the batch has room. */
 static void take_fresh(struct schedule *s, struct batch *batch, uint64_t now_ns, size_t limit)
 {
     struct job *job;
@@ -130,7 +130,7 @@ static void take_fresh(struct schedule *s, struct batch *batch, uint64_t now_ns,
     }
 }
 
-/* A turn that went too far shortens the next one, unless there is nobody to make up to. */
+/* A turn that took too much shortens the next one, unless no other job has begun. */
 static void end_turn(struct schedule *s, struct job *job)
 {
     bool alone = s->begun.n_jobs == 1;
@@ -139,8 +139,8 @@ static void end_turn(struct schedule *s, struct job *job)
     job_list_push(&s->begun, job);
 }
 
-/* Turns of those that have begun while there is room, and where `owed` is set no more than they
- * must have for what was taken past them. A turn that a batch cuts short goes on in the next. */
+/* Gives turns to begun jobs while the batch has room; with `owed` only as many positions as fresh
+ * jobs owe them. A turn that does not fit in this batch continues in the next. */
 static void take_begun(struct schedule *s, struct batch *batch, size_t limit, bool owed)
 {
     struct job *job;
@@ -168,7 +168,7 @@ void schedule_take(struct schedule *s, uint64_t now_ns, struct batch *ret_batch)
     take_begun(s, ret_batch, limit, false);
 }
 
-/* ---- Its end ---- */
+/* ---- The end of a batch ---- */
 
 static void give_up_rest(struct schedule *s, struct job *job)
 {

@@ -8,20 +8,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "error.h"
 #include "util/buffer.h"
 
-#define BLOCK_WORDS 512u /* what a thread takes at once: a few ten milliseconds */
+#define BLOCK_WORDS 512u /* words that a thread takes at once: some 10 ms of work */
 
 struct word_list {
-    struct buffer bytes;      /* of all words, one behind the other */
-    struct elmo_token *words; /* [n_words], owned; without their bytes while the list grows */
+    struct buffer bytes;      /* all words, without separators */
+    struct elmo_token *words; /* [n_words], owned; .bytes is set when the list is complete */
     size_t n_words, capacity;
 };
 
-struct warming {
-    const struct warm_options *options;
+struct fill {
+    const struct word_cache_fill_options *options;
     struct word_list list;
-    atomic_size_t next, n_kept; /* word that no thread has taken; words in the cache */
+    atomic_size_t next, n_kept; /* first word not taken; words in the cache */
     atomic_int status;          /* the first failure */
 };
 
@@ -31,17 +32,9 @@ static void word_list_done(struct word_list *list)
     free(list->words);
 }
 
-static int fail(struct elmo_error *err, int status, const char *what, const char *why)
+static int fail_file(struct elmo_error *err, const char *path, const char *why)
 {
-    if (!err)
-        return status;
-    snprintf(err->message, sizeof err->message, "%.250s%s%s", what, *why ? ": " : "", why);
-    return err->status = status;
-}
-
-static int fail_nomem(struct elmo_error *err)
-{
-    return fail(err, ELMO_E_NOMEM, "out of memory", "");
+    return elmo_fail(err, ELMO_E_IO, "%.250s: %s", path, why);
 }
 
 /* ---- The file ---- */
@@ -64,7 +57,7 @@ static bool reserve_word(struct word_list *list)
 /* false: out of memory. */
 static bool add_line(struct word_list *list, const char *line, size_t n_bytes)
 {
-    if (n_bytes > WARM_MAX_WORD_BYTES)
+    if (n_bytes > WORD_CACHE_FILL_MAX_BYTES)
         return true;
     n_bytes -= n_bytes && line[n_bytes - 1] == '\r';
     if (!n_bytes)
@@ -79,7 +72,7 @@ static bool add_line(struct word_list *list, const char *line, size_t n_bytes)
 /* The first max_words words of the stream; false: out of memory. */
 static bool read_words(struct word_list *list, FILE *stream, uint64_t max_words)
 {
-    char line[WARM_MAX_WORD_BYTES + 2]; /* what is longer ends up in the last byte */
+    char line[WORD_CACHE_FILL_MAX_BYTES + 2]; /* bytes over the limit overwrite the last one */
     size_t n_bytes = 0;
     for (int byte; list->n_words < max_words && (byte = getc(stream)) != EOF;) {
         if (byte == '\n') {
@@ -88,25 +81,25 @@ static bool read_words(struct word_list *list, FILE *stream, uint64_t max_words)
             n_bytes = 0;
         } else {
             line[n_bytes] = (char)byte;
-            n_bytes += n_bytes <= WARM_MAX_WORD_BYTES;
+            n_bytes += n_bytes <= WORD_CACHE_FILL_MAX_BYTES;
         }
     }
     return list->n_words == max_words || add_line(list, line, n_bytes);
 }
 
-/* A pipe could keep elmod from ever being ready. */
+/* Refuses pipes, which could block the start forever. */
 static int open_regular_file(FILE **ret_stream, const char *path, struct elmo_error *err)
 {
     struct stat status;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r = 0;
     if (fd < 0)
-        return fail(err, ELMO_E_IO, path, strerror(errno));
+        return fail_file(err, path, strerror(errno));
     if (fstat(fd, &status))
-        r = fail(err, ELMO_E_IO, path, strerror(errno));
+        r = fail_file(err, path, strerror(errno));
     else if (!S_ISREG(status.st_mode))
-        r = fail(err, ELMO_E_IO, path, "not a regular file");
+        r = fail_file(err, path, "not a regular file");
     else if (!(*ret_stream = fdopen(fd, "r")))
-        r = fail_nomem(err);
+        r = elmo_fail_nomem(err);
     if (r)
         close(fd);
     return r;
@@ -119,9 +112,9 @@ static int word_list_read(struct word_list *list, const char *path, uint64_t max
     int r = open_regular_file(&stream, path, err);
     if (r)
         return r;
-    r = read_words(list, stream, max_words) ? 0 : fail_nomem(err);
+    r = read_words(list, stream, max_words) ? 0 : elmo_fail_nomem(err);
     if (!r && ferror(stream))
-        r = fail(err, ELMO_E_IO, path, strerror(errno));
+        r = fail_file(err, path, strerror(errno));
     fclose(stream);
     const char *next = list->bytes.bytes;
     for (size_t k = 0; k < list->n_words; k++) {
@@ -133,16 +126,16 @@ static int word_list_read(struct word_list *list, const char *path, uint64_t max
 
 /* ---- The threads ---- */
 
-static bool may_go_on(struct warming *w)
+static bool must_go_on(struct fill *w)
 {
     return !atomic_load(&w->status) && !atomic_load(w->options->stop);
 }
 
-static void *warm_blocks(void *arg)
+static void *fill_blocks(void *arg)
 {
-    struct warming *w = arg;
+    struct fill *w = arg;
     size_t begin;
-    while (may_go_on(w) && (begin = atomic_fetch_add(&w->next, BLOCK_WORDS)) < w->list.n_words) {
+    while (must_go_on(w) && (begin = atomic_fetch_add(&w->next, BLOCK_WORDS)) < w->list.n_words) {
         size_t left = w->list.n_words - begin, n_kept = 0;
         int r = elmo_model_warm(w->options->model, w->list.words + begin,
                                 left < BLOCK_WORDS ? left : BLOCK_WORDS, &n_kept, NULL);
@@ -153,24 +146,25 @@ static void *warm_blocks(void *arg)
     return NULL;
 }
 
-/* The caller is one of the threads; one that cannot be made is done without. */
-static int run_threads(struct warming *w, struct elmo_error *err)
+/* The calling thread is one of n_threads. Threads that cannot be started are left out. */
+static int run_threads(struct fill *w, struct elmo_error *err)
 {
     size_t n_others = w->options->n_threads - 1, n_made = 0;
     AUTO(mem_free) pthread_t *others = calloc(n_others + 1, sizeof *others);
     if (!others)
-        return fail_nomem(err);
-    while (n_made < n_others && !pthread_create(&others[n_made], NULL, warm_blocks, w))
+        return elmo_fail_nomem(err);
+    while (n_made < n_others && !pthread_create(&others[n_made], NULL, fill_blocks, w))
         n_made++;
-    warm_blocks(w);
+    fill_blocks(w);
     while (n_made > 0)
         pthread_join(others[--n_made], NULL);
-    return atomic_load(&w->status) ? fail_nomem(err) : 0;
+    return atomic_load(&w->status) ? elmo_fail_nomem(err) : 0;
 }
 
-int warm_words(const struct warm_options *options, size_t *ret_n_words, struct elmo_error *err)
+int word_cache_fill(const struct word_cache_fill_options *options, size_t *ret_n_words,
+                    struct elmo_error *err)
 {
-    struct warming w = {.options = options};
+    struct fill w = {.options = options};
     int r = word_list_read(&w.list, options->path, elmo_model_cache_stats(options->model).n_places,
                            err);
     if (!r)

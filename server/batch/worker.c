@@ -1,17 +1,20 @@
+/* First what a worker does with a batch: join the sentences of its pieces, allocate their outputs,
+ * run them and finish the completed jobs. Then the main functions of the two kinds of threads
+ * (workers and the expiry thread), and their start and end. */
 #include "worker.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "error.h"
 #include "ops/log.h"
 #include "util/clock.h"
 
-struct worker { /* everything but thread and started is for its own thread alone */
+struct worker { /* only its own thread uses the fields before `thread` */
     struct workers *workers;
     struct elmo_session *session; /* owned */
     struct batch batch;
-    struct elmo_sentence *sentences; /* scratch for joining pieces, [n_sentences_max] */
+    struct elmo_sentence *sentences; /* scratch to join pieces, [n_sentences_max] */
     size_t n_sentences_max;
     pthread_t thread;
     bool started;
@@ -19,9 +22,9 @@ struct worker { /* everything but thread and started is for its own thread alone
 
 struct workers {
     struct workers_options options; /* const */
-    pthread_mutex_t placing;        /* held to place the outputs of a job in pieces */
-    pthread_t watch;
-    bool watch_started;
+    pthread_mutex_t placing;        /* held while outputs of a divided job are allocated */
+    pthread_t expiry_thread;
+    bool expiry_thread_started;
     struct worker workers[]; /* [options.plan.n_workers] */
 };
 
@@ -51,7 +54,7 @@ static enum job_outcome outcome_of(int status, const struct elmo_error *err)
     return JOB_FAILED;
 }
 
-/* Room for n sentences in the scratch; false when memory runs out. */
+/* Makes room for n sentences in the scratch. False: out of memory. */
 static bool reserve_sentences(struct worker *w, size_t n)
 {
     size_t n_bytes;
@@ -67,7 +70,7 @@ static bool reserve_sentences(struct worker *w, size_t n)
     return true;
 }
 
-/* Brings the sentences of the pieces together; NULL when memory runs out. */
+/* Joins the sentences of the pieces in one array. NULL: out of memory. */
 static const struct elmo_sentence *join(struct worker *w, const struct piece *pieces, size_t n,
                                         size_t *ret_n_sentences)
 {
@@ -87,8 +90,8 @@ static const struct elmo_sentence *join(struct worker *w, const struct piece *pi
     return w->sentences;
 }
 
-/* Runs the pieces together. Where that fails, each half of them, so that a job whose numbers
- * overflow spoils no other, and most of the others still run together. */
+/* Runs the pieces together. On failure it runs each half separately, so that a job whose values
+ * overflow fails without the others, and most of the others still run together. */
 static void run_pieces(struct worker *w, struct piece *pieces, size_t n)
 {
     struct elmo_error err = {0};
@@ -103,8 +106,8 @@ static void run_pieces(struct worker *w, struct piece *pieces, size_t n)
     }
 }
 
-/* Makes sure that the piece's job has memory for its outputs. Workers that have pieces of the same
- * job at the same time come here one after the other. */
+/* Allocates the outputs of the piece's job unless they are there. Workers with pieces of the same
+ * job are serialised by the lock. */
 static bool place_outputs(const struct worker *w, const struct piece *piece)
 {
     struct job *job = piece->job;
@@ -117,8 +120,8 @@ static bool place_outputs(const struct worker *w, const struct piece *piece)
     return placed;
 }
 
-/* Moves the pieces whose job has memory for its outputs to the front, and fails the others. Returns
- * how many there are at the front. */
+/* Moves the pieces whose job has memory for its outputs to the front and fails the others. Returns
+ * the number of pieces at the front. */
 static size_t place_all_outputs(struct worker *w)
 {
     struct piece *pieces = w->batch.pieces;
@@ -136,7 +139,7 @@ static size_t place_all_outputs(struct worker *w)
     return n_placed;
 }
 
-/* Where that fails the batch is computed by as many as the one before. */
+/* On failure the batch runs with the threads of the previous batch. */
 static void choose_threads(struct worker *w)
 {
     size_t n = thread_plan_with_idle(&w->workers->options.plan, w->batch.n_idle);
@@ -172,7 +175,7 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-static void *watch_main(void *arg)
+static void *expiry_main(void *arg)
 {
     struct workers *workers = arg;
     struct job_list expired = {0};
@@ -181,17 +184,15 @@ static void *watch_main(void *arg)
     return NULL;
 }
 
-/* Brings the weights into memory and the session to its working size. */
+/* Reads the weights into memory and allocates the session's buffers. */
 static int warm_up(struct elmo_session *session, const struct elmo_model *model,
                    struct elmo_error *err)
 {
     const struct elmo_token tokens[] = {{"warm", 4}, {"up", 2}};
     size_t n_floats = elmo_pooled_dim(model, ELMO_POOL_MEAN);
     AUTO(mem_free) float *pooled = calloc(n_floats, sizeof *pooled);
-    if (!pooled) {
-        snprintf(err->message, sizeof err->message, "out of memory");
-        return err->status = ELMO_E_NOMEM;
-    }
+    if (!pooled)
+        return elmo_fail_nomem(err);
     const struct elmo_sentence sentence = {.tokens = tokens, .n_tokens = 2, .pooled = pooled};
     return elmo_session_run(session, &sentence, 1, err);
 }
@@ -202,7 +203,7 @@ static int worker_init(struct worker *w, struct workers *workers, struct elmo_er
     w->workers = workers;
     const struct thread_plan *plan = &workers->options.plan;
     int r = elmo_session_new(&w->session, model, err);
-    if (!r) /* with all that it will ever have */
+    if (!r) /* allocate the largest number of threads it may use */
         r = elmo_session_set_threads(w->session, thread_plan_with_idle(plan, plan->n_workers - 1),
                                      err);
     return r ? r : warm_up(w->session, model, err);
@@ -212,10 +213,9 @@ static int start_thread(pthread_t *ret_thread, void *(*thread_main)(void *), voi
                         struct elmo_error *err)
 {
     int r = pthread_create(ret_thread, NULL, thread_main, arg);
-    if (r == 0)
-        return 0;
-    snprintf(err->message, sizeof err->message, "cannot start a thread: %s", strerror(r));
-    return err->status = ELMO_E_NOMEM;
+    if (r)
+        return elmo_fail(err, ELMO_E_NOMEM, "cannot start a thread: %s", strerror(r));
+    return 0;
 }
 
 int workers_start(struct workers **ret_workers, const struct workers_options *options,
@@ -223,10 +223,8 @@ int workers_start(struct workers **ret_workers, const struct workers_options *op
 {
     struct workers *made =
         calloc(1, sizeof *made + options->plan.n_workers * sizeof made->workers[0]);
-    if (!made) {
-        snprintf(err->message, sizeof err->message, "out of memory");
-        return err->status = ELMO_E_NOMEM;
-    }
+    if (!made)
+        return elmo_fail_nomem(err);
     made->options = *options;
     pthread_mutex_init(&made->placing, NULL);
     int r = 0;
@@ -238,11 +236,11 @@ int workers_start(struct workers **ret_workers, const struct workers_options *op
         w->started = r == 0;
     }
     if (!r) {
-        r = start_thread(&made->watch, watch_main, made, err);
-        made->watch_started = r == 0;
+        r = start_thread(&made->expiry_thread, expiry_main, made, err);
+        made->expiry_thread_started = r == 0;
     }
     if (r) {
-        queue_close(options->queue); /* those that did start must end */
+        queue_close(options->queue); /* ends the threads that did start */
         workers_stop(made);
         return r;
     }
@@ -254,8 +252,8 @@ void workers_stop(struct workers *workers)
 {
     if (!workers)
         return;
-    if (workers->watch_started)
-        pthread_join(workers->watch, NULL);
+    if (workers->expiry_thread_started)
+        pthread_join(workers->expiry_thread, NULL);
     for (size_t i = 0; i < workers->options.plan.n_workers; i++) {
         struct worker *w = &workers->workers[i];
         if (w->started)

@@ -1,9 +1,9 @@
 #pragma once
-/* The threads that compute. Each owns one elmo_session, which may have further threads, takes a
- * batch from the queue, which may hold pieces of jobs, runs it, together with the threads of those
- * that have nothing to do, and calls done() of the jobs that are complete then. Halves of a batch
- * that fails are run on their own, so that a request whose numbers overflow spoils no other. One
- * more thread answers the jobs whose deadline passes while all workers are busy. */
+/* The compute threads. Each worker owns one elmo_session, which may use several threads and borrows
+ * those of idle workers. A worker takes a batch (pieces of jobs) from the queue, runs it and calls
+ * done() of the completed jobs. If a batch fails, its halves are run separately, so that a request
+ * whose values overflow does not fail others. The expiry thread answers the jobs whose deadline
+ * passes while all workers are busy. */
 #include "elmo.h"
 #include "machine/thread_plan.h"
 #include "ops/metrics.h"
@@ -18,10 +18,11 @@ struct workers_options { /* everything is borrowed until workers_stop */
 
 struct workers;
 
-/* Makes the sessions, warms each one up with a short sentence, and starts the threads. On failure
- * nothing runs and *err says why. */
+/* Creates the sessions, runs a short sentence on each to warm it up, and starts the threads. On
+ * failure no thread runs. Errors: ELMO_E_NOMEM and those of elmo_session_run. */
 ELMO_MUST_USE int workers_start(struct workers **ret_workers, const struct workers_options *options,
                                 struct elmo_error *err);
-/* Waits for the threads, which finish what is in the queue: it must be closed. NULL is fine. */
+/* Waits until the threads have finished the jobs in the queue, which must be closed. NULL is
+ * fine. */
 void workers_stop(struct workers *workers);
 DEFINE_AUTO(workers_stop, struct workers *);

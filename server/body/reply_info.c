@@ -5,19 +5,12 @@
 static void write_output_names(struct json_writer *w, const struct elmo_model_info *info,
                                bool has_word_vectors)
 {
+    char layer[LAYER_NAME_MAX];
+    size_t last = info->n_layers + (has_word_vectors ? OUTPUT_WORD_VEC_ELMO : OUTPUT_DEFAULT);
     json_write_key(w, "outputs");
     json_write_array_begin(w);
-    for (size_t k = 0; k <= info->n_layers; k++) {
-        char name[LAYER_NAME_MAX];
-        request_layer_name(k, name);
-        json_write_text(w, name);
-    }
-    json_write_text(w, "elmo");
-    json_write_text(w, "default");
-    if (has_word_vectors) {
-        json_write_text(w, "word_vec");
-        json_write_text(w, "word_vec_elmo");
-    }
+    for (size_t k = 0; k <= last; k++)
+        json_write_text(w, request_output_name(k, info->n_layers, layer));
     json_write_array_end(w);
 }
 

@@ -23,11 +23,6 @@ void reply_step_attributions(struct reply *r);
 void reply_begin_unknown(struct reply *r);
 void reply_step_unknown(struct reply *r);
 void reply_step_scores(struct reply *r);
-/* The most probable one; of equals, the first. */
-size_t reply_best_label(const struct elmo_model_info *info, const float *probabilities);
-/* "truncated", and the end of an item. */
-void reply_write_truncated(struct reply *r);
-void reply_end_item(struct reply *r);
 
 #define REPLY_STEP_ENOUGH 512 /* small things are written one after the other up to here */
 
@@ -55,7 +50,7 @@ size_t reply_n_outputs(const struct reply *r);
 bool reply_is_vector(const struct reply *r);
 /* The current one, which must be there. */
 struct reply_output reply_output(const struct reply *r);
-/* As /embed names it; `layer` is where the name of a layer is made. */
+/* The name of the current output; see request_output_name. */
 const char *reply_output_name(const struct reply *r, char layer[static LAYER_NAME_MAX]);
 /* The only output that is asked for; SIZE_MAX: there are others. */
 size_t reply_only_output(const struct elmo_model *model, const struct request *request);
@@ -71,7 +66,16 @@ bool reply_find_output(struct reply *r);
  * again. */
 bool reply_step_values(struct reply *r, struct buffer *out);
 
-/* ---- Parts of JSON that take several steps; true: this was the last ---- */
+/* ---- Parts of JSON (reply_parts.c) ---- */
+
+/* The most probable label; of equals, the first. */
+size_t reply_best_label(const struct elmo_model_info *info, const float *probabilities);
+/* "truncated" of the current item. */
+void reply_write_truncated(struct reply *r);
+/* Closes the current item; the next one follows. */
+void reply_end_item(struct reply *r);
+
+/* The others take several steps; true: this was the last. */
 
 /* A string; r->byte is 0 at first and in the end. */
 bool reply_json_string(struct reply *r, const char *bytes, size_t n_bytes);

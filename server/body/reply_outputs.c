@@ -8,14 +8,11 @@
 
 #define STEP_VALUES (REPLY_STEP_MAX / sizeof(float))
 
-/* Behind the layers, of which there are 1 + L. */
-enum { ELMO = 1, DEFAULT, WORD_VEC, WORD_VEC_ELMO, N_OTHERS = WORD_VEC_ELMO };
-
 size_t reply_n_outputs(const struct reply *r)
 {
     if (r->request->kind == REQUEST_SENTIMENT)
         return 1;
-    return r->sentences ? elmo_model_info(r->model)->n_layers + 1 + N_OTHERS : 0;
+    return r->sentences ? elmo_model_info(r->model)->n_layers + 1 + N_OUTPUTS_AFTER_LAYERS : 0;
 }
 
 static bool is_asked(const struct reply *r)
@@ -27,9 +24,9 @@ static bool is_asked(const struct reply *r)
     if (r->output <= n_layers)
         return request->layers[r->output];
     switch (r->output - n_layers) {
-    case ELMO: return request->elmo;
-    case DEFAULT: return request->pooled;
-    case WORD_VEC: return request->word_vec;
+    case OUTPUT_ELMO: return request->elmo;
+    case OUTPUT_DEFAULT: return request->pooled;
+    case OUTPUT_WORD_VEC: return request->word_vec;
     default: return request->word_vec_elmo;
     }
 }
@@ -37,7 +34,7 @@ static bool is_asked(const struct reply *r)
 bool reply_is_vector(const struct reply *r)
 {
     return r->request->kind == REQUEST_SENTIMENT ||
-           r->output == elmo_model_info(r->model)->n_layers + DEFAULT;
+           r->output == elmo_model_info(r->model)->n_layers + OUTPUT_DEFAULT;
 }
 
 static struct reply_output vector_output(const float *values, size_t n_values)
@@ -61,12 +58,12 @@ struct reply_output reply_output(const struct reply *r)
         return o;
     }
     switch (r->output - info->n_layers) {
-    case ELMO: o.values = s->elmo; break;
-    case DEFAULT: return vector_output(s->pooled, elmo_pooled_dim(r->model, s->pooling));
-    case WORD_VEC:
+    case OUTPUT_ELMO: o.values = s->elmo; break;
+    case OUTPUT_DEFAULT: return vector_output(s->pooled, elmo_pooled_dim(r->model, s->pooling));
+    case OUTPUT_WORD_VEC:
         o.n_word_cols = o.n_cols = word_vectors_info(r->request->word_vectors)->dim;
         break;
-    case WORD_VEC_ELMO:
+    case OUTPUT_WORD_VEC_ELMO:
         o.values = s->elmo;
         o.n_word_cols = word_vectors_info(r->request->word_vectors)->dim;
         o.n_cols += o.n_word_cols;
@@ -77,15 +74,7 @@ struct reply_output reply_output(const struct reply *r)
 
 const char *reply_output_name(const struct reply *r, char layer[static LAYER_NAME_MAX])
 {
-    static const char *const names[] = {[ELMO] = "elmo",
-                                        [DEFAULT] = "default",
-                                        [WORD_VEC] = "word_vec",
-                                        [WORD_VEC_ELMO] = "word_vec_elmo"};
-    size_t n_layers = elmo_model_info(r->model)->n_layers;
-    if (r->output > n_layers)
-        return names[r->output - n_layers];
-    request_layer_name(r->output, layer);
-    return layer;
+    return request_output_name(r->output, elmo_model_info(r->model)->n_layers, layer);
 }
 
 /* ---- Values ---- */

@@ -72,66 +72,61 @@ static void parse_normalize(struct request_parser *p, const json_t *value,
     request_parse_bool(p, value, at, &p->request->normalize);
 }
 
-void request_parse_encoding_format(struct request_parser *p, const json_t *value,
-                                   const struct json_pointer *at)
-{
-    static const char *const choices[] = {"float", "base64", NULL};
-    unsigned choice = 0;
-    request_parse_choice(p, value, at, choices, "\"float\" or \"base64\"", &choice);
-    p->request->base64 = choice == 1;
-}
-
 static void parse_explain(struct request_parser *p, const json_t *value,
                           const struct json_pointer *at)
 {
     request_parse_bool(p, value, at, &p->request->attributions);
 }
 
-/* The request's flag for an output, NULL when no output of this model has that name. */
-static bool *output_flag(struct request_parser *p, const char *name)
+/* The request's flag for an output. */
+static bool *output_flag(struct request *r, size_t output, size_t n_layers)
 {
-    struct request *r = p->request;
-    if (strcmp(name, "elmo") == 0)
-        return &r->elmo;
-    if (strcmp(name, "default") == 0)
-        return &r->pooled;
-    if (strcmp(name, "word_vec") == 0 && r->word_vectors)
-        return &r->word_vec;
-    if (strcmp(name, "word_vec_elmo") == 0 && r->word_vectors)
-        return &r->word_vec_elmo;
-    for (size_t k = 0; k <= elmo_model_info(p->model)->n_layers; k++) {
-        char layer[LAYER_NAME_MAX];
-        request_layer_name(k, layer);
-        if (strcmp(name, layer) == 0)
-            return &r->layers[k];
+    if (output <= n_layers)
+        return &r->layers[output];
+    switch (output - n_layers) {
+    case OUTPUT_ELMO: return &r->elmo;
+    case OUTPUT_DEFAULT: return &r->pooled;
+    case OUTPUT_WORD_VEC: return &r->word_vec;
+    default: return &r->word_vec_elmo;
     }
-    return NULL;
 }
 
-static bool is_of_word_vectors(const char *output)
+/* n_layers + N_OUTPUTS_AFTER_LAYERS + 1: there is none of this name. */
+static size_t find_output(const char *name, size_t n_layers)
 {
-    return strcmp(output, "word_vec") == 0 || strcmp(output, "word_vec_elmo") == 0;
+    char layer[LAYER_NAME_MAX];
+    size_t output = 0;
+    while (output <= n_layers + N_OUTPUTS_AFTER_LAYERS &&
+           strcmp(name, request_output_name(output, n_layers, layer)) != 0)
+        output++;
+    return output;
+}
+
+static void parse_output_name(struct request_parser *p, const char *name,
+                              const struct json_pointer *at)
+{
+    size_t n_layers = elmo_model_info(p->model)->n_layers, output = find_output(name, n_layers);
+    const char *fault = NULL;
+    if (output > n_layers + N_OUTPUTS_AFTER_LAYERS)
+        fault = "The model has no output of this name; GET /info lists them.";
+    else if (output >= n_layers + OUTPUT_WORD_VEC && !p->request->word_vectors)
+        fault = "This server was started without --word-vectors.";
+    else if (*output_flag(p->request, output, n_layers))
+        fault = "This output is named twice.";
+    else
+        *output_flag(p->request, output, n_layers) = true;
+    if (fault)
+        problem_add_error(p->problem, PROBLEM_INVALID_VALUE, at, "%s", fault);
 }
 
 static void parse_output(struct request_parser *p, const json_t *value,
                          const struct json_pointer *outputs, size_t index)
 {
-    bool *flag = json_is_string(value) ? output_flag(p, json_string_value(value)) : NULL;
-    if (flag && !*flag) {
-        *flag = true;
-        return;
-    }
-    struct json_pointer at = pointer_to_item(outputs, index);
-    if (!json_is_string(value))
-        request_wrong_type(p, &at, "a string");
-    else if (flag)
-        problem_add_error(p->problem, PROBLEM_INVALID_VALUE, &at, "This output is named twice.");
-    else if (is_of_word_vectors(json_string_value(value)))
-        problem_add_error(p->problem, PROBLEM_INVALID_VALUE, &at,
-                          "This server was started without --word-vectors.");
+    const struct json_pointer at = pointer_to_item(outputs, index);
+    if (json_is_string(value))
+        parse_output_name(p, json_string_value(value), &at);
     else
-        problem_add_error(p->problem, PROBLEM_INVALID_VALUE, &at,
-                          "The model has no output of this name; GET /info lists them.");
+        request_wrong_type(p, &at, "a string");
 }
 
 static void parse_outputs(struct request_parser *p, const json_t *value,
@@ -353,10 +348,18 @@ void request_free(struct request *r)
     free(r);
 }
 
-void request_layer_name(size_t layer, char name[static LAYER_NAME_MAX])
+const char *request_output_name(size_t output, size_t n_layers, char layer[static LAYER_NAME_MAX])
 {
-    if (layer == 0)
-        snprintf(name, LAYER_NAME_MAX, "word_emb");
-    else
-        snprintf(name, LAYER_NAME_MAX, "lstm_outputs%zu", layer);
+    static const char *const names[] = {
+        [OUTPUT_ELMO] = "elmo",
+        [OUTPUT_DEFAULT] = "default",
+        [OUTPUT_WORD_VEC] = "word_vec",
+        [OUTPUT_WORD_VEC_ELMO] = "word_vec_elmo",
+    };
+    if (output > n_layers)
+        return names[output - n_layers];
+    if (output == 0)
+        return "word_emb";
+    snprintf(layer, LAYER_NAME_MAX, "lstm_outputs%zu", output);
+    return layer;
 }

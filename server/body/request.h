@@ -71,6 +71,12 @@ ELMO_MUST_USE bool request_parse(struct request **ret_request, enum request_kind
 void request_free(struct request *request); /* NULL is fine */
 DEFINE_AUTO(request_free, struct request *);
 
-/* "lstm_outputs12" as /embed names a layer: layer 0 is "word_emb". */
+/* The outputs of /embed by number: the layers are 0 to L, the others follow as L + one of these.
+ * Those from OUTPUT_WORD_VEC on need word vectors. */
+enum output { OUTPUT_ELMO = 1, OUTPUT_DEFAULT, OUTPUT_WORD_VEC, OUTPUT_WORD_VEC_ELMO };
+#define N_OUTPUTS_AFTER_LAYERS OUTPUT_WORD_VEC_ELMO
+
+/* The name of an output of a model with L = n_layers: "word_emb" for layer 0, "lstm_outputs12",
+ * "elmo", ... The name of a layer is written to `layer`; the others are static. */
 #define LAYER_NAME_MAX 40
-void request_layer_name(size_t layer, char name[static LAYER_NAME_MAX]);
+const char *request_output_name(size_t output, size_t n_layers, char layer[static LAYER_NAME_MAX]);

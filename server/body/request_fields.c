@@ -1,4 +1,4 @@
-/* Fields of an object in a request, whatever the object. */
+/* Fields of an object in a request, whatever the object: their values, then their names. */
 #include "request_internal.h"
 
 void request_wrong_type(struct request_parser *p, const struct json_pointer *at,
@@ -37,6 +37,15 @@ void request_parse_choice(struct request_parser *p, const json_t *value,
         }
     }
     request_wrong_value(p, at, choices_text);
+}
+
+void request_parse_encoding_format(struct request_parser *p, const json_t *value,
+                                   const struct json_pointer *at)
+{
+    static const char *const choices[] = {"float", "base64", NULL};
+    unsigned choice = 0;
+    request_parse_choice(p, value, at, choices, "\"float\" or \"base64\"", &choice);
+    p->request->base64 = choice == 1;
 }
 
 static bool is_known(const struct request_field *fields, size_t n_fields, unsigned kind,

@@ -57,10 +57,11 @@ void request_parse_choice(struct request_parser *p, const json_t *value,
                           const struct json_pointer *at, const char *const choices[],
                           const char *choices_text, unsigned *ret);
 
-/* ---- Bodies ---- */
-
+/* Sets request->base64. */
 void request_parse_encoding_format(struct request_parser *p, const json_t *value,
                                    const struct json_pointer *at);
+
+/* ---- Bodies ---- */
 
 enum request_inputs { REQUEST_TEXTS_OR_TOKENS, REQUEST_TEXTS };
 

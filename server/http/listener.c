@@ -42,8 +42,8 @@ static bool name_socket(int fd, char ret_address[static LISTENER_ADDRESS_MAX])
     return true;
 }
 
-int listener_open(const struct config_address *address,
-                  char ret_address[static LISTENER_ADDRESS_MAX], const char **ret_reason)
+int listener_open(const struct address *address, char ret_address[static LISTENER_ADDRESS_MAX],
+                  const char **ret_reason)
 {
     char port[16];
     snprintf(port, sizeof port, "%u", (unsigned)address->port);

@@ -1,13 +1,13 @@
 #pragma once
 /* The socket that clients connect to, and the file that tells which address it got. */
-#include "ops/config.h"
+#include "util/address.h"
 
 #define LISTENER_ADDRESS_MAX 300 /* "[host]:port" with NUL */
 
 /* Listens on the address; returns the non-blocking socket and its real address (port 0 becomes the
  * port chosen). -1: *ret_reason, static or from strerror, says why. */
-int listener_open(const struct config_address *address,
-                  char ret_address[static LISTENER_ADDRESS_MAX], const char **ret_reason);
+int listener_open(const struct address *address, char ret_address[static LISTENER_ADDRESS_MAX],
+                  const char **ret_reason);
 
 /* Listens on a Unix socket at `path` that its owner alone may connect to. One that nobody listens
  * on any more is replaced. As above, else. */

@@ -67,7 +67,7 @@ static bool read_expiry(struct identity *identity, const char *path, struct elmo
 static bool read_chain(struct identity *identity, const char *path, struct elmo_error *err)
 {
     AUTO(secret_file_done) struct secret_file file = {0};
-    if (!secret_file_read(&file, path, TLS_FILE_MAX_BYTES, err))
+    if (secret_file_read(&file, path, TLS_FILE_MAX_BYTES, err))
         return false;
     const gnutls_datum_t bytes = datum_of(&file);
     unsigned n_chain = TLS_CHAIN_MAX;
@@ -86,7 +86,7 @@ static bool read_chain(struct identity *identity, const char *path, struct elmo_
 static bool read_key(struct identity *identity, const char *path, struct elmo_error *err)
 {
     AUTO(secret_file_done) struct secret_file file = {0};
-    if (!secret_file_read(&file, path, TLS_FILE_MAX_BYTES, err))
+    if (secret_file_read(&file, path, TLS_FILE_MAX_BYTES, err))
         return false;
     secret_file_warn(path, file.others_may_read);
     const gnutls_datum_t bytes = datum_of(&file);

@@ -95,11 +95,6 @@ struct config { /* made by config_load alone; texts are owned and never NULL */
 #undef UINT
 };
 
-struct config_address {
-    char host[254]; /* name or address, without brackets */
-    uint16_t port;  /* 0: any free one */
-};
-
 enum config_outcome {
     CONFIG_RUN,   /* *ret_config is filled: config_done it */
     CONFIG_CHECK, /* --health-check; the same */
@@ -112,7 +107,3 @@ enum config_outcome {
 enum config_outcome config_load(struct config *ret_config, int argc, char *const argv[],
                                 char *const envp[], FILE *out, FILE *err);
 void config_done(struct config *config);
-
-/* "HOST:PORT" or "[IPV6]:PORT", as `listen` has it; false when it is neither. Names aren't looked
- * up. */
-bool config_parse_address(const char *text, struct config_address *ret_address);

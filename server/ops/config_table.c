@@ -4,11 +4,12 @@
 #include <string.h>
 
 #include "protocol/origins.h"
+#include "util/address.h"
 
 static bool is_address(const char *text)
 {
-    struct config_address address;
-    return config_parse_address(text, &address);
+    struct address address;
+    return address_parse(text, &address);
 }
 
 #define OPTION(field, kind) \

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "error.h"
 #include "process_stats.h"
 
 /* ---- Histograms ---- */
@@ -94,17 +95,20 @@ struct metrics {
     struct path_metrics paths[]; /* [options.n_paths] */
 };
 
-struct metrics *metrics_new(const struct metrics_options *options)
+int metrics_new(struct metrics **ret_metrics, const struct metrics_options *options,
+                struct elmo_error *err)
 {
     assert(options->n_paths > 0);
     size_t n_bytes;
     if (!mul_ok(options->n_paths, sizeof(struct path_metrics), &n_bytes) ||
         !add_ok(n_bytes, sizeof(struct metrics), &n_bytes))
-        return NULL;
+        return elmo_fail_nomem(err);
     struct metrics *m = calloc(1, n_bytes);
-    if (m)
-        m->options = *options;
-    return m;
+    if (!m)
+        return elmo_fail_nomem(err);
+    m->options = *options;
+    *ret_metrics = m;
+    return 0;
 }
 
 void metrics_free(struct metrics *m)

@@ -4,6 +4,7 @@
  * client can make one. */
 #include <stdint.h>
 
+#include "elmo.h"
 #include "protocol/problem.h"
 #include "util/buffer.h"
 
@@ -27,9 +28,10 @@ struct metrics_model { /* label values of elmod_model_info */
 
 struct metrics;
 
-/* NULL: out of memory. metrics_free takes NULL. */
-struct metrics *metrics_new(const struct metrics_options *options);
-void metrics_free(struct metrics *metrics);
+/* 0 or ELMO_E_NOMEM. */
+ELMO_MUST_USE int metrics_new(struct metrics **ret_metrics, const struct metrics_options *options,
+                              struct elmo_error *err);
+void metrics_free(struct metrics *metrics); /* NULL is fine */
 DEFINE_AUTO(metrics_free, struct metrics *);
 
 /* A request was answered. `path` is below options.n_paths; a status that is neither 200 nor

@@ -3,18 +3,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "error.h"
 #include "log.h"
 
-static bool fail(struct elmo_error *err, const char *path, const char *why)
+static int fail(struct elmo_error *err, const char *path, const char *why)
 {
-    err->status = ELMO_E_IO;
-    snprintf(err->message, sizeof err->message, "%.250s: %s", path, why);
-    return false;
+    return elmo_fail(err, ELMO_E_IO, "%.250s: %s", path, why);
 }
 
 /* All bytes up to the end of the file or the room; -1 with errno. Without stdio, whose buffer would
@@ -35,8 +33,8 @@ static ssize_t read_all(int fd, char *bytes, size_t n_max)
     return (ssize_t)n;
 }
 
-static bool read_open(struct secret_file *file, int fd, const char *path, size_t max_bytes,
-                      struct elmo_error *err)
+static int read_open(struct secret_file *file, int fd, const char *path, size_t max_bytes,
+                     struct elmo_error *err)
 {
     struct stat status;
     if (fstat(fd, &status))
@@ -44,29 +42,29 @@ static bool read_open(struct secret_file *file, int fd, const char *path, size_t
     file->others_may_read = (status.st_mode & S_IROTH) != 0;
     file->bytes = malloc(max_bytes + 2); /* a byte over the limit, and the NUL */
     if (!file->bytes)
-        return fail(err, path, "out of memory");
+        return elmo_fail(err, ELMO_E_NOMEM, "%.250s: out of memory", path);
     ssize_t n = read_all(fd, file->bytes, max_bytes + 1);
     if (n < 0)
         return fail(err, path, strerror(errno));
     file->n_bytes = (size_t)n;
     file->bytes[n] = '\0';
-    return file->n_bytes <= max_bytes || fail(err, path, "the file is too large");
+    return file->n_bytes <= max_bytes ? 0 : fail(err, path, "the file is too large");
 }
 
-bool secret_file_read(struct secret_file *ret_file, const char *path, size_t max_bytes,
-                      struct elmo_error *err)
+int secret_file_read(struct secret_file *ret_file, const char *path, size_t max_bytes,
+                     struct elmo_error *err)
 {
     AUTO(secret_file_done) struct secret_file file = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return fail(err, path, strerror(errno));
-    bool ok = read_open(&file, fd, path, max_bytes, err);
+    int r = read_open(&file, fd, path, max_bytes, err);
     close(fd);
-    if (!ok)
-        return false;
+    if (r)
+        return r;
     *ret_file = file;
     file = (struct secret_file){0};
-    return true;
+    return 0;
 }
 
 void secret_file_done(struct secret_file *file)

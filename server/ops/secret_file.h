@@ -10,10 +10,10 @@ struct secret_file { /* {0}: nothing read */
     bool others_may_read; /* whoever else has an account here */
 };
 
-/* Reads at most max_bytes of a file of any kind. False: *err says why and names the path; nothing
- * is read. */
-bool secret_file_read(struct secret_file *ret_file, const char *path, size_t max_bytes,
-                      struct elmo_error *err);
+/* Reads a file of any kind that has at most max_bytes. 0, ELMO_E_IO or ELMO_E_NOMEM; *ret_file is
+ * untouched on failure. */
+ELMO_MUST_USE int secret_file_read(struct secret_file *ret_file, const char *path, size_t max_bytes,
+                                   struct elmo_error *err);
 /* Wipes and frees the bytes; {0} is fine. */
 void secret_file_done(struct secret_file *file);
 static inline void secret_file_done_auto(struct secret_file *file)

@@ -4,6 +4,8 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "error.h"
+
 #define BLOCK_BYTES (16 * 1024) /* pulled from the source at a time */
 
 /* A window of 128 KiB: an answer of floats has no repetition farther back, and memory is for each
@@ -59,19 +61,19 @@ static bool start(struct encoder *e)
                         Z_DEFAULT_STRATEGY) == Z_OK;
 }
 
-bool encoder_new(struct encoder **ret_encoder, enum coding coding, encoder_source *source,
-                 void *from)
+int encoder_new(struct encoder **ret_encoder, enum coding coding, encoder_source *source,
+                void *from, struct elmo_error *err)
 {
     AUTO(encoder_free) struct encoder *e = calloc(1, sizeof *e);
     if (!e)
-        return false;
+        return elmo_fail_nomem(err);
     e->coding = coding;
     e->source = source;
     e->from = from;
     if (!start(e))
-        return false;
+        return elmo_fail_nomem(err);
     *ret_encoder = STEAL(e);
-    return true;
+    return 0;
 }
 
 void encoder_free(struct encoder *e)

@@ -3,7 +3,7 @@
  * gives coded ones, piece by piece, so that an answer that is made while it is sent stays one.
  *
  *     AUTO(encoder_free) struct encoder *e = NULL;
- *     if (encoder_new(&e, CODING_GZIP, read_plain, plain))
+ *     if (encoder_new(&e, CODING_GZIP, read_plain, plain, &err) == 0)
  *         while ((n = encoder_read(e, dst, sizeof dst)) > 0)
  *             send(dst, n);
  *
@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "defs.h"
+#include "elmo.h"
 
 enum coding { CODING_IDENTITY, CODING_GZIP, CODING_ZSTD };
 
@@ -27,9 +28,9 @@ typedef ssize_t encoder_source(void *from, char *dst, size_t n_max);
 
 struct encoder;
 
-/* `coding` is not CODING_IDENTITY; `from` is borrowed. False: out of memory. */
-bool encoder_new(struct encoder **ret_encoder, enum coding coding, encoder_source *source,
-                 void *from);
+/* `coding` is not CODING_IDENTITY; `from` is borrowed. 0 or ELMO_E_NOMEM. */
+ELMO_MUST_USE int encoder_new(struct encoder **ret_encoder, enum coding coding,
+                              encoder_source *source, void *from, struct elmo_error *err);
 void encoder_free(struct encoder *encoder); /* NULL is fine */
 DEFINE_AUTO(encoder_free, struct encoder *);
 

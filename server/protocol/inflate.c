@@ -4,6 +4,8 @@
 #define ZLIB_CONST /* next_in points to const */
 #include <zlib.h>
 
+#include "error.h"
+
 #define STEP_BYTES  (16 * 1024)
 #define GZIP_WINDOW (15 + 16) /* 16: gzip alone */
 
@@ -12,13 +14,15 @@ struct inflate {
     bool is_between; /* members: the last one is complete */
 };
 
-struct inflate *inflate_new(void)
+int inflate_new(struct inflate **ret_inflate, struct elmo_error *err)
 {
     struct inflate *i = calloc(1, sizeof *i);
-    if (i && inflateInit2(&i->zlib, GZIP_WINDOW) == Z_OK)
-        return i;
-    free(i);
-    return NULL;
+    if (!i || inflateInit2(&i->zlib, GZIP_WINDOW) != Z_OK) {
+        free(i);
+        return elmo_fail_nomem(err);
+    }
+    *ret_inflate = i;
+    return 0;
 }
 
 void inflate_free(struct inflate *i)

@@ -2,6 +2,7 @@
 /* A request body that comes in gzip (RFC 1952: any number of members): the plain bytes, as the
  * pieces arrive, and never more than a limit of them, however much a few bytes may stand for. One
  * owner at a time. */
+#include "elmo.h"
 #include "util/buffer.h"
 
 enum inflate_outcome {
@@ -13,8 +14,8 @@ enum inflate_outcome {
 
 struct inflate;
 
-/* NULL: out of memory. */
-struct inflate *inflate_new(void);
+/* 0 or ELMO_E_NOMEM. */
+ELMO_MUST_USE int inflate_new(struct inflate **ret_inflate, struct elmo_error *err);
 void inflate_free(struct inflate *inflate); /* NULL is fine */
 DEFINE_AUTO(inflate_free, struct inflate *);
 

@@ -308,7 +308,7 @@ static void there_are_never_three_models(void **state)
     put_model(3);
     server_signal(server, SIGHUP);
     wait_for_metric(server, RELOADS_FAILED, 1);
-    wait_for_log(server, "\"reason\":\"answers of the model before", 1);
+    wait_for_log(server, "\"reason\":\"answers of the previous model", 1);
     assert_int_equal(ask_model(server), 2);
     client_close(&slow);
     wait_for_log(server, "\"unloaded\"", 1);

@@ -68,18 +68,26 @@ static const char *other_path(size_t index)
     return "other";
 }
 
+static int make_models(void **state)
+{
+    struct live_models *models = NULL;
+    int r = live_models_new(&models, &options, NULL);
+    *state = models;
+    return r;
+}
+
 static int set_up(void **state)
 {
     static const struct metrics_options metrics_options = {
         .path = other_path, .n_paths = 1, .version = "", .commit = "", .root = ""};
-    options.metrics = metrics_new(&metrics_options);
+    if (metrics_new(&options.metrics, &metrics_options, NULL))
+        return -1;
     is_bad = load_waits = false;
     n_loads = 0;
     n_most = 0;
     stop = 0;
     config.drain_timeout_ms = 600000;
-    *state = live_models_new(&options);
-    return *state ? 0 : -1;
+    return make_models(state);
 }
 
 static int tear_down(void **state)
@@ -152,8 +160,8 @@ static void there_is_no_model_before_the_start_and_after_the_end(void **state)
     live_models_stop(models);
     assert_null(live_models_use(models));
     assert_int_equal(fake_elmo_n_models(), 0);
-    *state = live_models_new(&options); /* for tear_down, which stops them again */
-    live_models_free(models);
+    live_models_free(models); /* another one for tear_down, which stops it again */
+    assert_int_equal(make_models(state), 0);
 }
 
 static void a_start_that_fails_says_why(void **state)
@@ -427,8 +435,12 @@ static void running_out_of_memory_leaves_nothing_behind(void **state)
     assert_true(n_good > 4); /* the model of the service, the file's, the queue, the workers */
     live_model_free(live);
     fail_alloc_after(0);
-    struct live_models *none = live_models_new(&options);
+    struct live_models *none = NULL;
+    struct elmo_error err = {0};
+    int r = live_models_new(&none, &options, &err);
     assert_int_equal(fail_alloc_stop(), 1);
+    assert_int_equal(r, ELMO_E_NOMEM);
+    assert_int_equal(err.status, r);
     assert_null(none);
 }
 

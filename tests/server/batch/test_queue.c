@@ -18,7 +18,7 @@ static struct queue *open_queue(size_t max_cost, size_t max_batch_cost)
     costs = (struct budget){.max = max_cost};
     const struct queue_options options = {
         .costs = &costs, .schedule = {.max_batch_cost = max_batch_cost, .n_workers = 1}};
-    assert_int_equal(queue_new(&q, &options), 0);
+    assert_int_equal(queue_new(&q, &options, NULL), 0);
     return q;
 }
 
@@ -105,7 +105,7 @@ static void queues_share_a_limit(void **state)
     struct job a = job_of(8), b = job_of(8), c = job_of(0);
     struct batch batch;
     struct job_list expired = {0};
-    assert_int_equal(queue_new(&other, &options), 0);
+    assert_int_equal(queue_new(&other, &options, NULL), 0);
     assert_int_equal(queue_submit(q, &a), QUEUE_ACCEPTED);
     assert_int_equal(queue_submit(other, &b), QUEUE_ACCEPTED);
     assert_int_equal(queue_submit(q, &c), QUEUE_FULL);
@@ -184,33 +184,33 @@ static void closing_wakes_those_who_wait(void **state)
 {
     (void)state;
     struct queue *q = open_queue(100, 100);
-    pthread_t worker, watch;
-    void *got_worker, *got_watch;
+    pthread_t worker, expiry_thread;
+    void *got_worker, *got_expired;
     assert_int_equal(pthread_create(&worker, NULL, take_one, q), 0);
-    assert_int_equal(pthread_create(&watch, NULL, take_one_expired, q), 0);
+    assert_int_equal(pthread_create(&expiry_thread, NULL, take_one_expired, q), 0);
     queue_close(q);
     pthread_join(worker, &got_worker);
-    pthread_join(watch, &got_watch);
+    pthread_join(expiry_thread, &got_expired);
     assert_null(got_worker);
-    assert_null(got_watch);
+    assert_null(got_expired);
     queue_free(q);
 }
 
-/* Nobody takes batches here: the watch alone must notice, though it first sleeps towards a deadline
- * that is an hour away. */
-static void the_watch_wakes_for_the_earliest_deadline(void **state)
+/* Nobody takes batches here: only the expiry thread can notice, though it first sleeps towards a
+ * deadline that is an hour away. */
+static void the_expiry_thread_wakes_for_the_earliest_deadline(void **state)
 {
     (void)state;
     struct queue *q = open_queue(100, 100);
     struct job patient = job_of(1), hasty = job_of(1);
-    pthread_t watch;
+    pthread_t expiry_thread;
     void *got;
     patient.deadline_ns = clock_now_ns() + 3600 * NS_PER_SEC;
     assert_int_equal(queue_submit(q, &patient), QUEUE_ACCEPTED);
-    assert_int_equal(pthread_create(&watch, NULL, take_one_expired, q), 0);
+    assert_int_equal(pthread_create(&expiry_thread, NULL, take_one_expired, q), 0);
     hasty.deadline_ns = clock_now_ns() + 20 * NS_PER_MS;
     assert_int_equal(queue_submit(q, &hasty), QUEUE_ACCEPTED);
-    pthread_join(watch, &got);
+    pthread_join(expiry_thread, &got);
     assert_ptr_equal(got, &hasty);
     assert_true(clock_now_ns() >= hasty.deadline_ns);
     empty_and_free(q);
@@ -239,7 +239,7 @@ static void one_job_wakes_all_workers_that_it_can_use(void **state)
     for (size_t i = 0; i < 90; i++)
         long_text[i].n_tokens = 18;
     job.n_tokens = 90 * 18;
-    assert_int_equal(queue_new(&q, &options), 0);
+    assert_int_equal(queue_new(&q, &options, NULL), 0);
     for (size_t i = 0; i < N_WORKERS; i++)
         assert_int_equal(pthread_create(&workers[i], NULL, take_something, q), 0);
     assert_int_equal(queue_submit(q, &job), QUEUE_ACCEPTED);
@@ -360,7 +360,7 @@ int main(void)
         cmocka_unit_test(a_closed_queue_refuses_jobs_and_gives_out_the_rest),
         cmocka_unit_test(a_waiting_worker_gets_the_job),
         cmocka_unit_test(closing_wakes_those_who_wait),
-        cmocka_unit_test(the_watch_wakes_for_the_earliest_deadline),
+        cmocka_unit_test(the_expiry_thread_wakes_for_the_earliest_deadline),
         cmocka_unit_test(one_job_wakes_all_workers_that_it_can_use),
         cmocka_unit_test(who_takes_learns_how_many_have_nothing_to_do),
         cmocka_unit_test(every_job_is_done_exactly_once),

@@ -94,8 +94,9 @@ static atomic_int stop;
 
 static int warm(size_t n_threads, size_t *ret_n_words, struct elmo_error *err)
 {
-    const struct warm_options options = {.path = path, .n_threads = n_threads, .stop = &stop};
-    return warm_words(&options, ret_n_words, err);
+    const struct word_cache_fill_options options = {
+        .path = path, .n_threads = n_threads, .stop = &stop};
+    return word_cache_fill(&options, ret_n_words, err);
 }
 
 #define LONG "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" /* 64 bytes */
@@ -103,18 +104,18 @@ static int warm(size_t n_threads, size_t *ret_n_words, struct elmo_error *err)
 static void lines_are_words(void **state)
 {
     (void)state;
-    static char longest[WARM_MAX_WORD_BYTES + 2], too_long[WARM_MAX_WORD_BYTES + 8],
-        far_too_long[100 * WARM_MAX_WORD_BYTES];
-    memset(longest, 'x', WARM_MAX_WORD_BYTES);
-    longest[WARM_MAX_WORD_BYTES] = '\n';
-    memset(too_long, 'x', WARM_MAX_WORD_BYTES + 1);
-    memcpy(too_long + WARM_MAX_WORD_BYTES + 1, "\na\nb", 4);
+    static char longest[WORD_CACHE_FILL_MAX_BYTES + 2], too_long[WORD_CACHE_FILL_MAX_BYTES + 8],
+        far_too_long[100 * WORD_CACHE_FILL_MAX_BYTES];
+    memset(longest, 'x', WORD_CACHE_FILL_MAX_BYTES);
+    longest[WORD_CACHE_FILL_MAX_BYTES] = '\n';
+    memset(too_long, 'x', WORD_CACHE_FILL_MAX_BYTES + 1);
+    memcpy(too_long + WORD_CACHE_FILL_MAX_BYTES + 1, "\na\nb", 4);
     memset(far_too_long, 'x', sizeof far_too_long);
     memcpy(far_too_long + sizeof far_too_long - 3, "\na", 2);
     far_too_long[sizeof far_too_long - 1] = '\n';
-    char longest_word[WARM_MAX_WORD_BYTES + 2] = "";
-    memset(longest_word, 'x', WARM_MAX_WORD_BYTES);
-    longest_word[WARM_MAX_WORD_BYTES] = '|';
+    char longest_word[WORD_CACHE_FILL_MAX_BYTES + 2] = "";
+    memset(longest_word, 'x', WORD_CACHE_FILL_MAX_BYTES);
+    longest_word[WORD_CACHE_FILL_MAX_BYTES] = '|';
 #define TEXT(text) (text), sizeof(text) - 1
     const struct {
         const char *bytes;
@@ -134,10 +135,10 @@ static void lines_are_words(void **state)
         {TEXT("a\nb\nc\n"), 2, TEXT("a|b|"), 2},
         {TEXT("\na\n\nb"), 2, TEXT("a|b|"), 2},
         {TEXT("a\nb\n"), 0, TEXT(""), 0},
-        {longest, WARM_MAX_WORD_BYTES + 1, 9, longest_word, WARM_MAX_WORD_BYTES + 1, 1},
-        {longest, WARM_MAX_WORD_BYTES, 9, longest_word, WARM_MAX_WORD_BYTES + 1, 1},
-        {too_long, WARM_MAX_WORD_BYTES + 5, 9, TEXT("a|b|"), 2},
-        {too_long, WARM_MAX_WORD_BYTES + 1, 9, TEXT(""), 0},
+        {longest, WORD_CACHE_FILL_MAX_BYTES + 1, 9, longest_word, WORD_CACHE_FILL_MAX_BYTES + 1, 1},
+        {longest, WORD_CACHE_FILL_MAX_BYTES, 9, longest_word, WORD_CACHE_FILL_MAX_BYTES + 1, 1},
+        {too_long, WORD_CACHE_FILL_MAX_BYTES + 5, 9, TEXT("a|b|"), 2},
+        {too_long, WORD_CACHE_FILL_MAX_BYTES + 1, 9, TEXT(""), 0},
         {far_too_long, sizeof far_too_long, 9, TEXT("a|"), 1},
     };
 #undef TEXT
@@ -171,9 +172,10 @@ static void what_is_no_readable_file_is_named(void **state)
     for (size_t k = 0; k < ARRAY_LEN(cases); k++) {
         struct elmo_error err = {0};
         size_t n_words = 77;
-        const struct warm_options options = {.path = cases[k].path, .n_threads = 1, .stop = &stop};
+        const struct word_cache_fill_options options = {
+            .path = cases[k].path, .n_threads = 1, .stop = &stop};
         reset_model(9);
-        assert_int_equal(warm_words(&options, &n_words, &err), ELMO_E_IO);
+        assert_int_equal(word_cache_fill(&options, &n_words, &err), ELMO_E_IO);
         assert_int_equal(err.status, ELMO_E_IO);
         assert_non_null(strstr(err.message, cases[k].path));
         assert_non_null(strstr(err.message, cases[k].why));

@@ -72,7 +72,7 @@ static void start(struct fixture *f, const struct fake_elmo *fake, size_t n_work
     f->costs = (struct budget){.max = 5000};
     const struct queue_options queue_options = {
         .costs = &f->costs, .schedule = {.max_batch_cost = 5000, .n_workers = n_workers}};
-    assert_int_equal(queue_new(&f->queue, &queue_options), 0);
+    assert_int_equal(queue_new(&f->queue, &queue_options, NULL), 0);
     const struct workers_options options = {
         .model = fake_elmo_model(fake), .queue = f->queue, .plan = {n_workers, 1, n_workers}};
     assert_int_equal(workers_start(&f->workers, &options, &err), 0);
@@ -241,7 +241,7 @@ static void a_start_that_fails_leaves_nothing_behind(void **state)
         struct budget costs = {.max = 10};
         const struct queue_options queue_options = {
             .costs = &costs, .schedule = {.max_batch_cost = 10, .n_workers = 2}};
-        assert_int_equal(queue_new(&queue, &queue_options), 0);
+        assert_int_equal(queue_new(&queue, &queue_options, NULL), 0);
         const struct workers_options options = {
             .model = fake_elmo_model(&fakes[i]), .queue = queue, .plan = {2, 1, 2}};
         assert_int_equal(workers_start(&workers, &options, &err), ELMO_E_NOMEM);

@@ -222,14 +222,26 @@ static void choices_become_their_values(void **state)
     assert_true(r->normalize);
 }
 
-static void layers_have_the_names_of_tf_hub(void **state)
+static void outputs_have_the_names_of_tf_hub(void **state)
 {
     (void)state;
-    char name[LAYER_NAME_MAX];
-    request_layer_name(0, name);
-    assert_string_equal(name, "word_emb");
-    request_layer_name(12, name);
-    assert_string_equal(name, "lstm_outputs12");
+    static const struct {
+        size_t output, n_layers;
+        const char *name;
+    } cases[] = {
+        {0, 0, "word_emb"},
+        {0, 2, "word_emb"},
+        {12, 12, "lstm_outputs12"},
+        {2 + OUTPUT_ELMO, 2, "elmo"},
+        {12 + OUTPUT_DEFAULT, 12, "default"},
+        {2 + OUTPUT_WORD_VEC, 2, "word_vec"},
+        {2 + N_OUTPUTS_AFTER_LAYERS, 2, "word_vec_elmo"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char layer[LAYER_NAME_MAX];
+        assert_string_equal(request_output_name(cases[i].output, cases[i].n_layers, layer),
+                            cases[i].name);
+    }
 }
 
 static void openai_wants_one_vector_for_each_text(void **state)
@@ -443,7 +455,7 @@ int main(void)
         cmocka_unit_test(the_mix_is_taken_over),
         cmocka_unit_test(a_mix_without_weights_weighs_all_layers_alike),
         cmocka_unit_test(choices_become_their_values),
-        cmocka_unit_test(layers_have_the_names_of_tf_hub),
+        cmocka_unit_test(outputs_have_the_names_of_tf_hub),
         cmocka_unit_test(openai_wants_one_vector_for_each_text),
         cmocka_unit_test(oip_wants_the_outputs_named_or_all),
         cmocka_unit_test(without_a_head_oip_has_no_sentiment),

@@ -28,8 +28,10 @@ static struct metrics_now now; /* of the next scrape */
 static int set_up(void **state)
 {
     now = (struct metrics_now){0};
-    *state = metrics_new(&options);
-    return *state ? 0 : -1;
+    struct metrics *metrics = NULL;
+    int r = metrics_new(&metrics, &options, NULL);
+    *state = metrics;
+    return r;
 }
 
 static int tear_down(void **state)
@@ -254,7 +256,8 @@ static void process_metrics_come_from_proc(void **state)
     fake_root_write(root, "/proc/stat", "btime 1700000000\n");
     struct metrics_options faked = options;
     faked.root = root;
-    AUTO(metrics_free) struct metrics *m = metrics_new(&faked);
+    AUTO(metrics_free) struct metrics *m = NULL;
+    assert_int_equal(metrics_new(&m, &faked, NULL), 0);
     assert_non_null(m);
     double ticks = (double)sysconf(_SC_CLK_TCK);
     assert_value(m, "process_cpu_seconds_total", 125 / ticks);
@@ -349,8 +352,12 @@ static void no_update_of_any_thread_is_lost(void **state)
 static void running_out_of_memory_is_reported(void **state)
 {
     fail_alloc_after(0);
-    struct metrics *none = metrics_new(&options);
+    struct metrics *none = NULL;
+    struct elmo_error err = {0};
+    int r = metrics_new(&none, &options, &err);
     assert_int_equal(fail_alloc_stop(), 1);
+    assert_int_equal(r, ELMO_E_NOMEM);
+    assert_int_equal(err.status, r);
     assert_null(none);
 
     AUTO(buffer_done) struct buffer b = {0};

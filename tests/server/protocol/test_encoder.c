@@ -56,7 +56,7 @@ static ssize_t encode(enum coding coding, struct source *source, char *dst, size
     AUTO(encoder_free) struct encoder *e = NULL;
     size_t n_all = 0;
     ssize_t n;
-    assert_true(encoder_new(&e, coding, read_source, source));
+    assert_int_equal(encoder_new(&e, coding, read_source, source, NULL), 0);
     do {
         assert_true(n_all <= n_dst - n_max);
         n = encoder_read(e, dst + n_all, n_max);
@@ -154,9 +154,11 @@ static void no_memory_is_no_encoder(void **state)
         struct source source = {"", 0, 0, 1, SIZE_MAX};
         struct encoder *e = NULL;
         fail_alloc_after(0);
-        bool made = encoder_new(&e, codings[k], read_source, &source);
+        struct elmo_error err = {0};
+        int r = encoder_new(&e, codings[k], read_source, &source, &err);
         assert_int_equal(fail_alloc_stop(), 1);
-        assert_false(made);
+        assert_int_equal(r, ELMO_E_NOMEM);
+        assert_int_equal(err.status, r);
         assert_null(e);
     }
 }

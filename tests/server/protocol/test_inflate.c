@@ -29,8 +29,8 @@ static size_t gzip(char *dst, size_t n_dst, const char *plain, size_t n_plain)
 static enum inflate_outcome feed(const char *bytes, size_t n_bytes, size_t piece,
                                  struct buffer *out)
 {
-    AUTO(inflate_free) struct inflate *i = inflate_new();
-    assert_non_null(i);
+    AUTO(inflate_free) struct inflate *i = NULL;
+    assert_int_equal(inflate_new(&i, NULL), 0);
     for (size_t k = 0; k < n_bytes; k += piece) {
         size_t n = n_bytes - k < piece ? n_bytes - k : piece;
         enum inflate_outcome outcome = inflate_write(i, bytes + k, n, out);
@@ -145,13 +145,17 @@ static void no_memory_is_told_apart(void **state)
     size_t n = gzip(coded, sizeof coded, PLAIN, strlen(PLAIN));
     (void)state;
     fail_alloc_after(0);
-    struct inflate *none = inflate_new();
+    struct inflate *none = NULL;
+    struct elmo_error err = {0};
+    int r = inflate_new(&none, &err);
     assert_int_equal(fail_alloc_stop(), 1);
+    assert_int_equal(r, ELMO_E_NOMEM);
+    assert_int_equal(err.status, r);
     assert_null(none);
 
-    AUTO(inflate_free) struct inflate *i = inflate_new();
+    AUTO(inflate_free) struct inflate *i = NULL;
     AUTO(buffer_done) struct buffer out = {0};
-    assert_non_null(i);
+    assert_int_equal(inflate_new(&i, NULL), 0);
     fail_alloc_after(0);
     enum inflate_outcome outcome = inflate_write(i, coded, n, &out);
     assert_true(fail_alloc_stop() >= 1);
