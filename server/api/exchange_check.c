@@ -31,7 +31,7 @@ static void check_media(struct exchange *x)
     if (head->binary_json_bytes.count > 0 && route_takes_post(x->route) &&
         route_dialect(x->route) == DIALECT_OIP)
         exchange_answer_code(x, PROBLEM_BAD_HEADER,
-                             "Binary tensor data is not offered: send all of it as JSON, without "
+                             "Binary tensor data is not supported: send all of it as JSON, without "
                              "Inference-Header-Content-Length.");
     else if (!negotiate_path(x))
         return;

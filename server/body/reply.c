@@ -37,10 +37,10 @@ static void step(struct reply *r, struct buffer *out)
     forms[r->form].step(r, out);
 }
 
-/* Room for the offsets of any input, where they are asked for; false: out of memory. */
+/* Allocates the offsets of the longest input if they are requested. False: out of memory. */
 static bool place_offsets(struct reply *r)
 {
-    size_t n_max = 1; /* not 0: then NULL would not mean a failure */
+    size_t n_max = 1; /* at least 1, so that NULL means failure */
     if (r->request->offsets == OFFSETS_NONE)
         return true;
     for (size_t i = 0; i < r->request->n_inputs; i++)
@@ -88,13 +88,13 @@ static size_t take_ahead(struct reply *r, char *dst, size_t n_max)
     return n;
 }
 
-/* One step straight into dst; false, and nothing is done, when it does not fit. */
+/* Writes one step directly to dst. False: it does not fit, and nothing was done. */
 static bool step_into(struct reply *r, char *dst, size_t n_max, size_t *ret_n)
 {
     struct buffer view = {.bytes = dst, .capacity = n_max, .max_bytes = n_max};
     const struct reply before = *r;
     step(r, &view);
-    if (view.failed) /* it never grows over max_bytes, so dst is still where it was */
+    if (view.failed) /* it never exceeds max_bytes, so dst was not moved */
         *r = before;
     else
         *ret_n = view.n_bytes;

@@ -1,9 +1,9 @@
 #pragma once
-/* The bodies of successful answers, in the form that was asked for.
+/* The bodies of successful answers, in the requested form.
  *
- * An answer of /embed may be thousands of times as large as its request, so the writer stops and
- * goes on anywhere: the text is made step by step while it is sent, straight from the computed
- * floats, and never exists as a whole unless it is short.
+ * An answer of /embed may be thousands of times as large as its request, so the writer can stop and
+ * continue anywhere: it makes the text step by step while it is sent, directly from the computed
+ * floats. Only short answers are made as a whole.
  *
  *     struct reply reply = {0};
  *     reply_begin(&reply, REPLY_JSON, model, request, sentences);
@@ -22,14 +22,14 @@
 #include "request.h"
 #include "text/json_write.h"
 
-#define REPLY_WHOLE_MAX (64 * 1024) /* bytes of an answer that is sent in one piece */
-/* Bytes of one step, at most: the longest are 1024 floats and 256 bytes of a token, escaped. Names
- * of the model and of its labels come on top of it. */
+#define REPLY_WHOLE_MAX (64 * 1024) /* longest answer that is sent in one piece */
+/* Most bytes of one step: the longest steps are 1024 floats, or 256 bytes of a token, escaped.
+ * Names of the model and of its labels are not included. */
 #define REPLY_STEP_MAX       4096
 #define REPLY_LENGTH_UNKNOWN UINT64_MAX
 
 enum reply_form {
-    /* Of these Accept chooses; in the order in which the server prefers them where it does not. */
+    /* Accept selects one of these. They are in the order of the server's preference. */
     REPLY_JSON,
     REPLY_SAFETENSORS,
     REPLY_NPY,
@@ -39,10 +39,10 @@ enum reply_form {
     REPLY_N_FORMS
 };
 
-/* What a writer writes next; each form has its own of these. */
+/* What a writer writes next. Each form uses some of these. */
 enum reply_part {
     REPLY_HEAD,
-    REPLY_ID, /* of the Open Inference Protocol alone */
+    REPLY_ID, /* only in the Open Inference Protocol */
     REPLY_ITEM,
     REPLY_LABELS,
     REPLY_TOKENS,
@@ -57,28 +57,28 @@ enum reply_part {
     REPLY_END,
 };
 
-/* Of safetensors: what the parts are parts of. */
+/* The sections of a safetensors file, in order. */
 enum reply_section { REPLY_PREFIX, REPLY_ANSWER, REPLY_TENSORS, REPLY_DATA };
 
-struct reply { /* {0} is one that reply_done takes */
+struct reply { /* {0} is valid for reply_done */
     enum reply_form form;
     /* Borrowed until the last byte is read. */
     const struct elmo_model *model;
     const struct request *request;
     const struct elmo_sentence *sentences; /* [n_inputs] with outputs; NULL for /tokenize */
-    uint64_t n_bytes;                      /* of the whole, or REPLY_LENGTH_UNKNOWN */
+    uint64_t n_bytes;                      /* length of the text, or REPLY_LENGTH_UNKNOWN */
 
-    struct buffer ahead;  /* written and not yet read; owned */
-    size_t n_read;        /* bytes of it that are read */
-    size_t (*offsets)[2]; /* scratch for one input, owned; NULL where none are asked for */
+    struct buffer ahead;  /* text that is written and not read yet; owned */
+    size_t n_read;        /* bytes of `ahead` that are read */
+    size_t (*offsets)[2]; /* scratch for one input, owned; NULL if not requested */
 
     /* What the next step writes. */
     enum reply_part part;
-    struct json_writer writer; /* its `out` belongs to a step */
+    struct json_writer writer; /* `out` is valid during a step */
     size_t input;
-    size_t item;   /* token, label or value of the part */
+    size_t item;   /* index of the token, label or value in the part */
     size_t byte;   /* of the token */
-    size_t output; /* as reply_outputs.c counts them; of scores: the direction */
+    size_t output; /* number of the output (request.h); for scores the direction */
 
     /* Of safetensors. */
     enum reply_section section;
@@ -86,34 +86,35 @@ struct reply { /* {0} is one that reply_done takes */
     size_t n_padding;
 };
 
-/* sentences[i] holds the computed outputs of request->inputs[i]. False: out of memory. */
+/* Starts an answer. sentences[i] has the computed outputs of request->inputs[i]. All pointers are
+ * borrowed. False: out of memory. */
 ELMO_MUST_USE bool reply_begin(struct reply *reply, enum reply_form form,
                                const struct elmo_model *model, const struct request *request,
                                const struct elmo_sentence *sentences);
 const char *reply_content_type(enum reply_form form);
-/* Whether the answer to such a request can have that form. */
+/* Whether the answer to this request can have this form. */
 bool reply_holds(enum reply_form form, const struct elmo_model *model,
                  const struct request *request);
-/* Frees what it owns and makes it {0}. */
+/* Frees what the reply owns and sets it to {0}. */
 void reply_done(struct reply *reply);
 
-/* Writes to reply->ahead until that holds more than n_bytes (by no more than a step) or the text is
- * complete. True: it is complete, or memory ran out, which shows in reply->ahead.failed. */
+/* Writes to reply->ahead until it has more than n_bytes (at most one step more) or the text is
+ * complete. True: the text is complete, or memory ran out and reply->ahead.failed is set. */
 bool reply_write_ahead(struct reply *reply, size_t n_bytes);
 
-/* Puts the next bytes of the text, 1 to n_max of them, into dst: how the text is cut has no
- * influence on it. 0: that was all. -1: out of memory, which only names longer than a step or an
- * n_max below one can make happen. */
+/* Writes the next 1 to n_max bytes of the text to dst. The text does not depend on n_max. 0: end of
+ * the text. -1: out of memory; that can only happen if n_max is smaller than a step, or with very
+ * long names. */
 ssize_t reply_read(struct reply *reply, char *dst, size_t n_max);
 
-/* Tokens of the request, and how many of them have no word vector. */
+/* Tokens of a request with and without a word vector. */
 struct reply_words {
     uint64_t n_known, n_unknown;
 };
-/* {0} where none are asked for. */
+/* Counts them; {0} if no word vectors are requested. */
 struct reply_words reply_count_words(const struct request *request);
 
-struct reply_info { /* what GET /info tells beside the model */
+struct reply_info { /* the part of GET /info that does not depend on the model */
     struct thread_plan plan;
     size_t max_body_bytes;
     struct request_limits limits;
@@ -123,8 +124,8 @@ struct reply_info { /* what GET /info tells beside the model */
     const char *version, *commit;
 };
 
-/* A failure (memory) shows in out->failed. */
+/* Appends the JSON of GET /info. Out of memory: out->failed. */
 void reply_info(struct buffer *out, const struct elmo_model *model, const struct reply_info *info);
 
-/* "labels" and their array, as /info and /sentiment have them. */
+/* Writes the member "labels" of /info and /sentiment. */
 void reply_write_labels(struct json_writer *w, const struct elmo_model_info *info);

@@ -1,8 +1,7 @@
 /* The JSON of /embed, /sentiment, /score and /tokenize, step by step. First the outputs of /embed,
- * then the parts of an item in the order in which they are written, at last the object around the
- * items and the table of steps. reply_json_scores.c writes what /score and explanations add,
- * reply_parts.c what other forms need too. Without vectors the JSON is also a part of safetensors.
- */
+ * then the parts of an item, at last the object around the items and the table of steps.
+ * reply_json_scores.c writes what /score and explanations add, reply_parts.c what other forms need
+ * too. Without vectors the JSON is also a part of safetensors. */
 #include "reply_internal.h"
 
 /* ---- Outputs of /embed ---- */
@@ -32,7 +31,9 @@ static void step_values(struct reply *r)
 
 static void begin_outputs(struct reply *r)
 {
-    r->output = r->form == REPLY_JSON ? 0 : reply_n_outputs(r); /* the others have them elsewhere */
+    r->output = r->form == REPLY_JSON
+                    ? 0
+                    : reply_n_outputs(r); /* other forms write the outputs elsewhere */
     r->part = REPLY_OUTPUT;
 }
 
@@ -44,7 +45,7 @@ static void begin_unknown_vecs(struct reply *r)
     r->part = REPLY_UNKNOWN_VECS;
 }
 
-/* After the tokens, and their offsets. */
+/* What follows the tokens and their offsets. */
 static void begin_rest(struct reply *r)
 {
     if (r->request->attributions) {
@@ -108,7 +109,7 @@ static void step_offsets(struct reply *r)
     begin_rest(r);
 }
 
-/* The tokens whose words have no vector. */
+/* The indices of the tokens whose words have no vector. */
 static void step_unknown_vecs(struct reply *r)
 {
     struct json_writer *w = &r->writer;

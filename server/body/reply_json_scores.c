@@ -1,10 +1,10 @@
-/* What /sentiment says of each token where it explains, and /score of each token. */
+/* The attributions of /sentiment with "explain", and the scores of /score. */
 #include <float.h>
 #include <math.h>
 
 #include "reply_internal.h"
 
-/* The next values of an array [n]; true: it is complete, and closed. */
+/* Writes the next values of an array [n]. True: the array is complete and closed. */
 static bool write_values(struct reply *r, const float *values, size_t n)
 {
     bool complete = reply_json_floats(r, values, n);
@@ -83,7 +83,7 @@ static double sum_of(const float *values, size_t n)
     return sum;
 }
 
-/* exp of the mean of n numbers' negative; a JSON number has no infinity. */
+/* exp(-sum / n), at most FLT_MAX because JSON has no infinity. */
 static void write_perplexity(struct json_writer *w, double sum, size_t n)
 {
     double perplexity = exp(-sum / (double)n);
@@ -96,7 +96,7 @@ void reply_step_scores(struct reply *r)
     const struct elmo_sentence *s = &r->sentences[r->input];
     const float *log_probs = s->log_probs[r->output];
     struct json_writer *w = &r->writer;
-    size_t n = s->n_tokens + 1; /* with the end */
+    size_t n = s->n_tokens + 1; /* with </S> or <S> */
     if (!write_values(r, log_probs, s->n_tokens))
         return;
     json_write_float_member(w, "end_log_prob", log_probs[n - 1]);

@@ -10,10 +10,10 @@
 #include <string.h>
 
 #define PREFIX_BYTES 10
-#define HEADER_MAX   192 /* with the prefix */
+#define HEADER_MAX   192 /* with its prefix */
 
-/* Explanations have no place in it. Vectors stack over the inputs; the rows of an input do not,
- * since inputs differ in length. */
+/* An array has no place for explanations. Vectors of several inputs form one array; rows of tokens
+ * do not, since inputs differ in length. */
 bool reply_npy_holds(const struct elmo_model *model, const struct request *request)
 {
     if ((request->kind != REQUEST_EMBED && request->kind != REQUEST_SENTIMENT) ||
@@ -24,7 +24,7 @@ bool reply_npy_holds(const struct elmo_model *model, const struct request *reque
     return r.output != SIZE_MAX && (request->n_inputs == 1 || reply_is_vector(&r));
 }
 
-/* Writes prefix and header; returns their length. */
+/* Writes the prefix and the header, and returns their length. */
 static size_t make_header(const struct reply *r, char header[static HEADER_MAX])
 {
     const struct reply_output output = reply_output(r);

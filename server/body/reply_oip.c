@@ -1,17 +1,17 @@
-/* The JSON of POST /v2/models/{model}/infer, step by step: one flat tensor for each output, with
- * the rows of all inputs. */
+/* The JSON of POST /v2/models/{model}/infer, step by step: one flat tensor per output, with the
+ * rows of all inputs. */
 #include "reply_internal.h"
 
 #include <string.h>
 
-enum { DEFAULT, SENTIMENT, N_OUTPUTS }; /* as reply->output counts them here */
+enum { DEFAULT, SENTIMENT, N_OUTPUTS }; /* values of reply->output in this form */
 
 static bool is_wanted(const struct reply *r)
 {
     return r->output == DEFAULT ? r->request->pooled : r->request->probabilities;
 }
 
-/* Of one input. */
+/* Number of floats of one input. */
 static size_t row_floats(const struct reply *r)
 {
     return r->output == DEFAULT ? elmo_pooled_dim(r->model, r->request->pooling)
@@ -45,7 +45,7 @@ static void step_head(struct reply *r)
     }
 }
 
-/* A client's own text, so it may be long. */
+/* The id is text of the client and may be long. */
 static void step_id(struct reply *r)
 {
     if (reply_json_string(r, r->request->id, strlen(r->request->id)))

@@ -8,7 +8,7 @@ static void step_head(struct reply *r)
     json_write_text_member(w, "object", "list");
     json_write_key(w, "data");
     json_write_array_begin(w);
-    reply_find_output(r); /* "default": there is no other */
+    reply_find_output(r); /* "default" is the only output */
     r->part = REPLY_ITEM;
 }
 

@@ -1,5 +1,5 @@
-/* The outputs of an input, whatever form they are written in: which, of what shape, and their
- * values, with the vectors of words among them. */
+/* The outputs of an input, for all forms: which are requested, their shapes and their values, with
+ * word vectors inserted. */
 #include "reply_internal.h"
 
 #include <string.h>
@@ -101,7 +101,7 @@ struct reply_words reply_count_words(const struct request *request)
     return words;
 }
 
-/* The values from `item` on that lie together, and how many they are. */
+/* The contiguous values from `item` on; *ret_n is set to their number. */
 static const float *find_piece(const struct reply *r, const struct reply_output *o, size_t item,
                                size_t *ret_n)
 {
@@ -144,7 +144,7 @@ bool reply_find_output(struct reply *r)
 
 size_t reply_only_output(const struct elmo_model *model, const struct request *request)
 {
-    static const struct elmo_sentence some; /* outputs are there, of whatever input */
+    static const struct elmo_sentence some; /* the requested outputs do not depend on the input */
     struct reply r = {.model = model, .request = request, .sentences = &some};
     if (!reply_find_output(&r))
         return SIZE_MAX;

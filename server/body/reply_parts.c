@@ -1,17 +1,17 @@
 /* Parts of JSON that several forms of an answer share. */
 #include "reply_internal.h"
 
-/* What one step writes, of each kind; together with what surrounds it below REPLY_STEP_MAX. */
+/* Most values or bytes in one step. With the text around them a step is below REPLY_STEP_MAX. */
 #define STEP_FLOATS       128
 #define STEP_BASE64       384 /* a multiple of 3, so that only the last step pads */
-#define STEP_STRING_BYTES 256 /* each may become 6, and 7 where JSON is in a string */
+#define STEP_STRING_BYTES 256 /* each may take 6 bytes, or 7 if the JSON is itself in a string */
 
 _Static_assert(2 * REPLY_STEP_ENOUGH + 7 * STEP_STRING_BYTES + 128 <= REPLY_STEP_MAX, "");
 _Static_assert(STEP_BASE64 % 3 == 0 && STEP_BASE64 * 16 / 3 + 64 <= REPLY_STEP_MAX, "");
 
 /* ---- Strings, numbers and outputs, in several steps ---- */
 
-/* The length of a piece of a text, cut between characters: at most `max` of n bytes. */
+/* The length of the next piece of a text: at most `max` of n bytes, cut between characters. */
 static size_t piece_length(const char *bytes, size_t n, size_t max)
 {
     if (n <= max)
@@ -47,7 +47,7 @@ bool reply_json_floats(struct reply *r, const float *values, size_t n_values)
     return r->item == n_values;
 }
 
-/* Some values of the row that r->item is in. */
+/* Writes values of the row that contains r->item. */
 static void write_row_part(struct reply *r, const struct reply_output *output)
 {
     struct json_writer *w = &r->writer;

@@ -1,24 +1,23 @@
-/* application/vnd.safetensors: every output of every input as a tensor of its own, in the order of
- * the inputs (https://github.com/huggingface/safetensors):
+/* application/vnd.safetensors: every output of every input is a tensor, in the order of the inputs
+ * (https://github.com/huggingface/safetensors):
  *
  *     u64 bytes of the header; the header; the data
  *     {"__metadata__": {"model": "elmo-small", "answer": "{\"model\": ...}"},
  *      "0.elmo": {"dtype": "F32", "shape": [7, 1024], "data_offsets": [0, 28672]}, ...}
  *
- * "answer" is the JSON of the same request without its vectors, so tokens, offsets and all else
- * are found there under the names that they have in JSON. Spaces end the header, so that the data
- * begins at a multiple of 8. The length of the header comes before it: begin() writes it once to
- * nowhere, and counts. */
+ * "answer" is the JSON answer to the same request without its vectors, so tokens, offsets and the
+ * rest have the same names as in JSON. Spaces pad the header, so that the data begins at a multiple
+ * of 8. The length precedes the header, so begin() writes the header once to count its bytes. */
 #include "reply_internal.h"
 
 #define PREFIX_BYTES    8
 #define DATA_ALIGNMENT  8
-#define TENSOR_TEXT_MAX (LAYER_NAME_MAX + 200) /* a name, five numbers, what is around them */
+#define TENSOR_TEXT_MAX (LAYER_NAME_MAX + 200) /* a name, five numbers, some text \ */
 
 _Static_assert(REPLY_STEP_ENOUGH + TENSOR_TEXT_MAX <= REPLY_STEP_MAX, "");
 
-/* JSON from n_before on becomes part of a string: a backslash before each quote and backslash. It
- * has no control characters. */
+/* Escapes the JSON from n_before on for use in a string: a backslash before each quote and
+ * backslash. It has no control characters. */
 static void quote_again(struct buffer *out, size_t n_before)
 {
     size_t n = out->n_bytes - n_before, n_more = 0;
@@ -27,7 +26,7 @@ static void quote_again(struct buffer *out, size_t n_before)
     if (!buffer_reserve(out, n_more))
         return;
     char *src = out->bytes + n_before + n, *dst = src + n_more;
-    while (dst > src) { /* backwards; where they meet there is nothing left to move */
+    while (dst > src) { /* backwards, until no byte is left to move */
         char c = *--src;
         *--dst = c;
         if (c == '"' || c == '\\')
@@ -63,7 +62,7 @@ static void step_answer(struct reply *r, struct buffer *out)
     r->input = r->output = r->item = 0;
 }
 
-/* The next output of any input; false: there is none. */
+/* Advances to the next output of this or a later input. False: there is none. */
 static bool find_tensor(struct reply *r)
 {
     while (r->input < r->request->n_inputs) {

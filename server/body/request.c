@@ -1,3 +1,6 @@
+/* The body of /embed, /sentiment, /score and /tokenize: a parser for each field, with the outputs
+ * and the mix of layers, and the table of fields; then the JSON itself, and the request as a whole.
+ * The bodies of the other dialects are in request_openai.c and request_oip.c. */
 #include "request.h"
 
 #include <math.h>
@@ -6,7 +9,7 @@
 
 #include "request_internal.h"
 
-#define MIX_MAX 1e6 /* of |weight| and |gamma|: far above any use, and the sums stay finite */
+#define MIX_MAX 1e6 /* limit of |weight| and |gamma|: far above any use, and sums stay finite */
 
 /* ---- Values ---- */
 
@@ -91,7 +94,7 @@ static bool *output_flag(struct request *r, size_t output, size_t n_layers)
     }
 }
 
-/* n_layers + N_OUTPUTS_AFTER_LAYERS + 1: there is none of this name. */
+/* The number of an output; n_layers + N_OUTPUTS_AFTER_LAYERS + 1 if there is none of this name. */
 static size_t find_output(const char *name, size_t n_layers)
 {
     char layer[LAYER_NAME_MAX];
@@ -221,7 +224,7 @@ static const struct request_field fields[] = {
     {"normalize", REQUEST_EMBED, parse_normalize},
     {"encoding_format", REQUEST_EMBED, request_parse_encoding_format},
     {"explain", REQUEST_SENTIMENT, parse_explain},
-    /* Last: it needs truncate, max_tokens and offsets. */
+    /* Last, because it needs truncate, max_tokens and offsets. */
     {"inputs", ALL_KINDS, parse_inputs, .required = true},
 };
 
@@ -241,7 +244,7 @@ static void parse_body(struct request_parser *p)
 
 /* ---- JSON ---- */
 
-/* jansson's own text may quote the body, so it is not passed on. */
+/* The text of jansson may quote the body, so the problem has a text of its own. */
 static void fail_json(struct problem *problem, const json_error_t *error)
 {
     static const struct {
@@ -261,7 +264,8 @@ static void fail_json(struct problem *problem, const json_error_t *error)
     enum json_error_code found = json_error_code(error);
     enum problem_code code = PROBLEM_INVALID_JSON;
     const char *what = "this is not JSON";
-    if (found == json_error_out_of_memory || found == json_error_unknown) { /* it names no other */
+    if (found == json_error_out_of_memory ||
+        found == json_error_unknown) { /* jansson reports no other code for it */
         problem_set(problem, PROBLEM_INTERNAL, "Out of memory.");
         return;
     }
@@ -276,7 +280,7 @@ static void fail_json(struct problem *problem, const json_error_t *error)
                       what);
 }
 
-/* Parses the JSON; NULL: the problem is set. */
+/* Parses the JSON. NULL: the problem is set. */
 static json_t *load_json(const char *body, size_t n_bytes, struct problem *problem)
 {
     json_error_t error;

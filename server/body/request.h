@@ -1,10 +1,9 @@
 #pragma once
-/* The body of POST /embed, /sentiment, /score and /tokenize: JSON bytes in, a checked struct with
- * its tokens out, or a problem that names every place to blame. Pure: no I/O, no clock, no state;
- * any thread.
+/* Parses and checks the JSON bodies of requests. The result is a struct with tokens, or a problem
+ * that names every wrong place. Pure: no I/O, no clock, no state; any thread.
  *
  * Texts are tokenised here, so that the queue can count tokens and a request that is too large is
- * refused before it waits. Tokens point into the strings of the parsed body: no text is copied. */
+ * refused at once. Tokens point into the strings of the parsed body: no text is copied. */
 #include "defs.h"
 #include "elmo.h"
 #include "protocol/problem.h"
@@ -23,13 +22,13 @@ struct request_limits {
     size_t max_inputs;
     size_t max_tokens;         /* of one input */
     size_t max_request_tokens; /* of all inputs, after truncation */
-    /* Whose outputs may be named; NULL: there are none. */
+    /* Makes the outputs of word vectors available; NULL: there are none. */
     const struct word_vectors *word_vectors;
 };
 
 struct request_input {
-    const char *text;          /* NULL where the input came as tokens */
-    struct elmo_token *tokens; /* [n_tokens], owned; NULL where there are none */
+    const char *text;          /* NULL if the input was sent as tokens */
+    struct elmo_token *tokens; /* [n_tokens], owned; NULL if there are none */
     size_t n_tokens;
     bool truncated;
 };
@@ -43,18 +42,17 @@ struct request {
     size_t n_inputs;
     size_t n_tokens; /* of all inputs */
     bool truncate;
-    size_t max_tokens; /* per input: min(asked for, limit) */
+    size_t max_tokens; /* per input: the smaller of request and limit */
     enum request_offsets offsets;
     bool probabilities; /* of the sentiment head */
-    bool attributions;  /* of its logit, to the tokens */
+    bool attributions;  /* of the logit to the tokens */
     bool log_probs;     /* of the language model */
-    const char *id;     /* to be repeated in the answer, borrowed, or NULL; of the Open Inference
-                           Protocol alone */
+    const char *id; /* of the Open Inference Protocol, repeated in the answer; borrowed, or NULL */
     /* Vectors. */
-    bool *layers; /* [1 + L], owned: the single layers asked for */
+    bool *layers; /* [1 + L], owned: the requested layers */
     bool elmo, pooled;
     bool word_vec, word_vec_elmo;
-    const struct word_vectors *word_vectors; /* of the last two; borrowed, or NULL */
+    const struct word_vectors *word_vectors; /* for the last two outputs; borrowed, or NULL */
     bool has_mix;
     struct elmo_mix mix;
     float *mix_weights; /* [1 + L], owned; mix.weights is this or NULL */
@@ -63,8 +61,8 @@ struct request {
     bool base64;
 };
 
-/* Parses a body of that kind for that model. False: *problem says what is wrong with it (or that
- * memory ran out), and *ret_request is untouched. */
+/* Parses a body of this kind for this model. False: *problem is set (also if memory ran out), and
+ * *ret_request is untouched. */
 ELMO_MUST_USE bool request_parse(struct request **ret_request, enum request_kind kind,
                                  const char *body, size_t n_bytes, const struct elmo_model *model,
                                  const struct request_limits *limits, struct problem *problem);

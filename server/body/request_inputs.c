@@ -1,4 +1,5 @@
-/* "inputs" of a request: texts or lists of tokens, cut or refused where they are too long. */
+/* "inputs" of a request: texts or lists of tokens. Inputs that are too long are truncated or
+ * refused. */
 #include "request_internal.h"
 
 static void fail_nomem(struct request_parser *p)
@@ -12,7 +13,7 @@ static void parse_text(struct request_parser *p, struct request_input *input, co
     input->text = json_string_value(text);
     int r = elmo_tokenize(p->model, input->text, json_string_length(text), &input->tokens,
                           &input->n_tokens, &err);
-    if (r == ELMO_E_UTF8) /* jansson has checked it: cannot be */
+    if (r == ELMO_E_UTF8) /* cannot happen: jansson has checked it */
         problem_set(p->problem, PROBLEM_INVALID_UTF8, "A text is not valid UTF-8.");
     else if (r)
         fail_nomem(p);
@@ -41,17 +42,18 @@ static void parse_tokens(struct request_parser *p, struct request_input *input, 
     input->n_tokens = n;
 }
 
-/* The queue counts the tokens that are left, so what is cut off must not wait in it. */
+/* The queue counts only the remaining tokens, so the memory of the others is freed before the
+ * request waits. */
 static void cut_tokens(struct request_input *input, size_t n)
 {
     struct elmo_token *fewer = realloc(input->tokens, n * sizeof *fewer);
-    if (fewer) /* else the larger block is as good */
+    if (fewer) /* on failure keep the larger block */
         input->tokens = fewer;
     input->n_tokens = n;
     input->truncated = true;
 }
 
-/* The same for the parsed list, which takes far more memory than its tokens. */
+/* Frees the rest of the parsed list too, which takes far more memory than its tokens. */
 static void cut_list(struct request_parser *p, json_t *lists, size_t index, size_t n)
 {
     const json_t *whole = json_array_get(lists, index);
@@ -79,7 +81,7 @@ static void check_length(struct request_parser *p, struct request_input *input, 
                       input->n_tokens, max);
 }
 
-/* Items are all texts or all token lists, as the first one is. */
+/* All items must be of the type of the first: texts or lists of tokens. */
 static void parse_item(struct request_parser *p, size_t index, const json_t *item, bool texts)
 {
     struct request_input *input = &p->request->inputs[index];

@@ -1,17 +1,17 @@
 #pragma once
-/* What request.c and request_{openai,oip}.c (the bodies of the dialects), request_fields.c (the
- * fields of any object) and request_inputs.c (texts and tokens) share. */
+/* Shared by request.c and request_{openai,oip}.c (the bodies of the dialects), request_fields.c
+ * (fields of objects) and request_inputs.c (texts and tokens). */
 #include <jansson.h>
 #include <string.h>
 
 #include "request.h"
 
 struct request_parser {
-    struct request *request; /* being filled */
+    struct request *request; /* the result so far */
     const struct elmo_model *model;
     const struct request_limits *limits;
     struct problem *problem;
-    const struct json_pointer *inputs_at; /* while inputs are parsed: where they are */
+    const struct json_pointer *inputs_at; /* where the inputs are, while they are parsed */
 };
 
 static inline struct json_pointer pointer_to_item(const struct json_pointer *array, size_t index)
@@ -21,7 +21,7 @@ static inline struct json_pointer pointer_to_item(const struct json_pointer *arr
     return pointer;
 }
 
-/* No more places fit the problem: looking for more would only cost time. */
+/* The problem has no room for further places, so checking can stop. */
 static inline bool request_gives_up(const struct request_parser *p)
 {
     return p->problem->n_errors == PROBLEM_ERRORS_MAX;
@@ -31,16 +31,16 @@ static inline bool request_gives_up(const struct request_parser *p)
 
 struct request_field {
     const char *name;
-    unsigned kinds; /* enum request_kind bits that have it */
+    unsigned kinds; /* bits of enum request_kind with this field */
     void (*parse)(struct request_parser *p, const json_t *value, const struct json_pointer *at);
     bool required;
 };
 
-/* Calls the parser of every field that is there, in the order of the table. */
+/* Calls the parser of every field of the object, in the order of the table. */
 void request_parse_fields(struct request_parser *p, const json_t *object,
                           const struct json_pointer *at, const struct request_field *fields,
                           size_t n_fields);
-/* The same for an object that has no other fields: those are unknown. */
+/* The same, and refuses fields that are not in the table. */
 void request_parse_object(struct request_parser *p, const json_t *object,
                           const struct json_pointer *at, const struct request_field *fields,
                           size_t n_fields);
@@ -52,7 +52,8 @@ void request_wrong_value(struct request_parser *p, const struct json_pointer *at
                          const char *must_be);
 void request_parse_bool(struct request_parser *p, const json_t *value,
                         const struct json_pointer *at, bool *ret);
-/* The index of the string in a NULL-terminated list; `choices_text` lists them for people. */
+/* Sets *ret to the index of the string in a NULL-terminated list. `choices_text` lists them for the
+ * message. */
 void request_parse_choice(struct request_parser *p, const json_t *value,
                           const struct json_pointer *at, const char *const choices[],
                           const char *choices_text, unsigned *ret);
@@ -65,8 +66,8 @@ void request_parse_encoding_format(struct request_parser *p, const json_t *value
 
 enum request_inputs { REQUEST_TEXTS_OR_TOKENS, REQUEST_TEXTS };
 
-/* Fills inputs, n_inputs and n_tokens from the value at that place; truncate, max_tokens and
- * offsets must be there already. What is wrong goes to the problem. */
+/* Fills inputs, n_inputs and n_tokens from the value at `at`; truncate, max_tokens and offsets must
+ * be set. Errors are added to the problem. */
 void request_parse_inputs(struct request_parser *p, const json_t *inputs,
                           const struct json_pointer *at, enum request_inputs allowed);
 

@@ -1,13 +1,13 @@
-/* The body of POST /v2/models/{model}/infer, the Open Inference Protocol's inference request. Its
- * schema allows members and parameters that it does not name, so those are ignored; parameters of
- * extensions that would change how the body or the answer is to be read are refused. */
+/* The body of POST /v2/models/{model}/infer, the inference request of the Open Inference Protocol.
+ * Its schema allows unknown members and parameters, which are ignored. Parameters of extensions
+ * that change the meaning of the body or the answer are refused. */
 #include "request_internal.h"
 
 #define INPUT_NAME "text"
 
 /* ---- Parameters ---- */
 
-/* Whether a client that sends this value wants what the parameter stands for. */
+/* Whether this value of a parameter requests the extension. */
 static bool is_wish(const json_t *value)
 {
     return value && !json_is_false(value) && !json_is_null(value);
@@ -19,13 +19,13 @@ static void refuse_extensions(struct request_parser *p, const json_t *parameters
     static const struct {
         const char *name, *what;
     } refused[] = {
-        {"binary_data", "Binary tensor data is not offered: ask for JSON (binary_data false)."},
+        {"binary_data", "Binary tensor data is not supported: ask for JSON (binary_data false)."},
         {"binary_data_output",
-         "Binary tensor data is not offered: ask for JSON (binary_data_output false)."},
-        {"binary_data_size", "Binary tensor data is not offered: send the data as JSON."},
-        {"shared_memory_region", "Shared memory is not offered: send and receive data as JSON."},
-        {"classification", "Classes are not offered: the output holds all probabilities."},
-        {"sequence_id", "Sequences are not offered: every request stands alone."},
+         "Binary tensor data is not supported: ask for JSON (binary_data_output false)."},
+        {"binary_data_size", "Binary tensor data is not supported: send the data as JSON."},
+        {"shared_memory_region", "Shared memory is not supported: send and receive data as JSON."},
+        {"classification", "Classes are not supported: the output holds all probabilities."},
+        {"sequence_id", "Sequences are not supported: requests are independent."},
     };
     for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
         struct json_pointer member = *at;
@@ -71,7 +71,7 @@ static void parse_id(struct request_parser *p, const json_t *value, const struct
 
 /* ---- Outputs ---- */
 
-/* The request's flag for an output, NULL when the model has none of that name. */
+/* The request's flag for an output; NULL if the model has none of this name. */
 static bool *output_flag(struct request_parser *p, const char *name)
 {
     bool has_head = elmo_model_info(p->model)->n_labels > 0;
@@ -108,7 +108,7 @@ static void parse_output(struct request_parser *p, const json_t *value,
         request_wrong_type(p, at, "an object");
 }
 
-/* None named: all of them. */
+/* No output is named: all outputs. */
 static void parse_outputs(struct request_parser *p, const json_t *value,
                           const struct json_pointer *at)
 {
@@ -143,7 +143,8 @@ static void parse_datatype(struct request_parser *p, const json_t *value,
     parse_text(p, value, at, "BYTES", "\"BYTES\"");
 }
 
-/* The schema wants integers, the prose any number: 2.0 is one too. SIZE_MAX where it is no size. */
+/* The schema requires integers, its text allows any number, so 2.0 is accepted. SIZE_MAX if the
+ * number is not a size. */
 static size_t dimension(const json_t *value)
 {
     double number = json_number_value(value);
@@ -170,17 +171,17 @@ static void parse_data(struct request_parser *p, const json_t *value, const stru
         request_wrong_type(p, at, "an array");
 }
 
-/* Of shape [B, 1]: ["a"] becomes "a". */
+/* For shape [B, 1]: ["a"] becomes "a". */
 static void flatten(json_t *data)
 {
     for (size_t i = 0; i < json_array_size(data); i++) {
         json_t *item = json_array_get(data, i);
-        if (json_array_size(item) == 1) /* in place: needs no memory */
+        if (json_array_size(item) == 1) /* in place, without allocation */
             (void)json_array_set(data, i, json_array_get(item, 0));
     }
 }
 
-/* Name, shape and so on are right, each in itself. */
+/* Name, shape and data are valid by themselves; this checks that they fit together. */
 static void parse_texts(struct request_parser *p, const json_t *tensor,
                         const struct json_pointer *at)
 {
@@ -190,7 +191,7 @@ static void parse_texts(struct request_parser *p, const json_t *tensor,
     if (dimension(json_array_get(shape, 0)) != json_array_size(data)) {
         json_pointer_add_key(&place, "shape", strlen("shape"));
         problem_add_error(p->problem, PROBLEM_INVALID_VALUE, &place,
-                          "It does not go with the %zu elements of data.", json_array_size(data));
+                          "It does not match the %zu elements of data.", json_array_size(data));
         return;
     }
     if (json_array_size(shape) == 2)
@@ -238,7 +239,7 @@ void request_parse_oip(struct request_parser *p, const json_t *body)
         {"id", REQUEST_OIP, parse_id, false},
         {"parameters", REQUEST_OIP, parse_request_parameters, false},
         {"outputs", REQUEST_OIP, parse_outputs, false},
-        {"inputs", REQUEST_OIP, parse_inputs, true}, /* last: it needs truncate */
+        {"inputs", REQUEST_OIP, parse_inputs, true}, /* last, because it needs truncate */
     };
     const struct json_pointer root = json_pointer_root();
     struct request *r = p->request;

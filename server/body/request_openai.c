@@ -1,8 +1,8 @@
-/* The body of POST /v1/embeddings, as OpenAI's API has it. What that API refuses is refused here as
- * well: a field that it does not have, and an input that is too long. */
+/* The body of POST /v1/embeddings of OpenAI's API. Unknown fields and inputs that are too long are
+ * refused, as in that API. */
 #include "request_internal.h"
 
-/* Vectors of one model are of no use beside those of another, so no other name will do. */
+/* Vectors of different models cannot be compared, so only the name of this model is accepted. */
 static void parse_model(struct request_parser *p, const json_t *value,
                         const struct json_pointer *at)
 {
@@ -10,7 +10,7 @@ static void parse_model(struct request_parser *p, const json_t *value,
         request_wrong_type(p, at, "a string");
     else if (strcmp(json_string_value(value), elmo_model_info(p->model)->name) != 0)
         problem_add_error(p->problem, PROBLEM_MODEL_NOT_FOUND, at,
-                          "There is no such model; GET /v1/models names the one that is here.");
+                          "There is no such model; GET /v1/models names the available one.");
 }
 
 static void parse_encoding_format(struct request_parser *p, const json_t *value,
@@ -33,7 +33,7 @@ static void parse_dimensions(struct request_parser *p, const json_t *value,
                           "It must be %zu: vectors of this model cannot be shortened.", n);
 }
 
-/* For OpenAI's own statistics. */
+/* "user" is for OpenAI's statistics; it is ignored. */
 static void parse_user(struct request_parser *p, const json_t *value, const struct json_pointer *at)
 {
     if (!json_is_string(value) && !json_is_null(value))
@@ -46,8 +46,7 @@ static void parse_input(struct request_parser *p, const json_t *value,
     const json_t *first = json_array_get(value, 0);
     if (json_is_number(first) || json_is_array(first))
         problem_add_error(p->problem, PROBLEM_INVALID_TYPE, at,
-                          "Token ids are not taken: this model reads characters and has none. "
-                          "Send texts.");
+                          "Token ids are not supported: this model reads characters. Send texts.");
     else
         request_parse_inputs(p, value, at, REQUEST_TEXTS);
 }

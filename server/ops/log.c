@@ -11,7 +11,7 @@
 
 #define TIMESTAMP_MAX 32
 
-/* Written by log_init alone, before there are other threads. */
+/* Written only by log_init, before other threads start. */
 static struct {
     int fd;
     enum log_format format;
@@ -36,13 +36,14 @@ bool log_enabled(enum log_level level)
     return level <= sink.max_level;
 }
 
-/* RFC 3339, UTC, milliseconds. Most lines are of the same second as the one before. */
+/* RFC 3339, UTC, with milliseconds. The text of the last second is cached, since most lines share
+ * it. */
 static void format_now(char text[static TIMESTAMP_MAX])
 {
     static _Thread_local struct {
         time_t second;
         char text[TIMESTAMP_MAX];
-        size_t n_bytes; /* 0: there was no line */
+        size_t n_bytes; /* 0: nothing is cached */
     } last;
     struct timespec now = {0};
     clock_gettime(CLOCK_REALTIME, &now);
@@ -119,7 +120,7 @@ static void write_all(const char *bytes, size_t n_bytes)
     }
 }
 
-/* The line without its fields, made without the heap. */
+/* The line without its fields. It needs no heap. */
 static void write_bare(const char *now, const char *level, const char *event)
 {
     char line[256];
@@ -140,7 +141,7 @@ void log_event(enum log_level level, const char *event, const struct log_field *
     char now[TIMESTAMP_MAX];
     format_now(now);
 
-    char memory[LOG_LINE_MAX]; /* the line has a limit, so it never grows out of this */
+    char memory[LOG_LINE_MAX]; /* the line has a limit, so it always fits */
     struct buffer line = {.bytes = memory, .capacity = LOG_LINE_MAX, .max_bytes = LOG_LINE_MAX};
     if (sink.format == LOG_FORMAT_JSON)
         write_json(&line, now, level_names[level], event, fields);

@@ -1,6 +1,7 @@
-/* All values are integers (durations in nanoseconds) in relaxed atomics: each is right on its own,
- * and a scrape that comes between two of them sees a state that was almost there. A histogram's
- * count is the sum of its buckets, so that at least those two always agree. */
+/* All values are integers (durations in nanoseconds) in relaxed atomics: each value is exact, but a
+ * scrape may see one of two related values updated and not the other. The count of a histogram is
+ * the sum of its buckets, so that these two always agree. First the histograms and the state, then
+ * the updates, then the text: one function per metric and the table of all metrics at the end. */
 #include "metrics.h"
 
 #include <assert.h>
@@ -16,13 +17,13 @@
 
 #define BOUNDS_MAX 20
 
-struct scale {                   /* what a histogram counts */
-    double unit;                 /* of one, in what the metric's name says */
-    uint64_t bounds[BOUNDS_MAX]; /* upper, included; ascending; 0 ends them */
+struct scale {                   /* the unit and buckets of a histogram */
+    double unit;                 /* of a counted value, in the unit of the metric */
+    uint64_t bounds[BOUNDS_MAX]; /* upper bounds, inclusive, ascending; 0 ends the list */
 };
 
 struct histogram {
-    _Atomic uint64_t buckets[BOUNDS_MAX + 1]; /* each on its own, not cumulative */
+    _Atomic uint64_t buckets[BOUNDS_MAX + 1]; /* not cumulative */
     _Atomic uint64_t sum;
 };
 
@@ -65,14 +66,15 @@ static void observe(struct histogram *histogram, const struct scale *scale, uint
 
 static uint64_t nanoseconds(double seconds)
 {
-    if (!(seconds > 0)) /* also what is not a number */
+    if (!(seconds > 0)) /* also true for NaN */
         return 0;
     return seconds < 1e9 ? (uint64_t)(seconds * 1e9) : UINT64_C(1000000000) * S;
 }
 
 /* ---- The state ---- */
 
-/* What the service answers; a test holds this list to problem.h. Anything else is "other". */
+/* The statuses of answers; a test compares this list with problem.h. All others count as
+ * "other". */
 static const unsigned statuses[] = {200, 204, 304, 400, 401, 404, 405, 406, 408,
                                     413, 415, 422, 429, 500, 501, 503, 504};
 #define N_STATUSES ARRAY_LEN(statuses)
@@ -181,7 +183,7 @@ struct scrape {
     const struct metrics_now *now;
 };
 
-/* name="value" with the three escapes of the format. */
+/* Writes name="value" with the three escapes of the format. */
 static void write_label(struct buffer *out, const char *name, const char *value)
 {
     buffer_printf(out, "%s=\"", name);
@@ -392,35 +394,35 @@ static void write_start_time(const struct scrape *s, const char *name)
 }
 
 /* X(function, name, type, help) */
-#define METRICS(X)                                                                                 \
-    X(write_requests, "elmod_requests_total", "counter", "Requests answered.")                     \
-    X(write_request_durations, "elmod_request_duration_seconds", "histogram",                      \
-      "From the first byte of a request to the last of its answer.")                               \
-    X(write_stages, "elmod_stage_duration_seconds", "histogram",                                   \
-      "Parts of a request: reading it, waiting, computing, writing the answer.")                   \
-    X(write_queue_tokens, "elmod_queue_tokens", "gauge", "Tokens that wait for a worker.")         \
-    X(write_queue_requests, "elmod_queue_requests", "gauge", "Requests that wait for a worker.")   \
-    X(write_batch_tokens, "elmod_batch_tokens", "histogram", "Tokens that a worker took at once.") \
-    X(write_batch_requests, "elmod_batch_requests", "histogram",                                   \
-      "Requests that a worker took at once.")                                                      \
-    X(write_tokens, "elmod_tokens_total", "counter", "Tokens computed.")                           \
-    X(write_word_hits, "elmod_word_cache_hits_total", "counter",                                   \
-      "Distinct words of a batch that the word cache had.")                                        \
-    X(write_word_misses, "elmod_word_cache_misses_total", "counter",                               \
-      "Distinct words of a batch that the word cache lacked.")                                     \
-    X(write_word_vectors, "elmod_word_vectors_total", "counter",                                   \
-      "Tokens whose word vector was asked for.")                                                   \
-    X(write_rejected, "elmod_rejected_total", "counter",                                           \
-      "Requests turned away, by the code of the problem in the answer.")                           \
-    X(write_inflight, "elmod_inflight_requests", "gauge", "Requests begun and not yet answered.")  \
-    X(write_build_info, "elmod_build_info", "gauge", "Always 1; the labels say what runs.")        \
-    X(write_model_info, "elmod_model_info", "gauge", "1 once the model is loaded.")                \
-    X(write_reloads, "elmod_model_reloads_total", "counter",                                       \
-      "Times that the model was loaded anew, or could not be and the old one went on.")            \
-    X(write_cpu_seconds, "process_cpu_seconds_total", "counter", "User and system CPU time.")      \
-    X(write_resident_bytes, "process_resident_memory_bytes", "gauge", "Resident memory.")          \
-    X(write_open_fds, "process_open_fds", "gauge", "Open file descriptors.")                       \
-    X(write_max_fds, "process_max_fds", "gauge", "Limit of open file descriptors.")                \
+#define METRICS(X)                                                                               \
+    X(write_requests, "elmod_requests_total", "counter", "Requests answered.")                   \
+    X(write_request_durations, "elmod_request_duration_seconds", "histogram",                    \
+      "Time from the first byte of a request to the last byte of its answer.")                   \
+    X(write_stages, "elmod_stage_duration_seconds", "histogram",                                 \
+      "Time of the stages of a request: parse, queue, compute, write.")                          \
+    X(write_queue_tokens, "elmod_queue_tokens", "gauge", "Tokens waiting for a worker.")         \
+    X(write_queue_requests, "elmod_queue_requests", "gauge", "Requests waiting for a worker.")   \
+    X(write_batch_tokens, "elmod_batch_tokens", "histogram", "Tokens in a batch of a worker.")   \
+    X(write_batch_requests, "elmod_batch_requests", "histogram",                                 \
+      "Requests in a batch of a worker.")                                                        \
+    X(write_tokens, "elmod_tokens_total", "counter", "Tokens computed.")                         \
+    X(write_word_hits, "elmod_word_cache_hits_total", "counter",                                 \
+      "Distinct words of a batch found in the word cache.")                                      \
+    X(write_word_misses, "elmod_word_cache_misses_total", "counter",                             \
+      "Distinct words of a batch not found in the word cache.")                                  \
+    X(write_word_vectors, "elmod_word_vectors_total", "counter",                                 \
+      "Tokens whose word vector was requested.")                                                 \
+    X(write_rejected, "elmod_rejected_total", "counter",                                         \
+      "Requests refused, by the code of the problem in the answer.")                             \
+    X(write_inflight, "elmod_inflight_requests", "gauge", "Requests that are not answered yet.") \
+    X(write_build_info, "elmod_build_info", "gauge", "Always 1; the labels name the build.")     \
+    X(write_model_info, "elmod_model_info", "gauge", "1 once the model is loaded.")              \
+    X(write_reloads, "elmod_model_reloads_total", "counter",                                     \
+      "Reloads of the model by result; after a failure the old model stays in use.")             \
+    X(write_cpu_seconds, "process_cpu_seconds_total", "counter", "User and system CPU time.")    \
+    X(write_resident_bytes, "process_resident_memory_bytes", "gauge", "Resident memory.")        \
+    X(write_open_fds, "process_open_fds", "gauge", "Open file descriptors.")                     \
+    X(write_max_fds, "process_max_fds", "gauge", "Limit of open file descriptors.")              \
     X(write_start_time, "process_start_time_seconds", "gauge", "Start, since the epoch.")
 
 void metrics_write(struct metrics *m, const struct metrics_now *now, struct buffer *out)

@@ -10,7 +10,7 @@
 
 #include "machine/rooted_file.h"
 
-/* Seconds from the epoch to the start of the machine, from the line "btime N"; 0: not found. */
+/* Boot time in seconds since the epoch, from the line "btime N"; 0: not found. */
 static uint64_t read_boot_time(const char *root)
 {
     AUTO(rooted_file_close) FILE *file = rooted_file_open(root, "/proc/stat");
@@ -23,8 +23,9 @@ static uint64_t read_boot_time(const char *root)
     return seconds;
 }
 
-/* proc(5): fields 14 utime, 15 stime, 22 starttime (all in ticks) and 24 rss (in pages). The second
- * field is the program's name in parentheses, which may hold anything: count from the last one. */
+/* proc(5): fields 14 utime, 15 stime, 22 starttime (all in ticks) and 24 rss (in pages). Field 2 is
+ * the name of the program in parentheses and may contain any character, so fields are counted from
+ * the last parenthesis. */
 static void read_stat(const char *root, struct process_stats *stats)
 {
     char line[2048];
@@ -58,7 +59,7 @@ static uint64_t count_open_fds(const char *root)
     for (const struct dirent *entry; (entry = readdir(folder));)
         n_entries += entry->d_name[0] != '.';
     closedir(folder);
-    return n_entries > 0 ? n_entries - 1 : 0; /* without the folder's own */
+    return n_entries > 0 ? n_entries - 1 : 0; /* without the descriptor of the open directory */
 }
 
 struct process_stats process_stats_read(const char *root)

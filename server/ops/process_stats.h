@@ -1,9 +1,9 @@
 #pragma once
-/* What /proc/self knows of this process, for the standard process_* metrics. */
+/* Values of /proc/self for the standard process_* metrics. */
 #include <stddef.h>
 #include <stdint.h>
 
-struct process_stats {  /* what could not be read is 0 */
+struct process_stats {  /* values that cannot be read are 0 */
     double cpu_seconds; /* user and system */
     uint64_t resident_bytes;
     uint64_t open_fds;
@@ -11,5 +11,5 @@ struct process_stats {  /* what could not be read is 0 */
     double start_time_seconds; /* since the epoch */
 };
 
-/* `root` stands for "/": "" on a real machine, the folder of a fake tree in tests. Any thread. */
+/* `root` is the parent of /proc: "", or a folder with test files. Any thread. */
 struct process_stats process_stats_read(const char *root);

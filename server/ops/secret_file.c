@@ -15,8 +15,8 @@ static int fail(struct elmo_error *err, const char *path, const char *why)
     return elmo_fail(err, ELMO_E_IO, "%.250s: %s", path, why);
 }
 
-/* All bytes up to the end of the file or the room; -1 with errno. Without stdio, whose buffer would
- * stay behind. */
+/* Reads up to n_max bytes, or to the end of the file. -1: errno is set. Not with stdio, whose
+ * buffer would keep a copy of the secret. */
 static ssize_t read_all(int fd, char *bytes, size_t n_max)
 {
     size_t n = 0;
@@ -40,7 +40,7 @@ static int read_open(struct secret_file *file, int fd, const char *path, size_t 
     if (fstat(fd, &status))
         return fail(err, path, strerror(errno));
     file->others_may_read = (status.st_mode & S_IROTH) != 0;
-    file->bytes = malloc(max_bytes + 2); /* a byte over the limit, and the NUL */
+    file->bytes = malloc(max_bytes + 2); /* one byte over the limit, and a NUL */
     if (!file->bytes)
         return elmo_fail(err, ELMO_E_NOMEM, "%.250s: out of memory", path);
     ssize_t n = read_all(fd, file->bytes, max_bytes + 1);

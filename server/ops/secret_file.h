@@ -1,13 +1,13 @@
 #pragma once
-/* A small file with secrets, read whole at start: keys of clients, the key of a certificate. Its
- * bytes are wiped when they are of no use any more. Any thread. */
+/* A small file with secrets, such as API keys or a private key, read at once. secret_file_done
+ * wipes its bytes. Any thread. */
 #include "defs.h"
 #include "elmo.h"
 
 struct secret_file { /* {0}: nothing read */
-    char *bytes;     /* owned, with a NUL behind the last */
+    char *bytes;     /* owned, NUL-terminated */
     size_t n_bytes;
-    bool others_may_read; /* whoever else has an account here */
+    bool others_may_read; /* the file is readable by all users of the machine */
 };
 
 /* Reads a file of any kind that has at most max_bytes. 0, ELMO_E_IO or ELMO_E_NOMEM; *ret_file is
@@ -21,5 +21,5 @@ static inline void secret_file_done_auto(struct secret_file *file)
     secret_file_done(file);
 }
 
-/* One line of log where others may read the file. */
+/* Logs a warning if others may read the file. */
 void secret_file_warn(const char *path, bool others_may_read);

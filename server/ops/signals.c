@@ -5,11 +5,11 @@
 #include <stddef.h>
 #include <unistd.h>
 
-static sem_t asked; /* for anything */
+static sem_t asked; /* posted for each signal */
 static atomic_int stop_signal;
 static atomic_bool reload_asked;
 
-/* Who asks twice does not want to wait. */
+/* The second signal ends the process without waiting. */
 static void on_stop(int number)
 {
     int none = 0;
@@ -22,7 +22,7 @@ static void on_hangup(int number, siginfo_t *info, void *context)
 {
     int none = 0;
     (void)context;
-    if (info->si_code > 0) /* from the kernel; a shell may have sent one before */
+    if (info->si_code > 0) /* from the kernel, perhaps after one from a shell */
         atomic_compare_exchange_strong(&stop_signal, &none, number);
     else
         atomic_store(&reload_asked, true);
@@ -31,7 +31,7 @@ static void on_hangup(int number, siginfo_t *info, void *context)
 
 void signals_init(void)
 {
-    struct sigaction stop = {.sa_handler = on_stop}; /* it interrupts sem_wait */
+    struct sigaction stop = {.sa_handler = on_stop}; /* interrupts sem_wait */
     struct sigaction hangup = {.sa_sigaction = on_hangup, .sa_flags = SA_SIGINFO | SA_RESTART};
     sem_init(&asked, 0, 0);
     sigemptyset(&stop.sa_mask);

@@ -1,25 +1,25 @@
 #pragma once
-/* What the process is asked to do by signals: SIGTERM and SIGINT stop it, SIGHUP has it load its
- * files anew. But a SIGHUP from the kernel, not from a process, says that the terminal is gone
- * where it ran in the foreground: that stops it, too.
+/* Signals: SIGTERM and SIGINT stop the process, SIGHUP reloads its files. A SIGHUP from the kernel,
+ * not from a process, means that the terminal of a foreground process was closed; it stops the
+ * process too.
  *
- * OpenBLAS has threads before main() begins; a signal that all of ours block would end up in one of
- * those, and end the process. So there are handlers, for whichever thread; ours leave the signals
- * to the main thread, where waiting for them is all there is to do. */
+ * OpenBLAS starts threads before main(). A signal that all of our threads block would be delivered
+ * to one of those and end the process. So there are handlers, which may run in any thread; our
+ * threads block the signals, and the main thread waits for them. */
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
-/* Once, before other threads are made. A second signal to stop ends the process at once. */
+/* Call it once, before other threads start. A second signal to stop ends the process at once. */
 void signals_init(void);
 
-/* Waits for the next. True: files are to be loaded anew; once for all who asked since the last
- * time. False: it is to stop, now and whenever it is called again. The main thread alone. */
+/* Waits for the next signal. True: reload the files; several signals since the last call count as
+ * one. False: stop; all later calls return false too. Only the main thread may call it. */
 bool signals_wait(void);
 
-/* The first signal to stop: SIGTERM, SIGINT or SIGHUP; 0: none yet. */
+/* The first signal to stop (SIGTERM, SIGINT or SIGHUP); 0: none yet. */
 const atomic_int *signals_stop(void);
 
-/* Threads that are made from here until signals_release(*ret_before) take no signals. */
+/* Threads started between this call and signals_release(*ret_before) block the signals. */
 void signals_hold(sigset_t *ret_before);
 void signals_release(const sigset_t *before);

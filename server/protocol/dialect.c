@@ -28,7 +28,7 @@ unsigned dialect_status(enum dialect dialect, enum problem_code code)
 
 /* ---- OpenAI ---- */
 
-/* Where OpenAI's API has a code of its own for the same; its clients know those. */
+/* Problems for which OpenAI's API has a code that its clients know. */
 static const char *openai_code(enum problem_code code)
 {
     switch (code) {
@@ -98,7 +98,7 @@ static void write_param(struct json_writer *w, const struct json_pointer *pointe
         json_write_null(w);
 }
 
-/* What is to blame: a place in the body, or the model that the path names. */
+/* What is wrong: a place in the body, or the model that the path names. */
 static struct json_pointer blamed(const struct problem *problem)
 {
     struct json_pointer pointer = json_pointer_root();

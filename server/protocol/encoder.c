@@ -6,10 +6,10 @@
 
 #include "error.h"
 
-#define BLOCK_BYTES (16 * 1024) /* pulled from the source at a time */
+#define BLOCK_BYTES (16 * 1024) /* bytes read from the source at once */
 
-/* A window of 128 KiB: an answer of floats has no repetition farther back, and memory is for each
- * connection. */
+/* A window of 128 KiB: an answer of floats has no distant repetitions, and every connection needs
+ * the memory. */
 #define ZSTD_WINDOW_LOG 17
 #define ZLIB_LEVEL      1
 #define GZIP_WINDOW     (15 + 16) /* 16: with the header and trailer of gzip */
@@ -41,7 +41,7 @@ size_t coding_memory_bytes(enum coding coding)
     static const size_t n_bytes[] = {
         [CODING_IDENTITY] = 0,
         [CODING_GZIP] = sizeof(struct encoder) + (272 << 10), /* zlib.h at deflateInit2 */
-        [CODING_ZSTD] = sizeof(struct encoder) + (1 << 20),   /* as test_encoder finds it */
+        [CODING_ZSTD] = sizeof(struct encoder) + (1 << 20),   /* measured by test_encoder */
     };
     return n_bytes[coding];
 }
@@ -95,7 +95,7 @@ static void pull(struct encoder *e)
     e->failed = n < 0;
 }
 
-/* Codes what is in the block, as far as dst takes it, and returns the bytes written. */
+/* Encodes the block until dst is full. Returns the number of bytes written. */
 static size_t code_gzip(struct encoder *e, char *dst, size_t n_max)
 {
     uInt n_room = n_max < UINT_MAX ? (uInt)n_max : UINT_MAX;

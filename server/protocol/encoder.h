@@ -1,14 +1,14 @@
 #pragma once
-/* An answer in a content coding (RFC 9110, section 8.4.1): pulls plain bytes from a source and
- * gives coded ones, piece by piece, so that an answer that is made while it is sent stays one.
+/* Content codings of answers (RFC 9110, section 8.4.1). An encoder reads plain bytes from a source
+ * and returns encoded ones, piece by piece, so that an answer can be encoded while it is written.
  *
  *     AUTO(encoder_free) struct encoder *e = NULL;
  *     if (encoder_new(&e, CODING_GZIP, read_plain, plain, &err) == 0)
  *         while ((n = encoder_read(e, dst, sizeof dst)) > 0)
  *             send(dst, n);
  *
- * The fast levels (zlib's 1, zstd's 1): digits of random floats do not shrink further by searching
- * longer. One owner at a time. */
+ * It uses the fast levels (zlib 1, zstd 1), because higher levels do not compress digits of floats
+ * better. One owner at a time. */
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -17,13 +17,13 @@
 
 enum coding { CODING_IDENTITY, CODING_GZIP, CODING_ZSTD };
 
-/* As Content-Encoding spells it; NULL for CODING_IDENTITY. */
+/* The name in Content-Encoding; NULL for CODING_IDENTITY. */
 const char *coding_name(enum coding coding);
 
-/* Bytes that an encoder holds, at most; 0 for CODING_IDENTITY. */
+/* The most memory that an encoder uses, in bytes; 0 for CODING_IDENTITY. */
 size_t coding_memory_bytes(enum coding coding);
 
-/* Puts 1 to n_max bytes into dst and says how many; 0: that was all; -1: it failed. */
+/* Writes 1 to n_max bytes to dst and returns their number. 0: end; -1: failure. */
 typedef ssize_t encoder_source(void *from, char *dst, size_t n_max);
 
 struct encoder;
@@ -34,5 +34,5 @@ ELMO_MUST_USE int encoder_new(struct encoder **ret_encoder, enum coding coding,
 void encoder_free(struct encoder *encoder); /* NULL is fine */
 DEFINE_AUTO(encoder_free, struct encoder *);
 
-/* Like an encoder_source: the next coded bytes. */
+/* Writes the next encoded bytes to dst; returns like an encoder_source. */
 ssize_t encoder_read(struct encoder *encoder, char *dst, size_t n_max);

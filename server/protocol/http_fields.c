@@ -6,7 +6,7 @@
 #define DIGITS  "0123456789"
 #define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-/* RFC 9110: a name is a token, a value has no control characters but tab. */
+/* RFC 9110: a name is a token; a value has no control characters except tab. */
 static bool is_name(const char *name)
 {
     return name[0] && name[strspn(name, DIGITS LETTERS "!#$%&'*+-.^_`|~")] == '\0';
@@ -52,7 +52,7 @@ static bool is_number(const char *text)
     return text[0] && text[strspn(text, DIGITS)] == '\0';
 }
 
-/* Digits to a number, UINT64_MAX when it is larger. */
+/* Converts digits to a number, at most UINT64_MAX. */
 static uint64_t saturated(const char *digits)
 {
     uint64_t n = 0;
@@ -71,29 +71,29 @@ bool head_check_framing(const struct head *head, const struct head_request *requ
     const struct head_field *length = &head->content_length, *coding = &head->transfer_encoding;
     const char *fault = NULL;
     if (head->malformed)
-        fault = "A header field has a form that is not allowed.";
+        fault = "A header field is malformed.";
     else if (coding->count > 0 && length->count > 0)
-        fault = "Transfer-Encoding and Content-Length came together.";
+        fault = "The request has both Transfer-Encoding and Content-Length.";
     else if (length->count > 1)
-        fault = "Content-Length came more than once.";
+        fault = "The request has more than one Content-Length.";
     else if (coding->count > 1)
-        fault = "Transfer-Encoding came more than once.";
+        fault = "The request has more than one Transfer-Encoding.";
     else if (coding->count > 0 && strcasecmp(coding->value, "chunked") != 0)
-        fault = "The only Transfer-Encoding taken is chunked.";
+        fault = "The only supported Transfer-Encoding is chunked.";
     else if (coding->count > 0 && request->is_http_1_0)
-        fault = "HTTP/1.0 has no Transfer-Encoding.";
+        fault = "HTTP/1.0 does not support Transfer-Encoding.";
     else if (length->count > 0 && !is_number(length->value))
         fault = "Content-Length is not a number.";
     else if (!request->may_have_body && head_body_bytes(head) > 0)
-        fault = "This method takes no body.";
+        fault = "A request with this method must not have a body.";
     if (fault)
         problem_set(problem, PROBLEM_BAD_FRAMING, "%s", fault);
     else if (head->host.count > 1)
-        problem_set(problem, PROBLEM_BAD_HEADER, "Host came more than once.");
+        problem_set(problem, PROBLEM_BAD_HEADER, "The request has more than one Host.");
     else if (head->host.count == 0 && !request->is_http_1_0)
-        problem_set(problem, PROBLEM_BAD_HEADER, "Host is missing.");
+        problem_set(problem, PROBLEM_BAD_HEADER, "The request has no Host.");
     else if (head->n_accept > HEAD_ACCEPT_MAX)
-        problem_set(problem, PROBLEM_BAD_HEADER, "Accept came more than %d times.",
+        problem_set(problem, PROBLEM_BAD_HEADER, "The request has more than %d Accept fields.",
                     HEAD_ACCEPT_MAX);
     return problem->code == PROBLEM_NONE;
 }
@@ -114,7 +114,7 @@ bool head_timeout_ms(const struct head *head, uint64_t max_ms, uint64_t *ret_ms,
         ms = is_number(field->value) ? saturated(field->value) : 0;
         if (ms == 0 || field->count > 1) {
             problem_set(problem, PROBLEM_BAD_HEADER,
-                        "X-Request-Timeout-Ms must be one whole number from 1 up.");
+                        "X-Request-Timeout-Ms must be a single integer of at least 1.");
             return false;
         }
     }

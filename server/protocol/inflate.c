@@ -7,11 +7,11 @@
 #include "error.h"
 
 #define STEP_BYTES  (16 * 1024)
-#define GZIP_WINDOW (15 + 16) /* 16: gzip alone */
+#define GZIP_WINDOW (15 + 16) /* 16: gzip only */
 
 struct inflate {
     z_stream zlib;
-    bool is_between; /* members: the last one is complete */
+    bool is_between; /* the last member is complete, no other has begun */
 };
 
 int inflate_new(struct inflate **ret_inflate, struct elmo_error *err)
@@ -33,7 +33,7 @@ void inflate_free(struct inflate *i)
     free(i);
 }
 
-/* One step of at most STEP_BYTES, appended to `out`. */
+/* Appends at most STEP_BYTES to `out`. */
 static enum inflate_outcome step(struct inflate *i, struct buffer *out)
 {
     char plain[STEP_BYTES];
@@ -45,7 +45,7 @@ static enum inflate_outcome step(struct inflate *i, struct buffer *out)
     i->is_between = r == Z_STREAM_END;
     if (r == Z_MEM_ERROR)
         return INFLATE_NOMEM;
-    if (r != Z_OK && r != Z_STREAM_END && r != Z_BUF_ERROR) /* the last: it wants more bytes */
+    if (r != Z_OK && r != Z_STREAM_END && r != Z_BUF_ERROR) /* Z_BUF_ERROR: zlib needs more input */
         return INFLATE_BAD;
     size_t n = sizeof plain - i->zlib.avail_out;
     if (out->max_bytes > 0 && n > out->max_bytes - out->n_bytes)
@@ -61,7 +61,7 @@ enum inflate_outcome inflate_write(struct inflate *i, const char *bytes, size_t 
         uInt n = n_bytes < UINT_MAX ? (uInt)n_bytes : UINT_MAX;
         i->zlib.next_in = (const Bytef *)bytes;
         i->zlib.avail_in = n;
-        do { /* a full step may have left more behind, without another byte of input */
+        do { /* a full step may leave output in zlib after the last byte of input */
             enum inflate_outcome outcome = step(i, out);
             if (outcome != INFLATE_OK)
                 return outcome;

@@ -7,7 +7,7 @@
 
 #define BLANKS " \t"
 
-/* Cuts *rest at the first `separator` outside of quotes and returns what was before it, trimmed. */
+/* Splits *rest at the first `separator` outside quotes and returns the trimmed part before it. */
 static struct slice cut(struct slice *rest, char separator)
 {
     bool quoted = false;
@@ -30,7 +30,7 @@ static bool slice_is(struct slice s, const char *text)
     return s.n_bytes == strlen(text) && strncasecmp(s.bytes, text, s.n_bytes) == 0;
 }
 
-/* 3: the very type, 2: "application/" and a star, 1: both stars, 0: no match. */
+/* 3: the same type, 2: "application/" and a star, 1: both stars, 0: no match. */
 static unsigned specificity(struct slice range, const char *type)
 {
     size_t n_main = (size_t)(strchr(type, '/') - type) + 1; /* with the slash */
@@ -42,7 +42,7 @@ static unsigned specificity(struct slice range, const char *type)
     return slice_is(range, "*/*") ? 1 : 0;
 }
 
-/* qvalue: 0, 0.5, 0.125, 1 or 1.000, in thousandths; malformed ones are taken as 1. */
+/* Parses a qvalue (0, 0.5, 0.125, 1 or 1.000) in thousandths. Malformed values count as 1. */
 static unsigned quality(struct slice q)
 {
     unsigned value = 0, digit = 100;
@@ -57,7 +57,7 @@ static unsigned quality(struct slice q)
     return value;
 }
 
-/* The value of a parameter "name=value" if it has that name; {NULL} otherwise. */
+/* The value of a parameter "name=value" if it has this name, otherwise {NULL}. */
 static struct slice parameter_value(struct slice parameter, const char *name)
 {
     struct slice value = parameter;

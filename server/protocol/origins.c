@@ -8,7 +8,7 @@
 #define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 #define DIGITS  "0123456789"
 
-/* The bytes of a host at the beginning of the text, 0 when there is none. */
+/* Length of the host at the start of the text, 0 if there is none. */
 static size_t host_bytes(const char *text)
 {
     if (*text != '[')
@@ -17,7 +17,7 @@ static size_t host_bytes(const char *text)
     return n > 0 && text[1 + n] == ']' ? n + 2 : 0;
 }
 
-/* The bytes of an origin at the beginning of the text, 0 when there is none. */
+/* Length of the origin at the start of the text, 0 if there is none. */
 static size_t origin_bytes(const char *text)
 {
     size_t n = strspn(text, LETTERS DIGITS "+-.");

@@ -32,7 +32,7 @@ static void set_detail(char detail[static PROBLEM_DETAIL_MAX], const char *forma
         detail[0] = '\0';
 }
 
-/* Sets the code unless there is one; says whether it did. */
+/* Sets the code unless one is set. Returns whether it set it. */
 static bool claim(struct problem *problem, enum problem_code code)
 {
     if (problem->code != PROBLEM_NONE)

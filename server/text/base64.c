@@ -13,7 +13,7 @@ static void encode_3(char dst[static 4], const unsigned char src[static 3])
     dst[3] = alphabet[group & 63];
 }
 
-/* How many bytes it encoded: whole groups of 3. The few that are left are encode_3's. */
+/* Returns the number of bytes encoded, in whole groups of 3. encode_3 encodes the rest. */
 static size_t encode_many(char *dst, const unsigned char *src, size_t n_bytes, enum text_isa isa)
 {
 #ifdef HAVE_ISA_BUILDS

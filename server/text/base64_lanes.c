@@ -32,7 +32,7 @@ size_t base64_encode_avx512(char *dst, const unsigned char *src, size_t n_bytes)
 
 #else
 
-/* Characters are numbers plus what their range adds: A to Z, a to z, 0 to 9, + and /. */
+/* A character is its number plus the offset of its range: A to Z, a to z, 0 to 9, + and /. */
 static __m256i characters_of(__m256i numbers)
 {
     const __m256i added = _mm256_broadcastsi128_si256(
@@ -50,7 +50,7 @@ size_t base64_encode_avx2(char *dst, const unsigned char *src, size_t n_bytes)
     const __m256i order = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(1, 0, 2, 1, 4, 3, 5, 4, 7, 6, 8, 7, 10, 9, 11, 10));
     size_t done = 0;
-    for (; n_bytes - done >= 28; done += 24, dst += 32) { /* of 28 bytes that are read */
+    for (; n_bytes - done >= 28; done += 24, dst += 32) { /* each step reads 28 bytes */
         __m128i low = _mm_loadu_si128((const __m128i *)(src + done));
         __m128i high = _mm_loadu_si128((const __m128i *)(src + done + 12));
         __m256i x = _mm256_shuffle_epi8(_mm256_set_m128i(high, low), order);

@@ -52,7 +52,7 @@ struct decimal {      /* x is about integer * 10^-power */
     int power;
 };
 
-static double power_of_two(int exponent) /* of a normal double */
+static double power_of_two(int exponent) /* the result must be a normal double */
 {
     uint64_t bits = (uint64_t)(1023 + exponent) << 52;
     double value;

@@ -1,15 +1,15 @@
-/* Many floats at once: the steps of float_text.c, each for a whole register of values in lanes of
- * doubles. It is the same arithmetic in the same order, and nothing of it is contracted (meson:
- * -ffp-contract=off), so the decimals found are the same to the bit.
+/* Many floats at once: the steps of float_text.c, each for a register of doubles. The arithmetic
+ * has the same order and is not contracted (-ffp-contract=off in meson.build), so the decimals are
+ * identical. First the decimals, then their digits, then their text.
  *
  * Digits. The decimal, an integer of 9 digits by now, is its first digit and a rest of 8; the rest
  * is halved three times, into 2 x 4, 4 x 2 and 8 x 1 digits, by multiplications with reciprocals in
  * narrower and narrower lanes (Mula, "SSE: conversion integers to decimal representation", 2011).
  *
- * Text. What a value is made of are 16 bytes: its digits and the characters , - 0 and point. Sign
- * and exponent pick the order in which one shuffle writes them all; how many of those count follows
- * from the number of digits. So there is no branch on what a value looks like, but one: zeros, and
- * what is below 1e-4, or 1e9 and above, or not finite, is left to float_text_write. */
+ * Text. The parts of a value are 16 bytes: its digits and the characters , - 0 and point. Sign and
+ * exponent select the order in which one shuffle writes them; the length follows from the number of
+ * digits. The only branch: float_text_write handles zeros, values below 1e-4 or from 1e9 on, and
+ * values that are not finite. */
 #include <immintrin.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -146,7 +146,7 @@ INLINE struct decimals find_decimals(doubles x)
     words n_zeros = {0};
     lanes_mask inside = is_less(doubles_of(0), s); /* all */
     for (int j = 1; j <= 9; j++) {
-        if (j > 3 && !any(inside)) /* seldom before, and guessing costs more */
+        if (j > 3 && !any(inside)) /* seldom true before, and a misprediction costs more */
             break;
         doubles candidate = nearest(s * down[j]) * up[j];
         doubles distance = (doubles)((words)(candidate - s) & INT64_MAX);
@@ -184,7 +184,7 @@ INLINE words split_digits(words integer)
 
 /* ---- Text ---- */
 
-/* Where the parts of a value stand in its 16 bytes. */
+/* The positions of the parts of a value in its 16 bytes. */
 enum { D0, COMMA, MINUS, ZERO, POINT, D1 = 8, D2, D3, D4, D5, D6, D7, D8 };
 #define CHARS_OF_FIRST \
     ((int64_t)'0' | ',' << 8 | '-' << 16 | (int64_t)'0' << 24 | (int64_t)'.' << 32)
@@ -194,8 +194,8 @@ enum { D0, COMMA, MINUS, ZERO, POINT, D1 = 8, D2, D3, D4, D5, D6, D7, D8 };
 #define MAX_POINT 8
 #define N_LAYOUTS (MAX_POINT - MIN_POINT + 1)
 
-/* The order of the bytes, for each exponent. What comes after the last digit that counts is
- * overwritten by the next value. */
+/* The order of the bytes for each exponent. The next value overwrites the bytes after the last
+ * significant digit. */
 #define LAYOUTS(ROW)                                                       \
     ROW(ZERO, POINT, ZERO, ZERO, ZERO, D0, D1, D2, D3, D4, D5, D6, D7, D8) \
     ROW(ZERO, POINT, ZERO, ZERO, D0, D1, D2, D3, D4, D5, D6, D7, D8)       \
@@ -217,7 +217,7 @@ static const uint8_t layouts[2 * N_LAYOUTS][16] = {LAYOUTS(POSITIVE) LAYOUTS(NEG
 struct block {
     uint64_t parts[BLOCK][2]; /* the 16 bytes */
     uint64_t layout[BLOCK];
-    uint64_t n_bytes[BLOCK]; /* of the text, comma included; 0: left to float_text_write */
+    uint64_t n_bytes[BLOCK]; /* length of the text with its comma; 0: use float_text_write */
 } __attribute__((aligned(64)));
 
 INLINE void store(uint64_t dst[LANES], words src)
@@ -255,7 +255,7 @@ INLINE void prepare(struct block *b, size_t at, const float values[LANES])
 
     words n_integer = d.exponent + 1; /* digits before the point, where there are any */
     words has_fraction = (words)(d.n_digits > n_integer);
-    words n_zeros = (words)(d.exponent < 0) & -d.exponent; /* that come before the digits */
+    words n_zeros = (words)(d.exponent < 0) & -d.exponent; /* zeros before the digits */
     words n_bytes = 1 - negative + n_zeros + blend(has_fraction, d.n_digits + 1, n_integer);
     store(b->layout + at, (negative & N_LAYOUTS) + d.exponent - MIN_POINT);
     store(b->n_bytes + at, fits & n_bytes);
@@ -274,7 +274,7 @@ static void prepare_padded(struct block *b, const float *values, size_t n_values
     prepare_block(b, padded);
 }
 
-/* Writes 16 bytes, of which those that do not count are overwritten by the next value. */
+/* Writes 16 bytes; the next value overwrites those that do not count. */
 INLINE char *lay_out(char *dst, const struct block *b, size_t v)
 {
     __m128i parts = _mm_load_si128((const __m128i *)b->parts[v]);

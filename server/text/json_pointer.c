@@ -16,7 +16,7 @@ static bool is_fragment_char(unsigned char c)
            (c != '\0' && strchr("-._~!$&'()*+,;=:@/?", c));
 }
 
-/* One byte of a key as it stands in the pointer; returns the length, at most 3. */
+/* Writes one byte of a key, escaped, and returns the length, at most 3. */
 static size_t escape(char dst[static 3], unsigned char c)
 {
     static const char digits[] = "0123456789ABCDEF";
@@ -34,7 +34,7 @@ static size_t escape(char dst[static 3], unsigned char c)
     return 3;
 }
 
-/* false, and nothing appended, where it does not fit. */
+/* False: it does not fit, and nothing was appended. */
 static bool append(struct json_pointer *pointer, const char *bytes, size_t n_bytes)
 {
     if (n_bytes >= sizeof pointer->text - pointer->n_bytes)

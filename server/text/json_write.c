@@ -1,3 +1,5 @@
+/* Strings first (escaping, invalid UTF-8), then keys and members, numbers, and vectors as numbers
+ * or base64. The writer appends to a buffer and keeps one bit of state: whether a comma is due. */
 #include "json_write.h"
 
 #include <stdio.h>
@@ -8,9 +10,9 @@
 #include "float_text.h"
 #include "util/little_endian.h"
 
-/* Values of a vector written at once: few calls, and little room asked for in vain. */
+/* Values of a vector written at once. More would reserve too much room in advance. */
 #define CHUNK_VALUES 384
-/* Longer strings are not looked at twice. */
+/* Longer strings are not scanned before they are written. */
 #define PLAIN_MAX 256
 
 static void begin_value(struct json_writer *w)
@@ -58,11 +60,12 @@ static bool needs_escape(unsigned char c)
     return c < 0x20 || c == '"' || c == '\\';
 }
 
-/* Whether it is ASCII that stands for itself, as most of what is written. */
+/* Whether the text is ASCII without characters to escape, which is the common case. */
 static bool is_plain(const char *bytes, size_t n_bytes)
 {
     unsigned others = 0;
-    for (size_t i = 0; i < n_bytes; i++) /* no early end: so it takes many bytes at once */
+    for (size_t i = 0; i < n_bytes;
+         i++) /* no early exit, so that the compiler vectorises the loop */
         others |= needs_escape((unsigned char)bytes[i]) | ((unsigned char)bytes[i] >> 7);
     return others == 0;
 }
@@ -78,7 +81,7 @@ static void append_escape(struct buffer *out, unsigned char c)
         buffer_printf(out, "\\u%04x", c);
 }
 
-/* Valid UTF-8, escaped; runs of plain bytes are copied whole. */
+/* Writes valid UTF-8 with escapes. Runs of plain bytes are copied at once. */
 static void append_escaped(struct buffer *out, const char *bytes, size_t n_bytes)
 {
     size_t start = 0;
@@ -108,7 +111,7 @@ static void append_unquoted(struct buffer *out, const char *bytes, size_t n_byte
     }
 }
 
-/* A plain string at once: with its quotes, the comma before it and a colon after a key. */
+/* Writes a plain string at once, with its quotes, the comma before it and the colon after a key. */
 static void append_plain(struct json_writer *w, const char *bytes, size_t n_bytes, bool is_key)
 {
     char *dst = buffer_reserve(w->out, n_bytes + 4);
@@ -256,7 +259,7 @@ void json_write_floats(struct json_writer *w, const float *values, size_t n_valu
 
 void json_write_base64_part(struct json_writer *w, const float *values, size_t n_values)
 {
-    unsigned char bytes[CHUNK_VALUES * 4]; /* a multiple of 3: no padding but in the last chunk */
+    unsigned char bytes[CHUNK_VALUES * 4]; /* a multiple of 3: only the last chunk has padding */
     for (size_t i = 0; i < n_values && !w->out->failed; i += CHUNK_VALUES) {
         size_t n = chunk_length(n_values - i);
         little_endian_store(bytes, values + i, n);

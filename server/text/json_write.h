@@ -1,7 +1,7 @@
 #pragma once
-/* Writes JSON text straight into a buffer, so that vectors never become objects first. The writer
- * places the commas; the caller nests begin and end properly and gives every member of an object a
- * key. Failures are the buffer's (buffer->failed).
+/* Writes JSON text directly to a buffer, without objects in memory. The writer places the commas;
+ * the caller must match begin and end and give every member of an object a key. Failure:
+ * buffer->failed.
  *
  *     struct json_writer w = {.out = &buffer};
  *     json_write_object_begin(&w);
@@ -18,7 +18,7 @@
 
 struct json_writer {
     struct buffer *out; /* borrowed */
-    bool comma;         /* the next value or key follows another one */
+    bool comma;         /* a comma is due before the next value or key */
 };
 
 void json_write_object_begin(struct json_writer *w);
@@ -26,12 +26,12 @@ void json_write_object_end(struct json_writer *w);
 void json_write_array_begin(struct json_writer *w);
 void json_write_array_end(struct json_writer *w);
 
-/* Keys are ours or were checked: any UTF-8, escaped like a string. */
+/* Writes a key, any UTF-8, escaped like a string. */
 void json_write_key(struct json_writer *w, const char *key);
-/* Escapes ", \ and control characters; every byte that is not part of valid UTF-8 becomes U+FFFD,
- * so the output is valid JSON whatever comes in. NUL bytes are written as \u0000. */
+/* Escapes ", \ and control characters. Every byte that is not part of valid UTF-8 becomes U+FFFD,
+ * so the output is always valid JSON. NUL bytes are written as \u0000. */
 void json_write_string(struct json_writer *w, const char *bytes, size_t n_bytes);
-/* The same piece by piece: any number of parts between begin and end. A part must not end within a
+/* Writes a string in any number of parts between begin and end. A part must not end within a
  * character. */
 void json_write_string_begin(struct json_writer *w);
 void json_write_string_part(struct json_writer *w, const char *bytes, size_t n_bytes);
@@ -48,8 +48,8 @@ void json_write_float_member(struct json_writer *w, const char *key, float value
 /* A complete JSON value that is already text, such as elmo_model_info's options. */
 void json_write_raw(struct json_writer *w, const char *json);
 
-/* The values as elements of the array that is open; finite ones only (see float_text.h). */
+/* Writes finite values as elements of the open array (see float_text.h). */
 void json_write_floats(struct json_writer *w, const float *values, size_t n_values);
-/* A part of a string: base64 of the values as little-endian float32, whatever the host. Every part
- * but the last has a multiple of 3 values, which take 16 characters. */
+/* Writes a part of a string: base64 of the values as little-endian float32. Every part except the
+ * last must have a multiple of 3 values; 3 values take 16 characters. */
 void json_write_base64_part(struct json_writer *w, const float *values, size_t n_values);

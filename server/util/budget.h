@@ -1,16 +1,16 @@
 #pragma once
-/* A limit on what is in use at once, of any unit, shared by threads without a lock. Where nothing
- * is in use it lets anything through, so that what is larger than the limit is served alone. */
+/* A limit on what is in use at once, in any unit, shared by threads without a lock. If nothing is
+ * in use any amount is granted, so that a request larger than the limit runs by itself. */
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-struct budget { /* {.max = ...} is one that nobody uses */
+struct budget { /* initialise with {.max = n} */
     _Atomic uint64_t used;
     uint64_t max; /* const */
 };
 
-/* False: not that much is left, and nothing was taken. */
+/* Takes n. False: less than n is left, and nothing was taken. */
 static inline bool budget_take(struct budget *budget, uint64_t n)
 {
     uint64_t others = atomic_load_explicit(&budget->used, memory_order_relaxed);
@@ -22,7 +22,7 @@ static inline bool budget_take(struct budget *budget, uint64_t n)
     return true;
 }
 
-/* Gives back some of what was taken. */
+/* Returns n of what was taken. */
 static inline void budget_give(struct budget *budget, uint64_t n)
 {
     atomic_fetch_sub_explicit(&budget->used, n, memory_order_relaxed);

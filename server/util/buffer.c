@@ -13,8 +13,7 @@ void buffer_done(struct buffer *buffer)
     *buffer = (struct buffer){.max_bytes = buffer->max_bytes};
 }
 
-/* Capacity for `n_needed` bytes: twice the old one if that is enough, so that n appends copy each
- * byte a bounded number of times. */
+/* The capacity for `n_needed` bytes: at least doubled, so that the cost of n appends is O(n). */
 static size_t grown_capacity(size_t capacity, size_t n_needed)
 {
     size_t doubled = capacity > SIZE_MAX / 2 ? SIZE_MAX : capacity * 2;
@@ -54,7 +53,7 @@ void buffer_commit(struct buffer *buffer, size_t n_bytes)
 
 void buffer_append(struct buffer *buffer, const void *bytes, size_t n_bytes)
 {
-    if (n_bytes == 0) /* memcpy takes no NULL, not even for 0 bytes */
+    if (n_bytes == 0) /* memcpy must not get NULL, not even for 0 bytes */
         return;
     char *dst = buffer_reserve(buffer, n_bytes);
     if (!dst)

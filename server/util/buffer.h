@@ -1,7 +1,7 @@
 #pragma once
-/* A byte buffer that grows, with one check at the end: when memory runs out or the limit is passed,
- * `failed` is set, the content stays as it was, and every later append does nothing. So writers
- * append without checking and the owner asks `failed` (or buffer_take) once.
+/* A growing byte buffer with one check at the end: if memory runs out or the limit is exceeded,
+ * `failed` is set, the content stays unchanged, and later appends do nothing. Writers append
+ * without checking; the owner checks `failed` (or buffer_take) once.
  *
  *     AUTO(buffer_done) struct buffer b = {0};
  *     buffer_printf(&b, "%zu tokens", n_tokens);
@@ -14,11 +14,11 @@ struct buffer {       /* {0} is a valid empty buffer without a limit */
     char *bytes;      /* owned, not NUL-terminated; NULL while nothing was appended */
     size_t n_bytes;   /* content */
     size_t capacity;  /* bytes allocated */
-    size_t max_bytes; /* content above this is a failure; 0: no limit but memory */
-    bool failed;      /* sticky; set to false again by buffer_done alone */
+    size_t max_bytes; /* limit of n_bytes; 0: no limit */
+    bool failed;      /* sticky; only buffer_done resets it */
 };
 
-/* Frees the bytes and makes it {0} but for max_bytes: ready for use again. */
+/* Frees the bytes and resets all fields except max_bytes. The buffer can be used again. */
 void buffer_done(struct buffer *buffer);
 static inline void buffer_done_auto(struct buffer *buffer)
 {
@@ -31,12 +31,12 @@ void buffer_append_text(struct buffer *buffer, const char *text);
 void buffer_printf(struct buffer *buffer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Room for at least n_bytes after the content, to be written directly, or NULL when it failed.
- * Valid until the next call; what was written joins the content with buffer_commit. The limit
- * counts what is reserved, not what is committed. */
+/* Reserves at least n_bytes after the content and returns where to write them; NULL if the buffer
+ * failed. Valid until the next call; buffer_commit adds the written bytes to the content. The limit
+ * counts reserved bytes, not committed ones. */
 char *buffer_reserve(struct buffer *buffer, size_t n_bytes);
-void buffer_commit(struct buffer *buffer, size_t n_bytes); /* <= what was reserved last */
+void buffer_commit(struct buffer *buffer, size_t n_bytes); /* at most what was reserved last */
 
-/* Moves the bytes to the caller, who must free() them, and empties the buffer. NULL when it
- * failed; an empty buffer gives an allocation too, so NULL has this one meaning. */
+/* Moves the bytes to the caller, who must free() them, and empties the buffer. NULL means that the
+ * buffer failed: an empty buffer returns an allocation too. */
 char *buffer_take(struct buffer *buffer, size_t *ret_n_bytes);

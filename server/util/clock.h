@@ -1,5 +1,5 @@
 #pragma once
-/* Monotonic time: every time stamp and deadline of the server is in these nanoseconds. */
+/* Monotonic time in nanoseconds, as used for all time stamps and deadlines of the server. */
 #include <stdint.h>
 #include <time.h>
 

@@ -1,9 +1,9 @@
 #pragma once
-/* float32 as bytes in the order of every binary form: little-endian, whatever the host. */
+/* float32 as little-endian bytes, the byte order of all binary formats here. */
 #include <stdint.h>
 #include <string.h>
 
-/* n values to dst[4 * n], of any alignment. */
+/* Stores n values in dst[4 * n]. dst needs no alignment. */
 static inline void little_endian_store(void *dst, const float *values, size_t n)
 {
     memcpy(dst, values, n * sizeof *values);

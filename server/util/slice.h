@@ -1,5 +1,5 @@
 #pragma once
-/* A part of a text that belongs to somebody else. */
+/* A borrowed part of a text. */
 #include <stddef.h>
 #include <string.h>
 
@@ -13,7 +13,7 @@ static inline struct slice slice_of(const char *text)
     return (struct slice){text, strlen(text)};
 }
 
-/* Without the blanks around it. */
+/* The slice without leading and trailing blanks. */
 static inline struct slice slice_trim(struct slice s, const char *blanks)
 {
     size_t n_blanks = strlen(blanks);

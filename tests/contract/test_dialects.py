@@ -45,7 +45,7 @@ BAD_OIP_BODIES = [
     (
         "binary output",
         {"inputs": [TENSOR], "parameters": {"binary_data_output": True}},
-        "#/parameters/binary_data_output: Binary tensor data is not offered",
+        "#/parameters/binary_data_output: Binary tensor data is not supported",
     ),
     ("too long a text", body_of(INFER, ["a", "a " * 9]), "#/inputs/0/data/1: Input 1 has 9 tokens"),
     ("too many texts", body_of(INFER, ["a"] * 4), "#/inputs/0/data: The request has 4 inputs"),
