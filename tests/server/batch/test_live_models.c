@@ -256,7 +256,7 @@ static void a_bad_file_leaves_the_old_model(void **state)
     assert_int_equal(current_mark(models), 2);
 }
 
-/* However many ask while one is under way, one more is made, which sees the file as it is then. */
+/* All requests during a reload share one further reload, which reads the file of that time. */
 static void reloads_that_are_asked_for_meanwhile_are_one(void **state)
 {
     struct live_models *models = start(state);
@@ -358,7 +358,7 @@ static void who_waits_is_told_when_the_service_ends(void **state)
     live_model_release(first);
 }
 
-/* Each model of the fake says 30 and 4. */
+/* Each fake model reports 30 and 4. */
 static void the_word_caches_are_counted_over_all_models(void **state)
 {
     struct live_models *models = *state;
