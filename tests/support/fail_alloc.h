@@ -6,5 +6,5 @@
 /* Lets `n_good` allocations of this thread succeed and makes all later ones fail, until
  * fail_alloc_stop. */
 void fail_alloc_after(size_t n_good);
-/* Ends it; returns the number of allocations that failed. */
+/* Ends the failures. Returns the number of allocations that failed. */
 size_t fail_alloc_stop(void);

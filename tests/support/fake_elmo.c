@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "error.h"
+
 enum { N_LAYERS = 2, TOKEN_DIM = 2, LAYER_DIM = 4, N_LABELS = 2 };
 
 struct elmo_model {
@@ -165,13 +167,11 @@ void elmo_token_offsets(const char *text, const struct elmo_token *tokens, size_
 int elmo_session_new(struct elmo_session **ret_session, const struct elmo_model *model,
                      struct elmo_error *err)
 {
-    if (model->options.new_session_fails) {
-        strcpy(err->message, "no session");
-        return err->status = ELMO_E_NOMEM;
-    }
+    if (model->options.new_session_fails)
+        return elmo_fail(err, ELMO_E_NOMEM, "no session");
     struct elmo_session *session = malloc(sizeof *session);
     if (!session)
-        return ELMO_E_NOMEM;
+        return elmo_fail_nomem(err);
     session->model = model;
     session->n_threads = 1;
     session->has_run = false;
@@ -298,11 +298,7 @@ int elmo_session_run(struct elmo_session *session, const struct elmo_sentence *s
         else
             compute(session->model, &sentences[i]);
     }
-    if (status && err) {
-        strcpy(err->message, "the fake failed");
-        err->status = status;
-    }
-    return status;
+    return status ? elmo_fail(err, status, "the fake failed") : 0;
 }
 
 size_t fake_elmo_n_runs(void)

@@ -1,13 +1,12 @@
 #pragma once
-/* Runs a program of the build by a shell. Which one, says the environment variable that meson sets
- * to its path: "ELMO_TRAIN" and so on. What cannot be run, or is killed, fails the test. */
+/* Runs a program of the build in a shell. An environment variable set by meson, such as
+ * "ELMO_TRAIN", has its path. The test fails if the program cannot be run or is killed. */
 #include <stddef.h>
 
-/* What the last one printed, both streams, NUL-terminated and cut at the end of this. */
+/* Output of the last program, stdout and stderr, NUL-terminated and truncated to this array. */
 extern char program_output[65536];
 
-/* Runs it in `folder`; its arguments, and what may follow them, are the shell's. Returns the exit
- * status. */
+/* Runs the program in `folder` with arguments in shell syntax. Returns the exit status. */
 int program_run(const char *variable, const char *folder, const char *arguments);
 
 struct program_case {

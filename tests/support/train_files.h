@@ -1,6 +1,6 @@
 #pragma once
-/* Corpus files for the tests of the trainer, in every packing, and folders of reviews. A step that
- * fails fails the test. */
+/* Corpus files for the tests of the trainer, plain or compressed, and folders of reviews. Any
+ * failure fails the test. */
 #include <stddef.h>
 
 enum train_packing { TRAIN_PLAIN, TRAIN_GZIP, TRAIN_XZ, TRAIN_N_PACKINGS };
@@ -17,5 +17,5 @@ char *train_write(const char *folder, const char *name, const void *text, size_t
 /* Writes folder/half/<id>_<rating>.txt, making the folders that are not there. */
 void train_write_review(const char *folder, const char *half, unsigned id, unsigned rating,
                         const void *text, size_t n_bytes);
-/* Removes what is there, folders with all that is in them. */
+/* Removes a file, or a folder with its contents, if it exists. */
 void train_remove(const char *path);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "batch/live_models.h"
+#include "error.h"
 #include "support/fail_alloc.h"
 #include "support/fake_elmo.h"
 
@@ -25,17 +26,15 @@ int elmo_model_open(struct elmo_model **ret_model, const char *path,
 {
     (void)settings;
     assert_string_equal(path, "the path");
-    if (is_bad) {
-        strcpy(err->message, "bad file");
-        return err->status = ELMO_E_FORMAT;
-    }
+    if (is_bad)
+        return elmo_fail(err, ELMO_E_FORMAT, "bad file");
     unsigned mark = ++n_loads;
     while (load_waits)
         sched_yield();
     *ret_model = fake_elmo_model_new(&(struct fake_elmo){.mark = mark});
     if (fake_elmo_n_models() > n_most)
         n_most = fake_elmo_n_models();
-    return *ret_model ? 0 : ELMO_E_NOMEM;
+    return *ret_model ? 0 : elmo_fail_nomem(err);
 }
 
 int elmo_model_open_default(struct elmo_model **ret_model,
@@ -256,7 +255,7 @@ static void a_bad_file_leaves_the_old_model(void **state)
     assert_int_equal(current_mark(models), 2);
 }
 
-/* However many ask while one is under way, one more is made, which sees the file as it is then. */
+/* All requests during a reload share one further reload, which reads the file of that time. */
 static void reloads_that_are_asked_for_meanwhile_are_one(void **state)
 {
     struct live_models *models = start(state);
@@ -358,7 +357,7 @@ static void who_waits_is_told_when_the_service_ends(void **state)
     live_model_release(first);
 }
 
-/* Each model of the fake says 30 and 4. */
+/* Each fake model reports 30 and 4. */
 static void the_word_caches_are_counted_over_all_models(void **state)
 {
     struct live_models *models = *state;
@@ -428,6 +427,8 @@ static void running_out_of_memory_leaves_nothing_behind(void **state)
         fail_alloc_stop();
         if (r) {
             assert_int_equal(r, ELMO_E_NOMEM);
+            assert_int_equal(failure.err.status, r);
+            assert_true(failure.err.message[0] != '\0');
             assert_null(live);
             assert_int_equal(fake_elmo_n_models() + fake_elmo_n_sessions(), 0);
         }

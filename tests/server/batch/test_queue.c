@@ -196,7 +196,7 @@ static void closing_wakes_those_who_wait(void **state)
     queue_free(q);
 }
 
-/* Nobody takes batches here: only the expiry thread can notice, though it first sleeps towards a
+/* No worker takes batches here: only the expiry thread can notice, although it first waits for a
  * deadline that is an hour away. */
 static void the_expiry_thread_wakes_for_the_earliest_deadline(void **state)
 {
@@ -223,7 +223,7 @@ static void *take_something(void *arg)
     return queue_take(arg, &batch, &expired) && batch.n_pieces > 0 ? arg : NULL;
 }
 
-/* Who gets the job takes a part and wakes the other worker for the rest. */
+/* The worker that gets the job takes a part and wakes the other worker for the rest. */
 static void one_job_wakes_all_workers_that_it_can_use(void **state)
 {
     (void)state;

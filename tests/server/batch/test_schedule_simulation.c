@@ -1,6 +1,6 @@
-/* Hours of service in a second: workers whose time for a batch is a + b * positions, requests that
- * come at times drawn from a fixed seed, and the policy of schedule.h between them. At every step
- * the simulation checks what must always hold; the tests check what they set up. */
+/* Simulates hours of service in a second: workers whose time for a batch is a + b * positions,
+ * requests at times drawn from a fixed seed, and the policy of schedule.h between them. The
+ * simulation checks the invariants at every step; the tests check their own scenario. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 
 enum {
     MAX_BATCH_COST = 1024,
-    MAX_QUEUE_COST = 65536, /* what comes beyond it is refused, as by the queue */
+    MAX_QUEUE_COST = 65536, /* requests over it are refused, as in queue.c */
     N_WORKERS_MAX = 4,
     N_POOL = 8192,
     COST_MIN = 5, /* of one sentence */
@@ -65,7 +65,7 @@ struct request {
     double waiting_at_come;     /* positions that waited then */
     size_t n_taken;             /* sentences */
     unsigned kind;              /* what the test likes */
-    struct request *next_round; /* comes when this one is done, or NULL */
+    struct request *next_round; /* arrives when this request is done, or NULL */
 };
 
 static void make_request(struct request *r, double come_ns, size_t n_sentences, unsigned kind)
@@ -446,7 +446,7 @@ static void two_clients_share_the_workers(void **state)
 
 /* ---- Against first in, first out ---- */
 
-/* Single sentences are most of the load; a bulk request comes now and then. */
+/* Single sentences are most of the load; a bulk request arrives from time to time. */
 static void short_requests_wait_less_than_in_a_line(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* The words of a file on their way to the word cache, whatever the file; elmo_model_warm and the
- * cache's size are this test's. */
+/* Filling the word cache from files of all kinds. The test has its own elmo_model_warm and cache
+ * size. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,14 +21,14 @@
 #define MANY 5000
 
 static struct {
-    pthread_mutex_t mu; /* guards what follows, but for the settings */
-    char text[8192];    /* the words that came, each with a '|' behind it */
+    pthread_mutex_t mu; /* guards the following fields, except the settings */
+    char text[8192];    /* the received words, each followed by '|' */
     size_t n_text;
     unsigned times[MANY]; /* that "w<k>" came */
     /* Settings: */
     uint64_t n_places;
     bool fails;
-    atomic_int *stops; /* set when the first words have come; NULL: nothing */
+    atomic_int *stops; /* set when the first words are received; NULL: nothing */
 } model = {.mu = PTHREAD_MUTEX_INITIALIZER};
 
 struct elmo_cache_stats elmo_model_cache_stats(const struct elmo_model *ignored)

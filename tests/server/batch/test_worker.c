@@ -137,15 +137,14 @@ static void what_waits_runs_as_one_batch(void **state)
     stop(&f);
 }
 
-/* A worker beside which another one sleeps has its thread too; beside one that computes, its own.
- */
+/* A worker uses the threads of a sleeping worker too, but not those of a computing one. */
 static void idle_workers_lend_their_threads(void **state)
 {
     (void)state;
     struct fixture f;
     struct task alone, beside;
     start(&f, &(struct fake_elmo){0}, 2);
-    do { /* until both sleep when it comes */
+    do { /* until both sleep when the job arrives */
         task_submit(&alone, f.queue, words, 1);
         wait_for_done(1);
         job_release_outputs(&alone.job);
@@ -327,7 +326,7 @@ static void a_long_job_fails_as_a_whole_and_alone(void **state)
     }
 }
 
-/* More outputs than there can be memory for. */
+/* More outputs than fit in memory. */
 static void a_job_whose_outputs_have_no_memory_fails_alone(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 #pragma once
-/* What tests of replies share: a request, its job with room for outputs, and its answer in any
- * form, written at once or piece by piece. The model is fake_elmo's. */
+/* Shared by tests of replies: a request, its job with outputs, and its answer in any form, written
+ * at once or piece by piece. The model is fake_elmo. */
 #include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,11 +20,11 @@ struct reply_fixture {
 
 /* Vectors of the words a (1, 2, 3), bc (4, 5, 6) and d (7, 8, 9), which a request may ask for. */
 const struct word_vectors *reply_fixture_vectors(void);
-/* At most 4 inputs; what is no request fails the test. */
+/* The body must be a valid request of at most 4 inputs; otherwise the test fails. */
 void reply_fixture_set_up(struct reply_fixture *f, enum request_kind kind, const char *body);
-/* The body comes after a letter, the kind of the request: e, s, c (/score), t, o (OpenAI) or i
- * (Open Inference). In it, "@" stands for a long token with all that is escaped. The outputs of e,
- * o and i are random, the others computed. */
+/* The body follows a letter for the kind of the request: e, s, c (/score), t, o (OpenAI) or i (Open
+ * Inference). In the body, "@" is replaced by a long token with all escaped characters. The outputs
+ * of e, o and i are random, the others are computed. */
 void reply_fixture_set_up_long(struct reply_fixture *f, const char *body);
 void reply_fixture_tear_down(struct reply_fixture *f);
 /* Computes the outputs, as fake_elmo.h says. */

@@ -366,7 +366,8 @@ static void a_model_without_head_has_no_labels(void **state)
 /* ---- Piece by piece ---- */
 
 static const char *const piecewise_bodies[] = {
-    /* A kind of request, and its body. "@" stands for a long token with all that is escaped. */
+    /* A kind of request, and its body. "@" is replaced by a long token with all escaped
+     * characters. */
     "e{\"inputs\":[\"a bc @ d\",\"\",\"@ @\"],\"outputs\":[\"word_emb\",\"lstm_outputs1\","
     "\"lstm_outputs2\",\"elmo\",\"default\"],\"pooling\":\"mean_max\",\"offsets\":\"utf16\"}",
     "e{\"inputs\":[\"a b c d e f g h i j k l m n o p q r s\",\"b\"],\"outputs\":[\"word_emb\","

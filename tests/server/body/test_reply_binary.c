@@ -261,7 +261,7 @@ static void any_pieces_make_the_same_bytes(void **state)
     }
 }
 
-/* 20,000 inputs: the header alone has megabytes, and is written in steps too. */
+/* 20,000 inputs: the header has megabytes and is written in steps too. */
 static void of_a_large_answer_no_more_than_a_step_is_kept(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* What /score and an explained /sentiment say of each token; that such answers may be cut anywhere
- * is test_reply's. */
+/* The values of each token in /score and in /sentiment with "explain". test_reply.c tests that such
+ * answers may be cut anywhere. */
 #include <float.h>
 #include <jansson.h>
 #include <math.h>

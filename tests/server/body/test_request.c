@@ -93,7 +93,7 @@ static void every_case_is_answered_as_it_says(void **state)
     assert_true(request_cases_for_each(check_case, NULL) > 200);
 }
 
-/* ---- What a good one becomes ---- */
+/* ---- Good requests ---- */
 
 static void assert_token(const struct request *r, size_t input, size_t token, const char *text)
 {
@@ -304,7 +304,7 @@ static void without_a_head_oip_has_no_sentiment(void **state)
     assert_null(r->id);
 }
 
-/* ---- What a bad one becomes ---- */
+/* ---- Bad requests ---- */
 
 static void several_places_are_named_at_once(void **state)
 {
@@ -340,7 +340,7 @@ static void details_never_repeat_the_body(void **state)
     }
 }
 
-/* Whatever allocation fails: a problem that says so, nothing lost, nothing crashed. */
+/* Every allocation may fail: the result is a problem, without a leak or a crash. */
 static void memory_that_runs_out_is_our_problem(void **state)
 {
     (void)state;

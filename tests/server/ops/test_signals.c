@@ -1,5 +1,6 @@
-/* Each case is a process of its own: signals_init is for once, and what comes may end it. */
-#define _GNU_SOURCE /* posix_openpt and its kin */
+/* Each case runs in its own process: signals_init may be called once, and signals may end the
+ * process. */
+#define _GNU_SOURCE /* posix_openpt, grantpt, unlockpt, ptsname */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -97,7 +98,7 @@ static void signals_are_held_back(void **state)
     assert_int_equal(status_of(held_back), 0);
 }
 
-/* In the foreground of a terminal: says that it is ready, and then what stopped it. */
+/* The service in the foreground of a terminal: reports that it is ready, then what stopped it. */
 static int serve_in_terminal(int says)
 {
     char byte = 0;
@@ -120,8 +121,8 @@ static int lead_session(const char *terminal, int hears, int says)
     return service > 0 && read(hears, &byte, 1) == 1 ? 0 : 1;
 }
 
-/* The end of a session's leader, while another process is in the foreground, is what closing the
- * window of a shell comes to. */
+/* Closing the window of a shell ends the session leader while another process is in the
+ * foreground. */
 static int terminal_closes(void)
 {
     int words[2];

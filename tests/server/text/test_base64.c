@@ -20,7 +20,7 @@ static int value_of(char c)
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-/* The slow decoder the encoder is held to: bits of the characters, eight at a time. */
+/* A slow decoder as reference: it collects the bits of the characters, eight at a time. */
 static size_t decode(const char *text, size_t n_chars, unsigned char *ret_bytes)
 {
     unsigned bits = 0, n_bits = 0;
@@ -73,7 +73,7 @@ static void check_round_trip(size_t n, enum text_isa isa, uint32_t *random)
     base64_encode(text, bytes, n, isa);
     assert_int_equal(decode(text, n_chars, decoded), n);
     assert_memory_equal(decoded, bytes, n);
-    for (size_t i = 0; i < n_chars; i++) /* '=' at the end alone */
+    for (size_t i = 0; i < n_chars; i++) /* '=' only at the end */
         assert_true(text[i] != '=' || i >= n_chars - (3 - n % 3) % 3);
     free(bytes);
     free(decoded);

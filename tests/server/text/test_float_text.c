@@ -247,7 +247,7 @@ static void hardly_a_text_is_longer_than_needed(void **state)
 
 /* ---- Lists ---- */
 
-/* By every instruction set: in buffers of just the room that is promised, which ASan guards. */
+/* For every instruction set, in buffers of exactly the promised size, which ASan checks. */
 static void check_list(const float *values, size_t n_values)
 {
     size_t n_room = FLOAT_TEXT_LIST_MAX(n_values), n_expected = 0;
