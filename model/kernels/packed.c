@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "defs.h"
-#include "isa.h"
 
 /* Units of a panel that are multiplied before the next ones: 128 KiB, well inside the second-level
  * cache, are read again for each tile of rows. Of int8 all at once: their sums are exact. */
@@ -16,10 +15,10 @@
 
 static const struct kernel kernels[] = {
 #ifdef HAVE_ISA_BUILDS
-    {"avx512_bf16", &lane_tile_avx512_bf16}, {"avx512_vnni", &lane_tile_avx512_vnni},
-    {"avx512", &lane_tile_avx512},           {"avx2", &lane_tile_avx2},
+    {CPU_AVX512_BF16, &lane_tile_avx512_bf16}, {CPU_AVX512_VNNI, &lane_tile_avx512_vnni},
+    {CPU_AVX512, &lane_tile_avx512},           {CPU_AVX2, &lane_tile_avx2},
 #endif
-    {"baseline", &lane_tile_baseline},
+    {CPU_BASELINE, &lane_tile_baseline},
 };
 
 const struct kernel *kernel_at(size_t k)
@@ -29,28 +28,14 @@ const struct kernel *kernel_at(size_t k)
 
 bool kernel_is_supported(const struct kernel *kernel)
 {
-#ifdef HAVE_ISA_BUILDS
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    bool avx512 = avx2 && __builtin_cpu_supports("avx512f");
-    bool vnni = avx512 && __builtin_cpu_supports("avx512bw") &&
-                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
-    if (kernel->tile == &lane_tile_avx512_bf16)
-        return vnni && __builtin_cpu_supports("avx512bf16");
-    if (kernel->tile == &lane_tile_avx512_vnni)
-        return vnni;
-    if (kernel->tile == &lane_tile_avx512)
-        return avx512;
-    return kernel->tile != &lane_tile_avx2 || avx2;
-#else
-    (void)kernel;
-    return true;
-#endif
+    return cpu_has(kernel->set);
 }
 
 const struct kernel *kernel_find(const char *name)
 {
     for (size_t k = 0; k < ARRAY_LEN(kernels); k++)
-        if (kernel_is_supported(&kernels[k]) && (!name || !*name || !strcmp(kernels[k].name, name)))
+        if (kernel_is_supported(&kernels[k]) &&
+            (!name || !*name || !strcmp(cpu_set_name(kernels[k].set), name)))
             return &kernels[k];
     return NULL;
 }

@@ -10,15 +10,16 @@
  * A row's result has the same bits whatever rows are beside it. How a matrix is packed depends on
  * the processor: it never leaves the process. No allocation, no state; any thread. */
 #include "lane_tile.h"
+#include "machine/cpu_features.h"
 
 struct kernel {
-    const char *name; /* "avx512_bf16", "avx512_vnni", "avx512", "avx2" or "baseline" */
+    enum cpu_set set; /* that it needs; its name is the kernel's */
     const struct lane_tile *tile;
 };
 
 /* The k-th of all, best first; NULL behind the last. */
 const struct kernel *kernel_at(size_t k);
-bool kernel_is_supported(const struct kernel *kernel); /* by this processor */
+bool kernel_is_supported(const struct kernel *kernel); /* cpu_has() its set */
 /* The one of that name, or the best ("" or NULL); NULL: this processor has none such. */
 const struct kernel *kernel_find(const char *name);
 
