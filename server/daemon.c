@@ -212,7 +212,7 @@ int service_run(const struct config *config)
     keep_heap_small();
     signals_init();
     allow_open_files(config->max_connections);
-    cpu_limit(config->kernel); /* the model reports a name that it does not know */
+    (void)cpu_limit(config->kernel); /* opening the model reports a bad name */
     if (!service_init(&service, config))
         return EXIT_FAILURE;
     struct http_admin *admin = NULL;

@@ -32,13 +32,14 @@ MAY_INCLUDE = {
     "model/convert": "include model/util model/file model/inference model/common",
     "model/embed": """include model/util model/machine model/file model/text model/inference
                       model/common model/convert""",
-    "model/train/maths": "include model/util model/machine model/kernels model/file model/text model/inference",
+    "model/train/maths": """include model/util model/machine model/kernels model/file model/text
+                            model/inference""",
     "model/train/data": "include model/util model/text model/common model/train/maths",
     "model/train/engine": "include model/util model/common model/train/maths",
     "model/train/bilm": """include model/util model/file model/text model/inference model/common
                            model/train/maths model/train/data""",
-    "model/train/pretrain": """include model/util model/machine model/kernels model/file model/text model/common
-                               model/train/maths model/train/data model/train/engine
+    "model/train/pretrain": """include model/util model/machine model/kernels model/file
+                               model/text model/common model/train/maths model/train/data model/train/engine
                                model/train/bilm""",
     "model/train/sentiment": """include model/util model/kernels model/file model/text
                                 model/inference model/common model/train/maths model/train/data
