@@ -118,7 +118,7 @@ static int group_init(struct group *g, const struct run *run, size_t size, struc
         return ELMO_E_NOMEM;
     g->x = ARENA_NEW(arena, float, x_floats);
     g->gates = ARENA_NEW(arena, float, run->block_rows * run->n_gates);
-    g->h = ARENA_NEW(arena, float, B *P);
+    g->h = ARENA_NEW(arena, float, P * run->ragged.n_sequences);
     g->c = ARENA_NEW(arena, float, B * run->n_cells);
     g->m = ARENA_NEW(arena, float, B * run->n_cells);
     team_barrier_init(&g->barrier, size);
@@ -392,13 +392,13 @@ size_t bilstm_step_bytes(const struct weights *weights)
 
 int bilstm_run(const struct lstm_sequence *sequences, size_t n_sequences, size_t n_layers,
                const struct options *options, const struct weights *weights,
-               const struct crew *crew, struct arena *arena)
+               const struct subteam *subteam, struct arena *arena)
 {
     struct run run = {.options = options, .weights = weights, .n_layers = n_layers};
     if (!n_sequences || !n_layers)
         return 0;
-    if (run_init(&run, sequences, n_sequences, crew->size, arena))
+    if (run_init(&run, sequences, n_sequences, subteam->size, arena))
         return ELMO_E_NOMEM;
-    crew_run(crew, run_thread, &run);
+    subteam_run(subteam, run_thread, &run);
     return 0;
 }

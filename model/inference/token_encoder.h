@@ -8,10 +8,10 @@
 #include "util/team.h"
 #include "weights.h"
 
-/* ret_vectors [n_tokens, P] of tokens [n_tokens]. The crew's threads share the columns. Scratch
+/* ret_vectors [n_tokens, P] of tokens [n_tokens]. The subteam's threads share the columns. Scratch
  * comes from the arena; ELMO_E_NOMEM is the only failure. Work per token grows with its own bytes:
  * windows of nothing but padding are computed once each. */
 ELMO_MUST_USE int token_encoder_run(float *ret_vectors, const struct elmo_token *const *tokens,
                                     size_t n_tokens, const struct options *options,
-                                    const struct weights *weights, const struct crew *crew,
+                                    const struct weights *weights, const struct subteam *subteam,
                                     struct arena *arena);
