@@ -165,7 +165,7 @@ static int by_data(const void *left, const void *right)
     return (a->n_bytes > b->n_bytes) - (a->n_bytes < b->n_bytes);
 }
 
-/* The tensors, sorted, must tile the data exactly: no overlap, no hole, nothing behind them. */
+/* The tensors, sorted, must tile the data exactly: no overlap, no hole, nothing after them. */
 static int check_tiling(const struct safetensors *file, const unsigned char *data,
                         size_t data_bytes, struct elmo_error *err)
 {

@@ -26,7 +26,7 @@ struct elmo_session {
     const struct elmo_model *model;
     struct arena arena;
     struct team *team;  /* owned; NULL: there was no need of others yet */
-    size_t n_threads;   /* of the next run: members of the team, or the caller alone */
+    size_t n_threads;   /* of the next run: members of the team, or only the caller */
     uint64_t hash_seed; /* secret, see token_set.h */
 };
 
@@ -49,7 +49,7 @@ struct batch {
     uint64_t hash_seed;
     float *mixed;      /* [longest, 2P] */
     float *shares;     /* [1 + L] */
-    float *predictors; /* [n_scored, P] of all sentences, one behind the other */
+    float *predictors; /* [n_scored, P] of all sentences, one after the other */
     size_t n_scored;
 };
 
@@ -128,7 +128,7 @@ static int place_layer(struct batch *b, struct work *w, size_t layer)
     return w->layers[layer] ? 0 : ELMO_E_NOMEM;
 }
 
-/* One row behind the other, for all sentences: the softmax takes them together. */
+/* One row after the other, for all sentences: the softmax takes them together. */
 static int place_predictors(struct batch *b)
 {
     size_t P = b->model->options.proj_dim, n_floats;

@@ -1,7 +1,7 @@
 #pragma once
 /* The context-free half of the model (README.md, section 4; Kim et al. 2016, arXiv:1508.06615):
  * characters -> convolution and max-pool over time -> highways -> projection. One vector per token,
- * the same wherever the token stands. */
+ * the same at every place of the token. */
 #include "elmo.h"
 #include "file/options.h"
 #include "util/arena.h"

@@ -1,4 +1,4 @@
-/* elmo_model_warm: the token encoder's vectors of words that nobody has asked for yet. */
+/* elmo_model_warm: the token encoder's vectors of words that have not been asked for yet. */
 #include "error.h"
 #include "model.h"
 #include "token_encoder.h"

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Once before any other call: OpenBLAS computes in the caller's thread alone. Idempotent. */
+/* Once before any other call: OpenBLAS computes in the caller's thread only. Idempotent. */
 void kernels_init(void);
 
 /* y = x @ w + bias: x [B, n_in], w [n_in, n_out], bias [n_out] or NULL, y [B, n_out]. */

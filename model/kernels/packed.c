@@ -253,7 +253,7 @@ static struct lane_panel panel_of(const struct packed_matrix *m, size_t panel, s
                                0};
 }
 
-/* While tile t of n_tiles is multiplied by the panel, its part of the `next` one comes nearer,
+/* While tile t of n_tiles is multiplied by the panel, its part of the `next` one is prefetched,
  * which would be waited for otherwise: a panel is far larger than what the processor fetches ahead
  * by itself. NULL: there is none. */
 static void fetch_meanwhile(struct lane_panel *panel, const uint32_t *next, size_t width, size_t t,
@@ -307,7 +307,7 @@ static size_t panel_at(struct panel_range range, size_t k)
     return range.backwards ? range.end - 1 - k : range.begin + k;
 }
 
-/* The units behind those of the k-th panel; NULL: it is the last one. */
+/* The units after those of the k-th panel; NULL: it is the last one. */
 static const uint32_t *next_panel(const struct packed_matrix *m, struct panel_range range, size_t k)
 {
     if (k + 1 == range.end - range.begin)

@@ -40,7 +40,7 @@ static void relax(void)
 
 /* ---- Members ---- */
 
-/* Waits for the round behind `seen`, or the end: false. */
+/* Waits for the round after `seen`, or the end: false. */
 static bool next_round(struct team *t, size_t seen)
 {
     for (unsigned k = 0; k < SPINS_BEFORE_SLEEP && atomic_load(&t->round) == seen; k++)
