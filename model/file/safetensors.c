@@ -1,3 +1,7 @@
+/* Reading a safetensors file that lies in memory. First the names and sizes of number types; then
+ * the header: one tensor's entry (type, shape, offsets), all entries, and the check that they cover
+ * the data; then safetensors_parse and the queries. safetensors_write.c writes, dtype.c converts
+ * elements. */
 #include "safetensors.h"
 
 #include <errno.h>

@@ -1,3 +1,6 @@
+/* The language model's softmax over the whole vocabulary. First opening: the words are packed in
+ * blocks of columns, and the file is checked against the model. Then scoring: threads share the
+ * blocks, and each row's probabilities are normalised over all of them. */
 #include "language_model.h"
 
 #include <math.h>

@@ -1,3 +1,6 @@
+/* The cache of word vectors: sets of N_WAYS entries, in shards that each have a lock. First making
+ * and freeing it; then one word: its key, its set, word_cache_get and word_cache_put, which evicts
+ * the entry that has not been used for longest; then word_cache_add, which never evicts. */
 #define _DEFAULT_SOURCE /* getrandom */
 #include "word_cache.h"
 

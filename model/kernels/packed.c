@@ -1,3 +1,7 @@
+/* Products with packed matrices. In this order: the kernels, by instruction set; packing, in f32,
+ * bf16 and int8; and multiplying, panel by panel and, within one, tile of rows by tile of rows. The
+ * public products (packed_multiply, packed_linear, packed_step) are last. The inner loops are in
+ * lane_tile.c. */
 #include "packed.h"
 
 #include <math.h>
