@@ -74,13 +74,12 @@ struct elmo_model_info { /* strings and arrays belong to the model */
 
 struct elmo_model_settings { /* {0}, or NULL where it is taken, is float32 */
     enum elmo_dtype dtype;
-    size_t
-        word_cache_bytes; /* memory for the vectors (layer 0) of words that come again; 0: none */
-    const char *softmax;  /* the file beside the model file that elmo-train export --softmax wrote:
-                             the words that its LSTMs predict, packed in the same type. NULL or "":
-                             no language model. ELMO_E_INVALID: of another model */
-    const char *kernel;   /* "baseline", "avx2", "avx512", "avx512_vnni" or "avx512_bf16", to force
-                             one; NULL or "": the best that the processor has */
+    size_t word_cache_bytes; /* memory to keep vectors (layer 0) of words; 0: none */
+    const char *softmax; /* the file beside the model file that elmo-train export --softmax wrote:
+                            the words that its LSTMs predict, packed in the same type. NULL or "":
+                            no language model. ELMO_E_INVALID: of another model */
+    const char *kernel;  /* "baseline", "avx2", "avx512", "avx512_vnni" or "avx512_bf16", to force
+                            one; NULL or "": the best that the processor has */
 };
 
 /* Maps and checks `path`. The file must not be truncated while the model lives. */
@@ -182,7 +181,7 @@ struct elmo_sentence {
      * less the mean of all. ELMO_E_INVALID where the model has no head. head_explain.h says how. */
     float *attributions;
     /* Forward and backward, each [n_tokens + 1]: the natural logarithm of each token's probability
-     * given those before it, or behind it, and last that of the sentence's end, which is </S>
+     * given those before it, or after it, and last that of the sentence's end, which is </S>
      * forward and <S> backward. ELMO_E_INVALID where there is no language model. */
     float *log_probs[2];
     float *final_state; /* [state_floats] */

@@ -7,7 +7,7 @@
  *
  * Reading the text may take a minute, so what it says is kept in a cache file, which is mapped: it
  * is opened in milliseconds, shared by processes, and read only where words are looked up. A cache
- * that is stale (the text has another length, time or content), cut short or damaged is made anew;
+ * that is stale (the text has another length, time or content), cut short or damaged is made again;
  * one that cannot be written is done without, in memory.
  *
  * A word may hold spaces: the last DIM fields of a line are its numbers. Of a word that comes twice
@@ -29,7 +29,7 @@ enum word_vectors_origin {
 
 struct word_vectors_options {
     const char *path;       /* the text, or such a cache itself */
-    const char *cache_path; /* NULL or "": path with ".cache" behind it */
+    const char *cache_path; /* NULL or "": path with ".cache" appended */
     bool lowercase; /* a word that is not there as it is written is looked up in lower case */
     const atomic_int *stop; /* or NULL: opening fails soon after it is no longer 0 */
 };

@@ -11,6 +11,7 @@
 #include "http/http.h"
 #include "http/http_admin.h"
 #include "http/listener.h"
+#include "machine/cpu_features.h"
 #include "ops/log.h"
 #include "ops/signals.h"
 #include "util/address.h"
@@ -211,6 +212,7 @@ int service_run(const struct config *config)
     keep_heap_small();
     signals_init();
     allow_open_files(config->max_connections);
+    (void)cpu_limit(config->kernel); /* opening the model reports a bad name */
     if (!service_init(&service, config))
         return EXIT_FAILURE;
     struct http_admin *admin = NULL;

@@ -22,7 +22,7 @@ MAY_INCLUDE = {
     # The model: text -> floats.
     "model/util": "include",
     "model/machine": "include",
-    "model/kernels": "include model/util",
+    "model/kernels": "include model/util model/machine",
     "model/file": "include model/util",
     "model/text": "include model/util model/file",
     "model/inference": "include model/util model/kernels model/file model/text",
@@ -32,13 +32,14 @@ MAY_INCLUDE = {
     "model/convert": "include model/util model/file model/inference model/common",
     "model/embed": """include model/util model/machine model/file model/text model/inference
                       model/common model/convert""",
-    "model/train/maths": "include model/util model/kernels model/file model/text model/inference",
+    "model/train/maths": """include model/util model/machine model/kernels model/file model/text
+                            model/inference""",
     "model/train/data": "include model/util model/text model/common model/train/maths",
     "model/train/engine": "include model/util model/common model/train/maths",
     "model/train/bilm": """include model/util model/file model/text model/inference model/common
                            model/train/maths model/train/data""",
-    "model/train/pretrain": """include model/util model/kernels model/file model/text model/common
-                               model/train/maths model/train/data model/train/engine
+    "model/train/pretrain": """include model/util model/machine model/kernels model/file
+                               model/text model/common model/train/maths model/train/data model/train/engine
                                model/train/bilm""",
     "model/train/sentiment": """include model/util model/kernels model/file model/text
                                 model/inference model/common model/train/maths model/train/data
@@ -50,7 +51,7 @@ MAY_INCLUDE = {
                       model/train/senses""",
     # The service. Of model/ it sees what asks the machine, and nothing else.
     "server/util": "include",
-    "server/text": "server/util",
+    "server/text": "model/machine server/util",
     "server/protocol": "include server/util server/text",
     "server/ops": "include model/machine server/util server/text server/protocol",
     "server/body": "include model/machine server/util server/text server/protocol",
@@ -59,7 +60,7 @@ MAY_INCLUDE = {
                      server/batch""",
     "server/http": """include server/util server/text server/protocol server/ops server/batch
                       server/api""",
-    "server": "include server/util server/ops server/api server/http",
+    "server": "include model/machine server/util server/ops server/api server/http",
 }
 
 # A folder with more sources than this is to be split.

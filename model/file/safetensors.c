@@ -1,3 +1,7 @@
+/* Reading a safetensors file that lies in memory. First the names and sizes of number types; then
+ * the header: one tensor's entry (type, shape, offsets), all entries, and the check that they cover
+ * the data; then safetensors_parse and the queries. safetensors_write.c writes, dtype.c converts
+ * elements. */
 #include "safetensors.h"
 
 #include <errno.h>
@@ -165,7 +169,7 @@ static int by_data(const void *left, const void *right)
     return (a->n_bytes > b->n_bytes) - (a->n_bytes < b->n_bytes);
 }
 
-/* The tensors, sorted, must tile the data exactly: no overlap, no hole, nothing behind them. */
+/* The tensors, sorted, must tile the data exactly: no overlap, no hole, nothing after them. */
 static int check_tiling(const struct safetensors *file, const unsigned char *data,
                         size_t data_bytes, struct elmo_error *err)
 {

@@ -118,7 +118,7 @@ static int group_init(struct group *g, const struct run *run, size_t size, struc
         return ELMO_E_NOMEM;
     g->x = ARENA_NEW(arena, float, x_floats);
     g->gates = ARENA_NEW(arena, float, run->block_rows * run->n_gates);
-    g->h = ARENA_NEW(arena, float, B *P);
+    g->h = ARENA_NEW(arena, float, P * run->ragged.n_sequences);
     g->c = ARENA_NEW(arena, float, B * run->n_cells);
     g->m = ARENA_NEW(arena, float, B * run->n_cells);
     team_barrier_init(&g->barrier, size);
@@ -172,7 +172,7 @@ static int run_init(struct run *run, const struct lstm_sequence *sequences, size
     return threads_init(run, n_threads, arena);
 }
 
-/* Where time t of this direction stands in the sentence. */
+/* The position in the sentence of time t of this direction. */
 static size_t position_of(const struct lstm_sequence *sequence, unsigned direction, size_t t)
 {
     return direction ? sequence->n_positions - 1 - t : t;
@@ -308,7 +308,7 @@ static void run_step(const struct run *run, struct lstm_thread *thread, const fl
     const struct lane_rows h = rounded(thread, g->h, P, B, &w->recurrent);
     packed_step(g->m, g->c, gates, &h, B, &w->recurrent, panels(thread, &w->recurrent),
                 run->options->cell_clip);
-    team_wait(&g->barrier); /* m is whole, and nobody reads h any more */
+    team_wait(&g->barrier); /* m is whole, and no thread reads h any more */
     project(run, thread, B, w, &begin, &end);
     for (size_t b = 0; b < B; b++) {
         const float *from = g->h + b * P + begin;
@@ -318,7 +318,7 @@ static void run_step(const struct run *run, struct lstm_thread *thread, const fl
             memcpy(x + b * P + begin, from, (end - begin) * sizeof *x);
     }
     thread->backwards = !thread->backwards;
-    team_wait(&g->barrier); /* h and x are whole, and nobody reads m any more */
+    team_wait(&g->barrier); /* h and x are whole, and no thread reads m any more */
 }
 
 /* The gates of a block of rows, without what the steps before them add. */
@@ -330,7 +330,7 @@ static void run_inputs(const struct run *run, const struct lstm_thread *thread, 
                   w->bias);
 }
 
-/* The first step behind a block of at most block_rows rows that starts at step `begin`. */
+/* The first step after a block of at most block_rows rows that starts at step `begin`. */
 static size_t block_end(const struct ragged *r, size_t begin, size_t block_rows)
 {
     size_t end = begin + 1;
@@ -360,7 +360,7 @@ static void run_direction(const struct run *run, struct lstm_thread *thread, uns
 {
     const struct options *o = run->options;
     struct team_barrier *barrier = &thread->group->barrier;
-    team_wait(barrier); /* nobody reads what was computed before */
+    team_wait(barrier); /* no thread reads what was computed before */
     gather_inputs(run, thread, direction);
     for (size_t layer = 0; layer < run->n_layers; layer++) {
         size_t offset = state_offset(o, direction, layer);
@@ -392,13 +392,13 @@ size_t bilstm_step_bytes(const struct weights *weights)
 
 int bilstm_run(const struct lstm_sequence *sequences, size_t n_sequences, size_t n_layers,
                const struct options *options, const struct weights *weights,
-               const struct crew *crew, struct arena *arena)
+               const struct subteam *subteam, struct arena *arena)
 {
     struct run run = {.options = options, .weights = weights, .n_layers = n_layers};
     if (!n_sequences || !n_layers)
         return 0;
-    if (run_init(&run, sequences, n_sequences, crew->size, arena))
+    if (run_init(&run, sequences, n_sequences, subteam->size, arena))
         return ELMO_E_NOMEM;
-    crew_run(crew, run_thread, &run);
+    subteam_run(subteam, run_thread, &run);
     return 0;
 }

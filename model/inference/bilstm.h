@@ -28,9 +28,9 @@ struct lstm_sequence {
 size_t bilstm_step_bytes(const struct weights *weights);
 
 /* Runs layers 1..n_layers (at most the model's L) of both directions; layer k goes to layers[k -
- * 1]. The final state is written for the layers that ran. The crew's threads share the columns of
- * the matrices, or take a direction each. ELMO_E_NOMEM is the only failure. */
+ * 1]. The final state is written for the layers that ran. The subteam's threads share the columns
+ * of the matrices, or take a direction each. ELMO_E_NOMEM is the only failure. */
 ELMO_MUST_USE int bilstm_run(const struct lstm_sequence *sequences, size_t n_sequences,
                              size_t n_layers, const struct options *options,
-                             const struct weights *weights, const struct crew *crew,
+                             const struct weights *weights, const struct subteam *subteam,
                              struct arena *arena);

@@ -71,7 +71,7 @@ static void add_mean(double *sums, const struct pooled *p, const float *per_feat
 }
 
 /* parts [dim] is scratch: what each token gets that has the maximum, which may be several, as a
- * word that stands twice has the same vector twice. */
+ * word that occurs twice has the same vector twice. */
 static void add_max(double *sums, const struct pooled *p, const float *per_feature,
                     const float *greatest, double *parts)
 {

@@ -21,6 +21,6 @@ ELMO_MUST_USE int head_explain(float *attributions, const struct elmo_model *mod
                                const struct head_text *text, const struct head_pass *pass,
                                struct arena *arena);
 
-/* "linear" where no hidden unit has a weight to any logit (n-grams alone), else
+/* "linear" where no hidden unit has a weight to any logit (only n-grams), else
  * "integrated_gradients". The model must have a head. */
 const char *head_explained_by(const struct elmo_model *model);

@@ -1,3 +1,6 @@
+/* The language model's softmax over the whole vocabulary. First opening: the words are packed in
+ * blocks of columns, and the file is checked against the model. Then scoring: threads share the
+ * blocks, and each row's probabilities are normalised over all of them. */
 #include "language_model.h"
 
 #include <math.h>
@@ -165,7 +168,7 @@ struct part {
     float greatest, sum;
 };
 
-/* A chunk of rows on its way; the members of the crew share the blocks. */
+/* A chunk of rows on its way; the members of the subteam share the blocks. */
 struct scoring {
     const struct language_model *lm;
     const float *x;          /* [n_rows, P] */
@@ -176,7 +179,7 @@ struct scoring {
     struct lane_rows rows;
     struct part *parts; /* [n_blocks, max_rows] */
     float *of_words;    /* [max_rows] logits of the words that are asked for */
-    float **logits;     /* [crew] of [max_rows, BLOCK_WORDS] */
+    float **logits;     /* [subteam] of [max_rows, BLOCK_WORDS] */
 };
 
 static int scoring_init(struct scoring *s, const struct language_model *lm, size_t n,
@@ -239,20 +242,20 @@ static float log_prob(const struct scoring *s, size_t row)
 }
 
 int language_model_score(float *log_probs, const struct language_model *lm, const float *x,
-                         const uint32_t *words, size_t n, const struct crew *crew,
+                         const uint32_t *words, size_t n, const struct subteam *subteam,
                          struct arena *arena)
 {
     struct scoring s;
     if (!n)
         return 0;
-    if (scoring_init(&s, lm, n, crew->size, arena))
+    if (scoring_init(&s, lm, n, subteam->size, arena))
         return ELMO_E_NOMEM;
     for (size_t first = 0; first < n; first += s.n_rows) {
         s.n_rows = n - first < s.max_rows ? n - first : s.max_rows;
         s.x = x + first * lm->dim;
         s.words = words + first;
         s.rows = packed_rows(&lm->blocks[0], s.x, lm->dim, s.n_rows, s.units, s.scales);
-        crew_run(crew, score_share, &s);
+        subteam_run(subteam, score_share, &s);
         for (size_t r = 0; r < s.n_rows; r++)
             log_probs[first + r] = log_prob(&s, r);
     }

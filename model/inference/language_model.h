@@ -26,9 +26,9 @@ size_t language_model_n_words(const struct language_model *lm); /* V; of NULL 0 
 uint32_t language_model_row(const struct language_model *lm, const struct elmo_token *word);
 
 /* log_probs[k] = log softmax(w x_k + b)[words[k]], of n rows x [n, P]: the same bits whatever rows
- * are beside one, and whatever the crew's size, which shares the blocks of words. Scratch comes
+ * are beside one, and whatever the subteam's size, which shares the blocks of words. Scratch comes
  * from the arena and grows with the vocabulary, not with n. ELMO_E_NOMEM is the only failure; what
  * is not finite shows in log_probs. */
 ELMO_MUST_USE int language_model_score(float *log_probs, const struct language_model *lm,
                                        const float *x, const uint32_t *words, size_t n,
-                                       const struct crew *crew, struct arena *arena);
+                                       const struct subteam *subteam, struct arena *arena);

@@ -7,11 +7,11 @@
 /* The vectors of `n` tokens that have to be spelt, each to its place in ret_vectors. */
 static int encode_others(float *ret_vectors, const struct elmo_token *const *others,
                          const size_t *places, size_t n, const struct elmo_model *m,
-                         const struct crew *crew, struct arena *arena)
+                         const struct subteam *subteam, struct arena *arena)
 {
-    size_t P = m->options.proj_dim;
-    float *vectors = ARENA_NEW(arena, float, n *P);
-    if (!vectors || token_encoder_run(vectors, others, n, &m->options, &m->weights, crew, arena))
+    size_t P = m->options.proj_dim, n_floats = n * P;
+    float *vectors = ARENA_NEW(arena, float, n_floats);
+    if (!vectors || token_encoder_run(vectors, others, n, &m->options, &m->weights, subteam, arena))
         return ELMO_E_NOMEM;
     for (size_t k = 0; k < n; k++) {
         memcpy(ret_vectors + places[k] * P, vectors + k * P, P * sizeof *vectors);
@@ -34,11 +34,11 @@ static bool find_vector(float *ret_vector, const struct elmo_token *token,
 }
 
 int lexicon_encode(float *ret_vectors, const struct elmo_token *const *tokens, size_t n_tokens,
-                   const struct elmo_model *m, const struct crew *crew, struct arena *arena)
+                   const struct elmo_model *m, const struct subteam *subteam, struct arena *arena)
 {
     size_t P = m->options.proj_dim, n_others = 0;
     if (!m->weights.lexicon && !m->words)
-        return token_encoder_run(ret_vectors, tokens, n_tokens, &m->options, &m->weights, crew,
+        return token_encoder_run(ret_vectors, tokens, n_tokens, &m->options, &m->weights, subteam,
                                  arena);
     const struct elmo_token **others = ARENA_NEW(arena, const struct elmo_token *, n_tokens);
     size_t *places = ARENA_NEW(arena, size_t, n_tokens);
@@ -50,5 +50,5 @@ int lexicon_encode(float *ret_vectors, const struct elmo_token *const *tokens, s
         others[n_others] = tokens[k];
         places[n_others++] = k;
     }
-    return n_others ? encode_others(ret_vectors, others, places, n_others, m, crew, arena) : 0;
+    return n_others ? encode_others(ret_vectors, others, places, n_others, m, subteam, arena) : 0;
 }

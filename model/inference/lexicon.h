@@ -9,4 +9,4 @@
  * only failure. Any thread, each with its arena. */
 ELMO_MUST_USE int lexicon_encode(float *ret_vectors, const struct elmo_token *const *tokens,
                                  size_t n_tokens, const struct elmo_model *model,
-                                 const struct crew *crew, struct arena *arena);
+                                 const struct subteam *subteam, struct arena *arena);

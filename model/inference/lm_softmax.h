@@ -8,7 +8,8 @@
 #include "file/safetensors.h"
 #include "text/word_table.h"
 
-/* The file, checked, with its weights where they lie: for who wants a few rows at a time. */
+/* The file, checked, with its weights where they lie: for callers that want a few rows at a time.
+ */
 struct lm_softmax_file {          /* owned: lm_softmax_file_done */
     struct safetensors *file;     /* borrows the bytes */
     struct word_table vocabulary; /* items[k] is the word of row k; V items */

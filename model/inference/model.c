@@ -220,9 +220,9 @@ static int choose_compute(struct compute *ret, struct elmo_model *m,
     if (!kernel)
         return elmo_fail(err, ELMO_E_INVALID,
                          "no kernel '%.32s' on this processor: the best here is '%s'", name,
-                         kernel_find("")->name);
+                         cpu_set_name(kernel_find("")->set));
     m->info.compute_dtype = elmo_dtype_name(dtype);
-    m->info.kernel = kernel->name;
+    m->info.kernel = cpu_set_name(kernel->set);
     *ret = (struct compute){kernel->tile, dtype};
     return 0;
 }

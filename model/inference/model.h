@@ -1,5 +1,5 @@
 #pragma once
-/* What an elmo_model is made of; the modules of the forward pass read it, nobody writes it. */
+/* What an elmo_model is made of; the modules of the forward pass read it, none writes it. */
 #include "elmo.h"
 #include "file/options.h"
 #include "file/safetensors.h"

@@ -26,7 +26,7 @@ struct elmo_session {
     const struct elmo_model *model;
     struct arena arena;
     struct team *team;  /* owned; NULL: there was no need of others yet */
-    size_t n_threads;   /* of the next run: members of the team, or the caller alone */
+    size_t n_threads;   /* of the next run: members of the team, or only the caller */
     uint64_t hash_seed; /* secret, see token_set.h */
 };
 
@@ -43,13 +43,13 @@ struct work {
 struct batch {
     const struct elmo_model *model;
     struct arena *arena;
-    struct crew crew;
+    struct subteam subteam;
     struct work *work; /* [n_sentences] */
     size_t n_sentences, n_positions, longest;
     uint64_t hash_seed;
     float *mixed;      /* [longest, 2P] */
     float *shares;     /* [1 + L] */
-    float *predictors; /* [n_scored, P] of all sentences, one behind the other */
+    float *predictors; /* [n_scored, P] of all sentences, one after the other */
     size_t n_scored;
 };
 
@@ -128,7 +128,7 @@ static int place_layer(struct batch *b, struct work *w, size_t layer)
     return w->layers[layer] ? 0 : ELMO_E_NOMEM;
 }
 
-/* One row behind the other, for all sentences: the softmax takes them together. */
+/* One row after the other, for all sentences: the softmax takes them together. */
 static int place_predictors(struct batch *b)
 {
     size_t P = b->model->options.proj_dim, n_floats;
@@ -207,8 +207,10 @@ static int encode_tokens(struct batch *b)
             index[at++] = token_set_add(&set, &s->tokens[t]);
         index[at++] = token_set_add(&set, &token_eos);
     }
-    float *vectors = ARENA_NEW(b->arena, float, set.n_tokens *P);
-    if (!vectors || lexicon_encode(vectors, set.tokens, set.n_tokens, b->model, &b->crew, b->arena))
+    size_t n_floats = set.n_tokens * P;
+    float *vectors = ARENA_NEW(b->arena, float, n_floats);
+    if (!vectors ||
+        lexicon_encode(vectors, set.tokens, set.n_tokens, b->model, &b->subteam, b->arena))
         return ELMO_E_NOMEM;
     at = 0;
     for (size_t k = 0; k < b->n_sentences; k++) {
@@ -243,7 +245,7 @@ static int run_depth(struct batch *b, size_t depth)
                 .predictors = {w->predictors[0], w->predictors[1]},
             };
     }
-    return bilstm_run(sequences, n, depth, &b->model->options, &b->model->weights, &b->crew,
+    return bilstm_run(sequences, n, depth, &b->model->options, &b->model->weights, &b->subteam,
                       b->arena);
 }
 
@@ -256,7 +258,7 @@ static int run_scores(struct batch *b)
         return ELMO_E_NOMEM;
     for (size_t k = 0; k < b->n_sentences; k++)
         scores_words(words + b->work[k].first_scored, b->work[k].sentence, lm);
-    if (language_model_score(scores, lm, b->predictors, words, b->n_scored, &b->crew, b->arena))
+    if (language_model_score(scores, lm, b->predictors, words, b->n_scored, &b->subteam, b->arena))
         return ELMO_E_NOMEM;
     for (size_t k = 0; k < b->n_sentences; k++)
         scores_hand_out(b->work[k].sentence, scores + b->work[k].first_scored);
@@ -350,7 +352,7 @@ int elmo_session_run(struct elmo_session *session, const struct elmo_sentence *s
 {
     struct batch b = {.model = session->model,
                       .arena = &session->arena,
-                      .crew = {session->team, session->n_threads},
+                      .subteam = {session->team, session->n_threads},
                       .n_sentences = n_sentences,
                       .hash_seed = session->hash_seed};
     int r = check_sentences(&b, sentences, err);

@@ -9,13 +9,13 @@
 #define CHUNK_TOKENS 128u
 
 /* What the threads share. */
-struct spelling {
+struct encoder_shared {
     const struct options *options;
     const struct weights *weights;
     const struct elmo_token *const *tokens;
     size_t n_tokens;
     float *vectors; /* [n_tokens, P] */
-    /* Of the chunk at hand: */
+    /* Of the current chunk: */
     uint16_t *ids;             /* [CHUNK_TOKENS, max_chars] */
     size_t *n_chars;           /* [CHUNK_TOKENS] that are not padding */
     float *features, *next;    /* [CHUNK_TOKENS, F] of a layer and of the one above */
@@ -27,29 +27,30 @@ struct spelling {
 
 /* A thread's part of a chunk. */
 struct part {
-    struct spelling *s;
+    struct encoder_shared *s;
     size_t index, size;
     size_t n_tokens;        /* of the chunk */
     float *features, *next; /* swapped from layer to layer */
 };
 
-static int spelling_init(struct spelling *s, const struct options *o, size_t n_hands,
-                         struct arena *arena)
+static int shared_init(struct encoder_shared *s, const struct options *o, size_t n_threads,
+                       struct arena *arena)
 {
     size_t n = s->n_tokens < CHUNK_TOKENS ? s->n_tokens : CHUNK_TOKENS, F = o->filter_dim;
+    size_t n_features = n * F;
     s->ids = ARENA_NEW(arena, uint16_t, n * o->max_chars);
     s->n_chars = ARENA_NEW(arena, size_t, n);
-    s->features = ARENA_NEW(arena, float, n *F);
-    s->next = ARENA_NEW(arena, float, n *F);
-    s->carry = ARENA_NEW(arena, float, n *F);
-    s->transform = ARENA_NEW(arena, float, n *F);
+    s->features = ARENA_NEW(arena, float, n_features);
+    s->next = ARENA_NEW(arena, float, n_features);
+    s->carry = ARENA_NEW(arena, float, n_features);
+    s->transform = ARENA_NEW(arena, float, n_features);
     bool ok = s->ids && s->n_chars && s->features && s->next && s->carry && s->transform;
-    for (size_t k = 0; k < n_hands; k++) {
-        s->units[k] = ARENA_NEW(arena, uint32_t, n * F);
+    for (size_t k = 0; k < n_threads; k++) {
+        s->units[k] = ARENA_NEW(arena, uint32_t, n_features);
         s->scales[k] = ARENA_NEW(arena, float, n);
         ok = ok && s->units[k] && s->scales[k];
     }
-    team_barrier_init(&s->barrier, n_hands);
+    team_barrier_init(&s->barrier, n_threads);
     return ok ? 0 : ELMO_E_NOMEM;
 }
 
@@ -57,7 +58,7 @@ static int spelling_init(struct spelling *s, const struct options *o, size_t n_h
 
 static void look_characters_up(struct part *p, const struct elmo_token *const *tokens)
 {
-    const struct spelling *s = p->s;
+    const struct encoder_shared *s = p->s;
     size_t max_chars = s->options->max_chars, begin, end;
     team_share(p->n_tokens, p->index, p->size, &begin, &end);
     for (size_t t = begin; t < end; t++)
@@ -65,7 +66,7 @@ static void look_characters_up(struct part *p, const struct elmo_token *const *t
 }
 
 /* Windows of `width` that see a character of a token with n_chars (not padding), and one that does
- * not: all later ones see padding alone and are equal to it. */
+ * not: all later ones see only padding and are equal to it. */
 static size_t n_windows(size_t n_chars, size_t width, size_t max_chars)
 {
     size_t last = max_chars - width;
@@ -75,7 +76,7 @@ static size_t n_windows(size_t n_chars, size_t width, size_t max_chars)
 /* One panel of a filter for all tokens: its table stays in the nearest caches. */
 static void convolve(const struct part *p, size_t filter, size_t panel, size_t column)
 {
-    const struct spelling *s = p->s;
+    const struct encoder_shared *s = p->s;
     const struct options *o = s->options;
     const struct conv_weights *w = &s->weights->conv[filter];
     const float *bias = w->bias + panel * w->table.tile->width;
@@ -83,7 +84,7 @@ static void convolve(const struct part *p, size_t filter, size_t panel, size_t c
         float *y = p->features + t * o->filter_dim + column + (bias - w->bias);
         size_t windows = n_windows(s->n_chars[t], w->table.width, o->max_chars);
         size_t n = char_table_convolve(y, &w->table, panel, s->ids + t * o->max_chars, windows);
-        kernel_add(y, bias, n); /* the same for every window: it may come behind the maximum */
+        kernel_add(y, bias, n); /* the same for every window: it may be added after the maximum */
         if (o->activation == ACT_RELU)
             kernel_relu(y, n);
         else
@@ -114,7 +115,7 @@ static struct lane_rows rounded(const struct part *p, const struct packed_matrix
 
 static void highway(struct part *p, const struct highway_weights *w)
 {
-    const struct spelling *s = p->s;
+    const struct encoder_shared *s = p->s;
     size_t F = s->options->filter_dim, begin, end;
     const struct panel_range range = packed_share(&w->carry, p->index, p->size);
     const struct lane_rows x = rounded(p, &w->carry);
@@ -149,7 +150,7 @@ static void project(const struct part *p, float *ret_vectors)
 
 static void encode_chunk(struct part *p, size_t first)
 {
-    struct spelling *s = p->s;
+    struct encoder_shared *s = p->s;
     struct team_barrier *barrier = &s->barrier;
     look_characters_up(p, s->tokens + first);
     team_wait(barrier);
@@ -165,7 +166,7 @@ static void encode_chunk(struct part *p, size_t first)
 
 static void encode_part(void *arg, size_t index, size_t size)
 {
-    struct spelling *s = arg;
+    struct encoder_shared *s = arg;
     for (size_t first = 0; first < s->n_tokens; first += CHUNK_TOKENS) {
         size_t n_left = s->n_tokens - first;
         struct part part = {
@@ -176,15 +177,15 @@ static void encode_part(void *arg, size_t index, size_t size)
 
 int token_encoder_run(float *ret_vectors, const struct elmo_token *const *tokens, size_t n_tokens,
                       const struct options *options, const struct weights *weights,
-                      const struct crew *crew, struct arena *arena)
+                      const struct subteam *subteam, struct arena *arena)
 {
-    struct spelling s = {.options = options,
-                         .weights = weights,
-                         .tokens = tokens,
-                         .n_tokens = n_tokens,
-                         .vectors = ret_vectors};
-    if (spelling_init(&s, options, crew->size, arena))
+    struct encoder_shared s = {.options = options,
+                               .weights = weights,
+                               .tokens = tokens,
+                               .n_tokens = n_tokens,
+                               .vectors = ret_vectors};
+    if (shared_init(&s, options, subteam->size, arena))
         return ELMO_E_NOMEM;
-    crew_run(crew, encode_part, &s);
+    subteam_run(subteam, encode_part, &s);
     return 0;
 }

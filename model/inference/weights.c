@@ -1,3 +1,7 @@
+/* From the tensors of a model file to struct weights. In this order: each tensor is checked against
+ * its specification; those that cannot be used in place are widened to float32; pointers are set by
+ * name; matrices are packed for the kernel; the sizes of the head and the lexicon are found. Last,
+ * weights_init finds the sizes first and then runs the other steps. */
 #include "weights.h"
 
 #include <stdarg.h>

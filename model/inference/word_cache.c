@@ -1,3 +1,6 @@
+/* The cache of word vectors: sets of N_WAYS entries, in shards that each have a lock. First making
+ * and freeing it; then one word: its key, its set, word_cache_get and word_cache_put, which evicts
+ * the entry that has not been used for longest; then word_cache_add, which never evicts. */
 #define _DEFAULT_SOURCE /* getrandom */
 #include "word_cache.h"
 
@@ -29,7 +32,7 @@ struct shard {
 
 struct word_cache {
     size_t n_sets, dim, max_bytes, place_bytes;
-    uint64_t seed; /* secret: nobody can choose words that share a set */
+    uint64_t seed; /* secret: a client cannot choose words that share a set */
     struct shard shards[N_SHARDS];
     uint32_t *clocks;      /* [n_sets] */
     unsigned char *places; /* [n_sets][N_WAYS][place_bytes] */
@@ -132,8 +135,8 @@ static float *vector_of(const struct word_cache *c, struct entry *entry)
     return (float *)(void *)(key_bytes(entry) + aligned(c->max_bytes));
 }
 
-/* When the clock is full, all words of the set are as old. Ticks begin behind N_WAYS: below are the
- * words that nobody has asked for, see word_cache_add. */
+/* When the clock is full, all words of the set are as old. Ticks begin after N_WAYS: below are the
+ * words that have not been asked for, see word_cache_add. */
 static uint32_t tick(struct word_cache *c, size_t set)
 {
     if (c->clocks[set] == UINT32_MAX) {
@@ -207,7 +210,7 @@ void word_cache_put(struct word_cache *c, const struct elmo_token *token, const 
     pthread_mutex_unlock(&shard->mu);
 }
 
-/* ---- Words that nobody has asked for yet ---- */
+/* ---- Words that have not been asked for yet ---- */
 
 bool word_cache_has_room(struct word_cache *c, const struct elmo_token *token)
 {

@@ -1,7 +1,7 @@
 #pragma once
-/* Vectors of words that were encoded before: layer 0 hangs on a token's bytes alone (README.md,
+/* Vectors of words that were encoded before: layer 0 depends only on a token's bytes (README.md,
  * section 4), and texts repeat their words. Bounded in bytes from the start; the word of a set that
- * was not asked for longest makes room. A vector has the same bits as one that is computed anew.
+ * was not asked for longest makes room. A vector has the same bits as one that is computed again.
  * Any thread. */
 #include <stddef.h>
 #include <stdint.h>
@@ -21,9 +21,10 @@ void word_cache_free(struct word_cache *cache); /* NULL is fine */
 bool word_cache_get(struct word_cache *cache, const struct elmo_token *token, float *ret_vector);
 void word_cache_put(struct word_cache *cache, const struct elmo_token *token, const float *vector);
 
-/* For words that nobody has asked for yet. has_room: the word is not there, and no other would have
- * to go for it. add: puts it where there is room, and says whether it did; it is given up before
- * any that was put or asked for, the first to come last. Neither counts as a hit or a miss. */
+/* For words that have not been asked for yet. has_room: the word is not there, and no other would
+ * have to go for it. add: puts it where there is room, and says whether it did; it is given up
+ * before any that was put or asked for, the first to come last. Neither counts as a hit or a miss.
+ */
 bool word_cache_has_room(struct word_cache *cache, const struct elmo_token *token);
 bool word_cache_add(struct word_cache *cache, const struct elmo_token *token, const float *vector);
 

@@ -1,4 +1,4 @@
-/* elmo_model_warm: the token encoder's vectors of words that nobody has asked for yet. */
+/* elmo_model_warm: the token encoder's vectors of words that have not been asked for yet. */
 #include "error.h"
 #include "model.h"
 #include "token_encoder.h"
@@ -19,11 +19,11 @@ static bool is_wanted(const struct elmo_model *m, const struct elmo_token *word)
 static int add_words(const struct elmo_model *m, const struct elmo_token *const *words, size_t n,
                      size_t *n_added, struct arena *arena)
 {
-    size_t P = m->options.proj_dim;
+    size_t P = m->options.proj_dim, n_floats = n * P;
     arena_reset(arena);
-    float *vectors = ARENA_NEW(arena, float, n *P);
+    float *vectors = ARENA_NEW(arena, float, n_floats);
     if (!vectors ||
-        token_encoder_run(vectors, words, n, &m->options, &m->weights, &crew_of_one, arena))
+        token_encoder_run(vectors, words, n, &m->options, &m->weights, &subteam_of_one, arena))
         return ELMO_E_NOMEM;
     for (size_t k = 0; k < n; k++)
         *n_added += word_cache_add(m->words, words[k], vectors + k * P);

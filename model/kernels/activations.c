@@ -7,11 +7,6 @@
 
 #include "fast_math.h"
 
-static inline float sigmoid(float x)
-{
-    return 1.0f / (1.0f + fast_exp(-x));
-}
-
 /* From exp(-2|x|), which cannot overflow. */
 static inline float fast_tanh(float x)
 {
@@ -25,12 +20,6 @@ static inline float clip_to(float x, float limit)
 {
     x = x > limit ? limit : x;
     return x < -limit ? -limit : x;
-}
-
-void kernel_sigmoid(float *x, size_t n)
-{
-    for (size_t k = 0; k < n; k++)
-        x[k] = sigmoid(x[k]);
 }
 
 void kernel_tanh(float *x, size_t n)

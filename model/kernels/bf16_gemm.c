@@ -2,7 +2,7 @@
 
 #include "bf16_tile.h"
 #include "defs.h"
-#include "isa.h"
+#include "machine/cpu_features.h"
 
 /* A block of a and one of b stay in the second-level cache, a panel of b and a tile's rows of a in
  * the first. */
@@ -17,22 +17,16 @@ struct scratch {
 static _Thread_local struct scratch scratch;
 
 #ifdef HAVE_ISA_BUILDS
-static bool has_pairs(void)
-{
-    return isa_best() == ISA_AVX512 && __builtin_cpu_supports("avx512bf16") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-}
-
 /* Intel's vector units multiply pairs of bfloat16 at half the rate of float32 (bench_limits), AMD's
  * at twice that rate. */
 bool bf16_gemm_is_fast(void)
 {
-    return has_pairs() && (bf16_amx_is_there() || !__builtin_cpu_is("intel"));
+    return cpu_has(CPU_AVX512_BF16) && (bf16_amx_is_there() || !__builtin_cpu_is("intel"));
 }
 
 static const struct bf16_tile *best_tile(void)
 {
-    if (!has_pairs())
+    if (!cpu_has(CPU_AVX512_BF16))
         return &bf16_tile_baseline;
     return bf16_amx_is_there() ? &bf16_amx : &bf16_tile_avx512_bf16;
 }

@@ -4,7 +4,7 @@
  * has AMD's AVX512_BF16. The relative error is about 2^-9 in each factor. Factors beside each other
  * in the sum are multiplied as a pair.
  *
- * The order of additions depends on the sizes alone, so the same call gives the same bits on the
+ * The order of additions depends only on the sizes, so the same call gives the same bits on the
  * same processor. No allocation; no state but a scratch of its own for each thread; any thread. */
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 #pragma once
 /* A convolution over the characters of a word, as tables. What a character adds to a filter hangs
- * only on the character and on where in the window it stands, and there are few characters: the
+ * only on the character and on its place in the window, and there are few characters: the
  * products are made once, at load, and a window is then a sum of `width` rows instead of width * D
  * multiply-adds. */
 #include "lane_tile.h"

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Once before any other call: OpenBLAS computes in the caller's thread alone. Idempotent. */
+/* Once before any other call: OpenBLAS computes in the caller's thread only. Idempotent. */
 void kernels_init(void);
 
 /* y = x @ w + bias: x [B, n_in], w [n_in, n_out], bias [n_out] or NULL, y [B, n_out]. */
@@ -21,7 +21,6 @@ void kernel_linear_add(float *y, const float *x, size_t B, const float *w, size_
                        size_t n_out);
 
 /* In place on n floats; absolute error below 3e-7 for any number; NaN stays NaN. */
-void kernel_sigmoid(float *x, size_t n);
 void kernel_tanh(float *x, size_t n);
 void kernel_relu(float *x, size_t n);
 void kernel_clip(float *x, size_t n, float clip);    /* to [-clip, clip]; 0: as it is */

@@ -1,3 +1,7 @@
+/* The inner loops of packed.c, compiled once per instruction set (isa.h). In this order: sums of
+ * products in f32, bf16 and int8; their use, as a product of matrices or as an LSTM step; the token
+ * encoder's convolution and highway; the softmax's sum; the rounding of rows; and the table of all
+ * of them, lane_tile_ISA. */
 #include "lane_tile.h"
 
 #include <string.h>

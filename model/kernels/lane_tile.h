@@ -43,7 +43,7 @@ struct lane_cells { /* width / 4 cells of an LSTM, and rows of them */
 struct lane_windows { /* of one token: characters p to p + width - 1 for p = 0 .. n - 1 */
     const uint16_t *ids;
     size_t n, width;
-    const float *rows; /* [width][n_ids][width of a panel]: what a character adds where it stands */
+    const float *rows; /* [width][n_ids][width of a panel]: what a character adds at its place */
     size_t n_ids;
 };
 

@@ -1,10 +1,13 @@
+/* Products with packed matrices. In this order: the kernels, by instruction set; packing, in f32,
+ * bf16 and int8; and multiplying, panel by panel and, within one, tile of rows by tile of rows. The
+ * public products (packed_multiply, packed_linear, packed_step) are last. The inner loops are in
+ * lane_tile.c. */
 #include "packed.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "defs.h"
-#include "isa.h"
 
 /* Units of a panel that are multiplied before the next ones: 128 KiB, well inside the second-level
  * cache, are read again for each tile of rows. Of int8 all at once: their sums are exact. */
@@ -16,10 +19,10 @@
 
 static const struct kernel kernels[] = {
 #ifdef HAVE_ISA_BUILDS
-    {"avx512_bf16", &lane_tile_avx512_bf16}, {"avx512_vnni", &lane_tile_avx512_vnni},
-    {"avx512", &lane_tile_avx512},           {"avx2", &lane_tile_avx2},
+    {CPU_AVX512_BF16, &lane_tile_avx512_bf16}, {CPU_AVX512_VNNI, &lane_tile_avx512_vnni},
+    {CPU_AVX512, &lane_tile_avx512},           {CPU_AVX2, &lane_tile_avx2},
 #endif
-    {"baseline", &lane_tile_baseline},
+    {CPU_BASELINE, &lane_tile_baseline},
 };
 
 const struct kernel *kernel_at(size_t k)
@@ -29,28 +32,14 @@ const struct kernel *kernel_at(size_t k)
 
 bool kernel_is_supported(const struct kernel *kernel)
 {
-#ifdef HAVE_ISA_BUILDS
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    bool avx512 = avx2 && __builtin_cpu_supports("avx512f");
-    bool vnni = avx512 && __builtin_cpu_supports("avx512bw") &&
-                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
-    if (kernel->tile == &lane_tile_avx512_bf16)
-        return vnni && __builtin_cpu_supports("avx512bf16");
-    if (kernel->tile == &lane_tile_avx512_vnni)
-        return vnni;
-    if (kernel->tile == &lane_tile_avx512)
-        return avx512;
-    return kernel->tile != &lane_tile_avx2 || avx2;
-#else
-    (void)kernel;
-    return true;
-#endif
+    return cpu_has(kernel->set);
 }
 
 const struct kernel *kernel_find(const char *name)
 {
     for (size_t k = 0; k < ARRAY_LEN(kernels); k++)
-        if (kernel_is_supported(&kernels[k]) && (!name || !*name || !strcmp(kernels[k].name, name)))
+        if (kernel_is_supported(&kernels[k]) &&
+            (!name || !*name || !strcmp(cpu_set_name(kernels[k].set), name)))
             return &kernels[k];
     return NULL;
 }
@@ -268,7 +257,7 @@ static struct lane_panel panel_of(const struct packed_matrix *m, size_t panel, s
                                0};
 }
 
-/* While tile t of n_tiles is multiplied by the panel, its part of the `next` one comes nearer,
+/* While tile t of n_tiles is multiplied by the panel, its part of the `next` one is prefetched,
  * which would be waited for otherwise: a panel is far larger than what the processor fetches ahead
  * by itself. NULL: there is none. */
 static void fetch_meanwhile(struct lane_panel *panel, const uint32_t *next, size_t width, size_t t,
@@ -322,7 +311,7 @@ static size_t panel_at(struct panel_range range, size_t k)
     return range.backwards ? range.end - 1 - k : range.begin + k;
 }
 
-/* The units behind those of the k-th panel; NULL: it is the last one. */
+/* The units after those of the k-th panel; NULL: it is the last one. */
 static const uint32_t *next_panel(const struct packed_matrix *m, struct panel_range range, size_t k)
 {
     if (k + 1 == range.end - range.begin)

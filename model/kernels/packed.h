@@ -10,15 +10,16 @@
  * A row's result has the same bits whatever rows are beside it. How a matrix is packed depends on
  * the processor: it never leaves the process. No allocation, no state; any thread. */
 #include "lane_tile.h"
+#include "machine/cpu_features.h"
 
 struct kernel {
-    const char *name; /* "avx512_bf16", "avx512_vnni", "avx512", "avx2" or "baseline" */
+    enum cpu_set set; /* that it needs; its name is the kernel's */
     const struct lane_tile *tile;
 };
 
-/* The k-th of all, best first; NULL behind the last. */
+/* The k-th of all, best first; NULL after the last. */
 const struct kernel *kernel_at(size_t k);
-bool kernel_is_supported(const struct kernel *kernel); /* by this processor */
+bool kernel_is_supported(const struct kernel *kernel); /* cpu_has() its set */
 /* The one of that name, or the best ("" or NULL); NULL: this processor has none such. */
 const struct kernel *kernel_find(const char *name);
 
@@ -63,7 +64,7 @@ struct lane_rows packed_rows(const struct packed_matrix *m, const float *x, size
  * quarter of them. */
 size_t packed_gate_floats(const struct lane_tile *tile, size_t C);
 /* The bias [4C] in that order, with the 1 of the forget gates (model/inference/README.md, section
- * 5: it is not in the weights); 0 behind. */
+ * 5: it is not in the weights); 0 after them. */
 void packed_gate_bias(float *ret_bias, const struct lane_tile *tile, const float *bias, size_t C);
 
 /* The panels of a matrix that one thread multiplies. What lay at the end of a walk is still in the
@@ -82,7 +83,7 @@ struct panel_range packed_share(const struct packed_matrix *matrix, size_t index
 void packed_columns(const struct packed_matrix *matrix, struct panel_range range, size_t *ret_begin,
                     size_t *ret_end);
 
-/* y = x @ matrix + bias, of the range's columns alone: y [B, floats of a row], bias the same. NULL:
+/* y = x @ matrix + bias, of the range's columns only: y [B, floats of a row], bias the same. NULL:
  * what y held before is the bias. */
 void packed_linear(float *y, const struct lane_rows *x, size_t B,
                    const struct packed_matrix *matrix, struct panel_range range, const float *bias);

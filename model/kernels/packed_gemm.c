@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "defs.h"
-#include "isa.h"
+#include "machine/cpu_features.h"
 #include "packed_tile.h"
 
 /* Inputs worked on at once: this much of a panel stays in the first-level cache (16 or 32 KiB). */
@@ -12,11 +12,10 @@
 static const struct packed_tile *best_tile(void)
 {
 #ifdef HAVE_ISA_BUILDS
-    switch (isa_best()) {
-    case ISA_AVX512: return &packed_tile_avx512;
-    case ISA_AVX2: return &packed_tile_avx2;
-    case ISA_BASELINE: break;
-    }
+    if (cpu_has(CPU_AVX512))
+        return &packed_tile_avx512;
+    if (cpu_has(CPU_AVX2))
+        return &packed_tile_avx2;
 #endif
     return &packed_tile_baseline;
 }

@@ -1,6 +1,6 @@
 #pragma once
 /* Products with one matrix that is multiplied many times by few rows, as the steps of an LSTM do.
- * sgemm packs the matrix anew on every call, which for 2 to 32 rows takes as long as the product
+ * sgemm packs the matrix again on every call, which for 2 to 32 rows takes as long as the product
  * itself; here it is packed once: by panels of as many columns as two vector registers hold, each
  * panel input by input, the last one filled up with zeros.
  *

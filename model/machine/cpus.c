@@ -10,7 +10,7 @@
 
 #include "rooted_file.h"
 
-/* The decimal number at *text, which moves behind it; false when there is none or it is too large.
+/* The decimal number at *text, which moves past it; false when there is none or it is too large.
  */
 static bool parse_number(char **text, uint64_t *ret_value)
 {

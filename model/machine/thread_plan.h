@@ -18,5 +18,5 @@ struct thread_plan thread_plan(size_t n_threads, size_t n_each, size_t step_byte
 /* Of a worker beside which n_idle others have nothing to do: theirs too. */
 size_t thread_plan_with_idle(const struct thread_plan *plan, size_t n_idle);
 
-/* The last-level cache of this processor, or a usual size where it is not told. */
+/* The last-level cache of this processor, or a usual size where it is not known. */
 size_t thread_plan_cache_bytes(void);

@@ -7,7 +7,7 @@
 
 struct arena_block {
     struct arena_block *next;
-    size_t capacity, used; /* bytes behind the header */
+    size_t capacity, used; /* bytes after the header */
     _Alignas(ALIGNMENT) unsigned char bytes[];
 };
 

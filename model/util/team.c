@@ -40,7 +40,7 @@ static void relax(void)
 
 /* ---- Members ---- */
 
-/* Waits for the round behind `seen`, or the end: false. */
+/* Waits for the round after `seen`, or the end: false. */
 static bool next_round(struct team *t, size_t seen)
 {
     for (unsigned k = 0; k < SPINS_BEFORE_SLEEP && atomic_load(&t->round) == seen; k++)
@@ -132,7 +132,7 @@ size_t team_size(const struct team *team)
 
 /* ---- Runs ---- */
 
-const struct crew crew_of_one = {NULL, 1};
+const struct subteam subteam_of_one = {NULL, 1};
 
 static void begin_round(struct team *t, size_t n, team_work *work, void *arg)
 {
@@ -156,20 +156,20 @@ static void wait_for_members(struct team *t)
     pthread_mutex_unlock(&t->mu);
 }
 
-void crew_run(const struct crew *crew, team_work *work, void *arg)
+void subteam_run(const struct subteam *subteam, team_work *work, void *arg)
 {
-    if (crew->size == 1) {
+    if (subteam->size == 1) {
         work(arg, 0, 1);
         return;
     }
-    begin_round(crew->team, crew->size, work, arg);
-    work(arg, 0, crew->size);
-    wait_for_members(crew->team);
+    begin_round(subteam->team, subteam->size, work, arg);
+    work(arg, 0, subteam->size);
+    wait_for_members(subteam->team);
 }
 
 void team_run(struct team *t, team_work *work, void *arg)
 {
-    crew_run(&(struct crew){t, t->size}, work, arg);
+    subteam_run(&(struct subteam){t, t->size}, work, arg);
 }
 
 void team_share(size_t n, size_t index, size_t size, size_t *ret_begin, size_t *ret_end)

@@ -1,7 +1,7 @@
 #pragma once
 /* A few threads that run one function together: team_run(team, n, work, arg) calls work(arg, index,
  * n) once per member, in parallel, and returns when all are done. The caller is member 0; the
- * others sleep between runs, but for the first moment, as the next run is often near. */
+ * others spin for a moment after a run, as the next one is often near, and then sleep. */
 #include <stdatomic.h>
 
 #include "elmo.h"
@@ -17,19 +17,19 @@ void team_free(struct team *team); /* NULL is fine */
 size_t team_size(const struct team *team);
 void team_run(struct team *team, team_work *work, void *arg);
 
-/* Its first members alone. */
-struct crew {
-    struct team *team; /* NULL is fine for a crew of 1 */
+/* The first `size` members of a team. */
+struct subteam {
+    struct team *team; /* NULL is fine for a subteam of 1 */
     size_t size;       /* 1 to team_size() */
 };
-extern const struct crew crew_of_one; /* the caller */
-void crew_run(const struct crew *crew, team_work *work, void *arg);
+extern const struct subteam subteam_of_one; /* the caller */
+void subteam_run(const struct subteam *subteam, team_work *work, void *arg);
 
 /* Member `index`'s share of n items: [*ret_begin, *ret_end). */
 void team_share(size_t n, size_t index, size_t size, size_t *ret_begin, size_t *ret_end);
 
 /* Where `size` members wait for one another while they work: microseconds, so they do not sleep.
- * What each wrote before it is seen by all behind it. */
+ * A full memory barrier for all members. */
 struct team_barrier {
     size_t size;
     atomic_size_t n_arrived, round;

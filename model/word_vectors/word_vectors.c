@@ -1,3 +1,6 @@
+/* Word vectors from a text file, with a binary cache beside it. First looking words up, as they are
+ * and then in lower case; then opening, which maps a valid cache or reads the text into memory;
+ * then making the cache, under a lock; and last word_vectors_open, which chooses between them. */
 #define _DEFAULT_SOURCE /* flock */
 #include "word_vectors.h"
 

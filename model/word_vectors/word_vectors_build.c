@@ -13,7 +13,7 @@ struct builder {
     uint32_t *row_hashes; /* [capacity] */
     float *rows;          /* [capacity, dim]; NULL where there is a stream */
     size_t capacity;
-    float *row; /* [dim]: of the line at hand */
+    float *row; /* [dim]: of the current line */
     uint64_t n_repeated;
     FILE *out;
 };
@@ -51,7 +51,7 @@ static bool grow(struct builder *b)
     return true;
 }
 
-/* Takes the line at hand; false: out of memory. */
+/* Takes the current line; false: out of memory. */
 static bool add_word(struct builder *b, const struct elmo_token *word)
 {
     size_t index = b->words.n_items, dim = b->text.dim;

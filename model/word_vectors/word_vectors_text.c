@@ -124,7 +124,7 @@ static int next_line(struct word_vectors_text *t, struct slice *ret_line, bool *
     return 0;
 }
 
-/* Digits alone, below 2^53. */
+/* Only digits, below 2^53. */
 static bool read_count(struct slice s, size_t *ret)
 {
     double value;
@@ -148,7 +148,7 @@ static bool read_header(struct word_vectors_text *t, struct slice line)
 
 static size_t count_fields(struct slice line)
 {
-    size_t n = line.begin < line.end && is_separator(*line.begin); /* behind an empty word */
+    size_t n = line.begin < line.end && is_separator(*line.begin); /* after an empty word */
     for (; line.begin < line.end; n++)
         cut_last(&line);
     return n;

@@ -14,19 +14,19 @@ static void encode_3(char dst[static 4], const unsigned char src[static 3])
 }
 
 /* Returns the number of bytes encoded, in whole groups of 3. encode_3 encodes the rest. */
-static size_t encode_many(char *dst, const unsigned char *src, size_t n_bytes, enum text_isa isa)
+static size_t encode_many(char *dst, const unsigned char *src, size_t n_bytes, enum cpu_set isa)
 {
 #ifdef HAVE_ISA_BUILDS
-    if (isa == TEXT_AVX512)
+    if (isa == CPU_AVX512_VBMI)
         return base64_encode_avx512(dst, src, n_bytes);
-    if (isa == TEXT_AVX2)
+    if (isa == CPU_AVX2)
         return base64_encode_avx2(dst, src, n_bytes);
 #endif
     (void)dst, (void)src, (void)n_bytes, (void)isa;
     return 0;
 }
 
-void base64_encode(char *dst, const void *bytes, size_t n_bytes, enum text_isa isa)
+void base64_encode(char *dst, const void *bytes, size_t n_bytes, enum cpu_set isa)
 {
     const unsigned char *src = bytes;
     size_t i = encode_many(dst, src, n_bytes, isa);

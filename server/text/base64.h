@@ -8,4 +8,4 @@ void base64_append(struct buffer *buffer, const void *bytes, size_t n_bytes);
 
 /* Writes the same characters to dst[4 * ceil(n_bytes / 3)], with any instruction set up to
  * text_isa_best(). The result does not depend on it. */
-void base64_encode(char *dst, const void *bytes, size_t n_bytes, enum text_isa isa);
+void base64_encode(char *dst, const void *bytes, size_t n_bytes, enum cpu_set isa);

@@ -187,12 +187,12 @@ size_t float_text_write(char dst[static FLOAT_TEXT_MAX], float value)
     return (size_t)(end - dst);
 }
 
-size_t float_text_write_list(char *dst, const float *values, size_t n_values, enum text_isa isa)
+size_t float_text_write_list(char *dst, const float *values, size_t n_values, enum cpu_set isa)
 {
 #ifdef HAVE_ISA_BUILDS
-    if (isa == TEXT_AVX512)
+    if (isa == CPU_AVX512_VBMI)
         return float_text_write_list_avx512(dst, values, n_values);
-    if (isa == TEXT_AVX2)
+    if (isa == CPU_AVX2)
         return float_text_write_list_avx2(dst, values, n_values);
 #endif
     (void)isa;

@@ -21,4 +21,4 @@ size_t float_text_write(char dst[static FLOAT_TEXT_MAX], float value);
 /* Writes all values, with a comma before each (",0.1,-0,12"), to dst[FLOAT_TEXT_LIST_MAX(n_values)]
  * and returns the number of bytes. It may overwrite all of dst. Works with any instruction set up
  * to text_isa_best(); all write the same bytes as float_text_write. */
-size_t float_text_write_list(char *dst, const float *values, size_t n_values, enum text_isa isa);
+size_t float_text_write_list(char *dst, const float *values, size_t n_values, enum cpu_set isa);

@@ -1,18 +1,18 @@
 #pragma once
 /* float_text and base64 have loops for newer instruction sets: sources that are compiled once for
- * each (meson: text_builds). All write the same bytes. The sets are ordered: a processor that has
- * one has those before it. */
+ * each (meson: text_builds). One for CPU_AVX2, one for
+ * CPU_AVX512_VBMI. All write the same bytes. */
 #include <stddef.h>
 
-enum text_isa {
-    TEXT_BASELINE, /* what every processor has: plain C */
-    TEXT_AVX2,
-    TEXT_AVX512, /* with BW, DQ, VL and VBMI: Ice Lake, Zen 4 and later */
-};
+#include "machine/cpu_features.h"
 
-/* The newest that this processor has; the same for the life of the process. Any thread. */
-enum text_isa text_isa_best(void);
-const char *text_isa_name(enum text_isa isa);
+/* The newest of these sets that may be used. Any thread. */
+static inline enum cpu_set text_isa_best(void)
+{
+    if (cpu_has(CPU_AVX512_VBMI))
+        return CPU_AVX512_VBMI;
+    return cpu_has(CPU_AVX2) ? CPU_AVX2 : CPU_BASELINE;
+}
 
 /* The loops. Of base64: encodes whole groups of 3 bytes from the front and returns how many bytes
  * it encoded, at most 47 less than n_bytes; writes the 4 characters of each group and no more. */

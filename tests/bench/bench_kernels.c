@@ -136,7 +136,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bench_kernels [KERNEL [SHAPE]], one that this processor has\n");
         return 2;
     }
-    printf("kernel %s; peaks of a core, GOP/s:", kernel->name);
+    printf("kernel %s; peaks of a core, GOP/s:", cpu_set_name(kernel->set));
     for (enum elmo_dtype dtype = 0; dtype < ELMO_N_DTYPES; dtype++) {
         peaks[dtype] = limits_peak(dtype, 1);
         printf(" %s %.0f", elmo_dtype_name(dtype), 2 * peaks[dtype] / 1e9);

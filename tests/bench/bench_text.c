@@ -28,7 +28,7 @@ static void fill(float *values)
     }
 }
 
-static enum text_isa isa; /* of the next two */
+static enum cpu_set isa; /* of the next two */
 
 static void with_float_text(struct buffer *out, const float *values)
 {
@@ -124,11 +124,11 @@ int main(void)
     fill(values);
     printf("%-24s %-9s %8s %8s %8s %7s %9s %8s %7s\n", "", "", "us", "p5", "p95", "ns/value",
            "% of int8", "% of f32", "bytes");
-    for (isa = TEXT_BASELINE; isa <= text_isa_best(); isa++)
-        measure("float_text_write_list", text_isa_name(isa), with_float_text, values);
-    for (isa = TEXT_BASELINE; isa <= text_isa_best(); isa++)
-        measure("base64_encode", text_isa_name(isa), with_base64_encode, values);
-    const char *best = text_isa_name(text_isa_best());
+    for (isa = CPU_BASELINE; isa <= text_isa_best(); isa++)
+        measure("float_text_write_list", cpu_set_name(isa), with_float_text, values);
+    for (isa = CPU_BASELINE; isa <= text_isa_best(); isa++)
+        measure("base64_encode", cpu_set_name(isa), with_base64_encode, values);
+    const char *best = cpu_set_name(text_isa_best());
     measure("json_write_floats", best, with_json_write, values);
     measure("json_write_base64_part", best, with_base64, values);
     measure("memcpy", "", with_memcpy, values);

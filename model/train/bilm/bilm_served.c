@@ -57,13 +57,13 @@ static int find_first_outputs(struct bilm_served *e, struct arena *arena)
     size_t P = m->options.proj_dim;
     float *vectors = ARENA_NEW(arena, float, 2 * P);
     float *state = ARENA_NEW(arena, float, m->info.state_floats);
-    if (!vectors || !state || lexicon_encode(vectors, marks, 2, m, &crew_of_one, arena))
+    if (!vectors || !state || lexicon_encode(vectors, marks, 2, m, &subteam_of_one, arena))
         return ELMO_E_NOMEM;
     for (unsigned direction = 0; direction < 2; direction++) {
         const float *input = vectors + direction * P;
         const struct lstm_sequence position = {
             .inputs = &input, .n_positions = 1, .final_state = state, .layers = no_layers};
-        if (bilstm_run(&position, 1, m->options.n_layers, &m->options, &m->weights, &crew_of_one,
+        if (bilstm_run(&position, 1, m->options.n_layers, &m->options, &m->weights, &subteam_of_one,
                        arena))
             return ELMO_E_NOMEM;
         output_of_state(e->first + direction * P, state, direction, &m->options);

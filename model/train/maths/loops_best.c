@@ -1,6 +1,6 @@
 /* The loops for the processor that the program runs on. */
-#include "kernels/isa.h"
 #include "loops.h"
+#include "machine/cpu_features.h"
 
 extern const struct loops loops_baseline;
 
@@ -9,11 +9,10 @@ extern const struct loops loops_avx2, loops_avx512;
 
 const struct loops *loops_best(void)
 {
-    switch (isa_best()) {
-    case ISA_AVX512: return &loops_avx512;
-    case ISA_AVX2: return &loops_avx2;
-    case ISA_BASELINE: break;
-    }
+    if (cpu_has(CPU_AVX512))
+        return &loops_avx512;
+    if (cpu_has(CPU_AVX2))
+        return &loops_avx2;
     return &loops_baseline;
 }
 #else

@@ -7,7 +7,7 @@
 #include "common/stop_signal.h"
 #include "error.h"
 #include "kernels/bf16_gemm.h"
-#include "kernels/isa.h"
+#include "machine/cpu_features.h"
 #include "pretrain_run.h"
 #include "util/sha256.h"
 
@@ -59,8 +59,8 @@ static void add_text(struct sha256 *sha256, const char *text)
 /* What the state lacks of how this session trains, and which instructions the processor has. */
 static void add_session(struct sha256 *sha256, const struct run *r)
 {
-    const uint64_t numbers[] = {r->settings->no_decay, r->settings->eval_tokens,
-                                (uint64_t)isa_best(), bf16_gemm_is_fast()};
+    const uint64_t numbers[] = {r->settings->no_decay, r->settings->eval_tokens, cpu_has(CPU_AVX2),
+                                cpu_has(CPU_AVX512), bf16_gemm_is_fast()};
     sha256_add(sha256, numbers, sizeof numbers);
     add_text(sha256, tokenizer_name(r->tokenizer));
     add_text(sha256, r->corpus_weights_json ? r->corpus_weights_json : "");

@@ -82,7 +82,7 @@ static int encode_words(struct tuned_words *w, struct elmo_error *err)
         for (size_t k = 0; k < n; k++)
             tokens[k] = &w->words.items[begin + k];
         arena_reset(&w->arena);
-        if (lexicon_encode(w->vectors + begin * P, tokens, n, w->model, &crew_of_one, &w->arena))
+        if (lexicon_encode(w->vectors + begin * P, tokens, n, w->model, &subteam_of_one, &w->arena))
             return elmo_fail_nomem(err);
     }
     return 0;
@@ -140,7 +140,7 @@ bool tuned_words_gather(struct tuned_words *w, float *vectors, uint32_t *rows,
         if (rows[k] == WORD_NONE)
             others[n_others++] = tokens[k];
     }
-    if (n_others && lexicon_encode(spelt, others, n_others, w->model, &crew_of_one, &w->arena))
+    if (n_others && lexicon_encode(spelt, others, n_others, w->model, &subteam_of_one, &w->arena))
         return false;
     for (size_t k = 0; k < n; k++) {
         const float *from = rows[k] == WORD_NONE ? spelt : w->vectors + rows[k] * P;

@@ -190,12 +190,12 @@ static void every_kernel_and_type_is_near_the_reference(void **state)
             struct scores scores;
             if (!kernel_is_supported(kernel_at(k)))
                 continue;
-            struct elmo_model *model = open_model(dtype, kernel_at(k)->name);
+            struct elmo_model *model = open_model(dtype, cpu_set_name(kernel_at(k)->set));
             struct elmo_session *session = new_session(model, 1);
             run(&scores, session, 0, N_SENTENCES, 3);
             add_differences(&difference, &scores);
-            print_message("%s, type %d: max error %.1e\n", kernel_at(k)->name, (int)dtype,
-                          difference.absolute);
+            print_message("%s, type %d: max error %.1e\n", cpu_set_name(kernel_at(k)->set),
+                          (int)dtype, difference.absolute);
             assert_true(difference.absolute <= bounds[dtype]);
             elmo_session_free(session);
             elmo_model_free(model);

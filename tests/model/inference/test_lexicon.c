@@ -63,7 +63,7 @@ static int set_up(void **state)
     must(random_model_write(&fixture.random, path, &err), &err);
     must(elmo_model_open(&fixture.plain, path, NULL, &err), &err);
     assert_int_equal(
-        lexicon_encode(fixture.vectors, words, N_WORDS, fixture.plain, &crew_of_one, &arena), 0);
+        lexicon_encode(fixture.vectors, words, N_WORDS, fixture.plain, &subteam_of_one, &arena), 0);
     arena_done(&arena);
     return 0;
 }
@@ -231,7 +231,7 @@ static void out_of_memory_is_reported(void **state)
         fail_alloc_after(n_good);
         int r = elmo_model_open_memory(&model, file, n_bytes, NULL, NULL);
         if (!r)
-            r = lexicon_encode(vectors, tokens, ARRAY_LEN(tokens), model, &crew_of_one, &arena);
+            r = lexicon_encode(vectors, tokens, ARRAY_LEN(tokens), model, &subteam_of_one, &arena);
         n_failed = fail_alloc_stop();
         assert_true(n_failed ? r != 0 : r == 0);
         arena_done(&arena);

@@ -44,11 +44,11 @@ size_t __wrap_char_table_convolve(float *y, const struct char_table *table, size
                                   const uint16_t *ids, size_t n_windows);
 int __real_token_encoder_run(float *vectors, const struct elmo_token *const *tokens,
                              size_t n_tokens, const struct options *options,
-                             const struct weights *weights, const struct crew *crew,
+                             const struct weights *weights, const struct subteam *subteam,
                              struct arena *arena);
 int __wrap_token_encoder_run(float *vectors, const struct elmo_token *const *tokens,
                              size_t n_tokens, const struct options *options,
-                             const struct weights *weights, const struct crew *crew,
+                             const struct weights *weights, const struct subteam *subteam,
                              struct arena *arena);
 
 void __wrap_packed_step(float *m, float *c, const float *z, const struct lane_rows *x, size_t B,
@@ -67,11 +67,11 @@ size_t __wrap_char_table_convolve(float *y, const struct char_table *table, size
 
 int __wrap_token_encoder_run(float *vectors, const struct elmo_token *const *tokens,
                              size_t n_tokens, const struct options *options,
-                             const struct weights *weights, const struct crew *crew,
+                             const struct weights *weights, const struct subteam *subteam,
                              struct arena *arena)
 {
     n_encoded_tokens += n_tokens;
-    return __real_token_encoder_run(vectors, tokens, n_tokens, options, weights, crew, arena);
+    return __real_token_encoder_run(vectors, tokens, n_tokens, options, weights, subteam, arena);
 }
 
 static int set_up(void **state)

@@ -30,7 +30,7 @@ static void for_all_kernels(void (*check)(void))
         if (kernel_is_supported(kernel))
             check();
         else
-            print_message("SKIPPED: this processor has no %s\n", kernel->name);
+            print_message("SKIPPED: this processor has no %s\n", cpu_set_name(kernel->set));
     }
 }
 
@@ -66,8 +66,8 @@ static void check_filter(const struct char_table *t, size_t n_windows)
         for (size_t p = 1; p < n_windows; p++)
             most = fmax(most, value_of(p, k, t->width, n));
         if (!(fabs((double)y[k] - most) < 3e-6))
-            fail_msg("%s: filter %zu of %zu, width %zu: %.9g, expected %.9g", kernel->name, k, n,
-                     t->width, (double)y[k], most);
+            fail_msg("%s: filter %zu of %zu, width %zu: %.9g, expected %.9g",
+                     cpu_set_name(kernel->set), k, n, t->width, (double)y[k], most);
     }
 }
 
@@ -133,7 +133,8 @@ static void check_highway(void)
             double g = 1 / (1 + exp(-(double)carry[k]));
             double expected = g * fmax((double)transform[k], 0) + (1 - g) * (double)before[k];
             if (!(fabs((double)y[k] - expected) < 1e-6))
-                fail_msg("%s: %.9g, expected %.9g", kernel->name, (double)y[k], expected);
+                fail_msg("%s: %.9g, expected %.9g", cpu_set_name(kernel->set), (double)y[k],
+                         expected);
         }
     }
 }

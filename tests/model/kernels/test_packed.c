@@ -102,14 +102,14 @@ static void product_done(void)
 static void assert_near(double found, double expected, double tolerance)
 {
     if (!(fabs(found - expected) <= tolerance))
-        fail_msg("%s: %.9g, expected %.9g", kernel->name, found, expected);
+        fail_msg("%s: %.9g, expected %.9g", cpu_set_name(kernel->set), found, expected);
 }
 
 static void for_all_kernels(void (*check)(enum elmo_dtype dtype))
 {
     for (size_t k = 0; (kernel = kernel_at(k)); k++) {
         if (!kernel_is_supported(kernel)) {
-            print_message("SKIPPED: this processor has no %s\n", kernel->name);
+            print_message("SKIPPED: this processor has no %s\n", cpu_set_name(kernel->set));
             continue;
         }
         for (enum elmo_dtype dtype = 0; dtype < ELMO_N_DTYPES; dtype++)
@@ -360,7 +360,8 @@ static void kernels_are_found_by_name(void **state)
     (void)state;
     size_t n = 0;
     for (const struct kernel *known; (known = kernel_at(n)); n++)
-        assert_ptr_equal(kernel_find(known->name), kernel_is_supported(known) ? known : NULL);
+        assert_ptr_equal(kernel_find(cpu_set_name(known->set)),
+                         kernel_is_supported(known) ? known : NULL);
     assert_ptr_equal(kernel_find("baseline"), kernel_at(n - 1));
     assert_non_null(kernel_find(""));
     assert_ptr_equal(kernel_find(NULL), kernel_find(""));

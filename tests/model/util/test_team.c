@@ -1,4 +1,5 @@
-/* A team's members run once a round, crews are its first members, and barriers hold everybody. */
+/* A team's members run once a round, subteams are its first members, and barriers hold everybody.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +16,7 @@
 
 static struct {
     size_t n_runs[MEMBERS], n_wrong;
-    size_t crew;
+    size_t subteam;
     struct team_barrier barrier;
     size_t written[MEMBERS]; /* not atomic: the barrier is what orders them */
 } seen;
@@ -24,11 +25,11 @@ static void count_me(void *arg, size_t index, size_t size)
 {
     (void)arg;
     seen.n_runs[index]++;
-    if (size != seen.crew)
+    if (size != seen.subteam)
         seen.n_wrong++; /* all would write the same: only who is wrong gets here */
 }
 
-static void crews_are_the_first_members(void **state)
+static void subteams_are_the_first_members(void **state)
 {
     (void)state;
     struct team *team = NULL;
@@ -36,16 +37,16 @@ static void crews_are_the_first_members(void **state)
     assert_int_equal(team_new(&team, MEMBERS, NULL), 0);
     assert_int_equal(team_size(team), MEMBERS);
     for (size_t round = 0; round < ROUNDS; round++) {
-        seen.crew = round % MEMBERS + 1;
-        crew_run(&(struct crew){team, seen.crew}, count_me, NULL);
-        for (size_t k = 0; k < seen.crew; k++)
+        seen.subteam = round % MEMBERS + 1;
+        subteam_run(&(struct subteam){team, seen.subteam}, count_me, NULL);
+        for (size_t k = 0; k < seen.subteam; k++)
             expected[k]++;
         assert_memory_equal(seen.n_runs, expected, sizeof expected);
     }
     assert_int_equal(seen.n_wrong, 0);
     team_free(team);
-    seen.crew = 1;
-    crew_run(&crew_of_one, count_me, NULL);
+    seen.subteam = 1;
+    subteam_run(&subteam_of_one, count_me, NULL);
     assert_int_equal(seen.n_runs[0], expected[0] + 1);
 }
 
@@ -110,7 +111,7 @@ static void a_team_has_1_to_64_members(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(crews_are_the_first_members),
+        cmocka_unit_test(subteams_are_the_first_members),
         cmocka_unit_test(barriers_hold_everybody),
         cmocka_unit_test(shares_cover_everything_once),
         cmocka_unit_test(a_team_has_1_to_64_members),

@@ -60,7 +60,7 @@ static void rfc_4648_vectors(void **state)
 }
 
 /* Source and text lie in allocations of just their sizes, which ASan guards. */
-static void check_round_trip(size_t n, enum text_isa isa, uint32_t *random)
+static void check_round_trip(size_t n, enum cpu_set isa, uint32_t *random)
 {
     size_t n_chars = (n + 2) / 3 * 4;
     unsigned char *bytes = malloc(n + (n == 0)), *decoded = malloc(n + 1);
@@ -84,7 +84,7 @@ static void every_length_and_byte_round_trips_by_every_instruction_set(void **st
 {
     (void)state;
     uint32_t random = 1;
-    for (enum text_isa isa = TEXT_BASELINE; isa <= text_isa_best(); isa++)
+    for (enum cpu_set isa = CPU_BASELINE; isa <= text_isa_best(); isa++)
         for (size_t n = 0; n <= 600; n++)
             check_round_trip(n, isa, &random);
 }

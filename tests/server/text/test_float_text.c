@@ -258,10 +258,10 @@ static void check_list(const float *values, size_t n_values)
         expected[n_expected++] = ',';
         n_expected += float_text_write(expected + n_expected, values[i]);
     }
-    for (enum text_isa isa = TEXT_BASELINE; isa <= text_isa_best(); isa++) {
+    for (enum cpu_set isa = CPU_BASELINE; isa <= text_isa_best(); isa++) {
         size_t n_bytes = float_text_write_list(list, values, n_values, isa);
         if (n_bytes != n_expected || memcmp(list, expected, n_bytes) != 0)
-            fail_msg("%s: '%.*s' for '%.*s'", text_isa_name(isa), (int)n_bytes, list,
+            fail_msg("%s: '%.*s' for '%.*s'", cpu_set_name(isa), (int)n_bytes, list,
                      (int)n_expected, expected);
     }
     free(expected);

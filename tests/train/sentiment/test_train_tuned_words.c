@@ -128,8 +128,8 @@ static void they_begin_where_the_model_has_them(void **state)
     AUTO(mem_free) float *expected = calloc(N_WORDS * fixture.dim, sizeof *expected);
     AUTO(mem_free) float *found = calloc(N_WORDS * fixture.dim, sizeof *found);
     assert_true(expected && found);
-    assert_int_equal(lexicon_encode(expected, batch, N_WORDS, fixture.model, &crew_of_one, &arena),
-                     0);
+    assert_int_equal(
+        lexicon_encode(expected, batch, N_WORDS, fixture.model, &subteam_of_one, &arena), 0);
     init(&w, 2);
     assert_true(tuned_words_gather(&w, found, rows, batch, N_WORDS));
     for (size_t k = 0; k < N_WORDS * fixture.dim; k++) /* batches of other sizes round otherwise */
