@@ -16,7 +16,7 @@ struct pretrain_settings pretrain_defaults(void)
 {
     return (struct pretrain_settings){
         .tokenizer = TOKENIZER_UNICODE,
-        .batch_tokens = {2048, 2048},
+        .batch_tokens = {512, 512},
         .n_samples = 2048,
         .threads = 2,
         .precision = PRECISION_UNSAID,

@@ -300,6 +300,7 @@ static void an_engine_makes_the_steps_of_its_parts(void **state)
     size_t n = net_size(&t.net), n_bytes = n * sizeof(real);
     assert_int_equal(weight_average_init(&average, n, 0.9, NULL), 0);
     assert_memory_equal(found.average->values, t.values, n_bytes); /* before the first step */
+    weight_average_begin(&average, t.values);
     for (uint64_t seed = 0; seed < 2 * WEIGHT_AVERAGE_EVERY; seed++) {
         struct engine_result result;
         const struct engine_step step = {5e-3, 20, seed};
