@@ -13,38 +13,31 @@
 #error "checkpoints hold float32: this file is not part of the double build"
 #endif
 
-/* An array of a checkpoint with the layout of the net, or of its dense tensors only, and what its
- * tensors' names begin with. */
+/* An array of a checkpoint with the layout of the net, and what its tensors' names begin with. */
 struct part {
     const char *prefix;
     enum st_dtype dtype; /* of the array and of the file: ST_F32 or ST_BF16 */
     void *flat;
-    bool dense_only;
 };
 
-/* An array with an element for each word. */
-struct row_part {
-    const char *name;
-    real *values; /* [n_vocab] */
-};
+#define MAX_PARTS 4
 
-#define MAX_PARTS     4
-#define MAX_ROW_PARTS 2
+#define ROW_SECOND "adam/softmax/second" /* [V]: see checkpoint_small.h */
 
 static size_t parts_of(const struct checkpoint *c, struct part parts[static MAX_PARTS])
 {
     const struct optimizer *o = c->optimizer;
     bool compact = o && o->moments == MOMENTS_COMPACT;
     size_t n = 0;
-    parts[n++] = (struct part){"", ST_F32, c->values, false};
+    parts[n++] = (struct part){"", ST_F32, c->values};
     if (o) {
-        parts[n++] = compact ? (struct part){"adam/first/", ST_BF16, o->compact_first, true}
-                             : (struct part){"adam/first/", ST_F32, o->first, false};
-        parts[n++] = compact ? (struct part){"adam/second/", ST_BF16, o->compact_second, true}
-                             : (struct part){"adam/second/", ST_F32, o->second, false};
+        parts[n++] = compact ? (struct part){"adam/first/", ST_BF16, o->compact_first}
+                             : (struct part){"adam/first/", ST_F32, o->first};
+        parts[n++] = compact ? (struct part){"adam/second/", ST_BF16, o->compact_second}
+                             : (struct part){"adam/second/", ST_F32, o->second};
     }
     if (c->average)
-        parts[n++] = (struct part){CHECKPOINT_AVERAGE, ST_F32, c->average->values, false};
+        parts[n++] = (struct part){CHECKPOINT_AVERAGE, ST_F32, c->average->values};
     return n;
 }
 
@@ -65,22 +58,6 @@ static size_t parts_in(const struct checkpoint *c, const struct safetensors *fil
     if (!c->optimizer && has)
         parts[0].prefix = CHECKPOINT_AVERAGE;
     return c->average && !has ? n - 1 : n;
-}
-
-static size_t row_parts_of(const struct checkpoint *c, struct row_part parts[static MAX_ROW_PARTS])
-{
-    const struct optimizer *o = c->optimizer;
-    if (!o || o->moments != MOMENTS_COMPACT)
-        return 0;
-    parts[0] = (struct row_part){"adam/softmax/second", o->row_second};
-    parts[1] = (struct row_part){"adam/softmax/steps", o->row_steps};
-    return 2;
-}
-
-/* Tensors of the net that a part has: all, or those before the softmax. */
-static size_t n_tensors_of(const struct part *part, const struct net *net)
-{
-    return part->dense_only ? net->specs.n_items - 2 : net->specs.n_items;
 }
 
 /* ---- Writing ---- */
@@ -110,8 +87,7 @@ static struct st_tensor *add_tensor(struct tensor_list *list, const char *prefix
 
 static void add_part(struct tensor_list *list, const struct part *part, const struct net *net)
 {
-    size_t n_tensors = n_tensors_of(part, net);
-    for (size_t k = 0; k < n_tensors; k++) {
+    for (size_t k = 0; k < net->specs.n_items; k++) {
         const struct tensor_spec *spec = &net->specs.items[k];
         const unsigned char *data = part->flat;
         struct st_tensor *t = add_tensor(list, part->prefix, spec->name, part->dtype,
@@ -125,9 +101,7 @@ static void add_part(struct tensor_list *list, const struct part *part, const st
 int checkpoint_write(const char *path, const struct checkpoint *c, struct elmo_error *err)
 {
     struct part parts[MAX_PARTS];
-    struct row_part rows[MAX_ROW_PARTS];
-    size_t n_parts = parts_of(c, parts), n_rows = row_parts_of(c, rows),
-           most = n_parts * c->net->specs.n_items + n_rows;
+    size_t n_parts = parts_of(c, parts), most = n_parts * c->net->specs.n_items;
     AUTO(mem_free) struct st_tensor *tensors = calloc(most, sizeof *tensors);
     AUTO(mem_free) char(*names)[TENSOR_NAME_MAX] = calloc(most, sizeof *names);
     struct train_state now = *c->state;
@@ -140,8 +114,6 @@ int checkpoint_write(const char *path, const struct checkpoint *c, struct elmo_e
     for (size_t p = 0; p < n_parts; p++)
         if (parts[p].dtype == ST_F32)
             add_part(&list, &parts[p], c->net);
-    for (size_t k = 0; k < n_rows; k++)
-        add_tensor(&list, "", rows[k].name, ST_F32, rows[k].values, c->net->n_vocab);
     for (size_t p = 0; p < n_parts; p++) /* float32 first: they stay aligned */
         if (parts[p].dtype != ST_F32)
             add_part(&list, &parts[p], c->net);
@@ -188,21 +160,24 @@ static int read_values(void *values, const struct safetensors *file, const char 
     return 0;
 }
 
-/* A run that began without word vectors has no map to them yet: it stays 0. */
+/* What stays 0 where the file does not have it: the map to word vectors of a run that began without
+ * them, and the softmax's moments where the file has ROW_SECOND instead. */
 static bool may_be_missing(const struct safetensors *file, const struct part *part,
                            const struct tensor_spec *spec)
 {
     char name[2 * TENSOR_NAME_MAX];
+    bool is_map = !strcmp(spec->name, NET_WORD_VECTORS_W),
+         is_softmax = !strcmp(spec->name, SOFTMAX_W) || !strcmp(spec->name, SOFTMAX_B);
     snprintf(name, sizeof name, "%s%s", part->prefix, spec->name);
-    return !strcmp(spec->name, NET_WORD_VECTORS_W) && !safetensors_find(file, name);
+    return (is_map || (is_softmax && *part->prefix && safetensors_find(file, ROW_SECOND))) &&
+           !safetensors_find(file, name);
 }
 
 static int read_part(const struct safetensors *file, const struct part *part, const struct net *net,
                      struct elmo_error *err)
 {
-    size_t n_tensors = n_tensors_of(part, net);
     int r = 0;
-    for (size_t k = 0; k < n_tensors && !r; k++) {
+    for (size_t k = 0; k < net->specs.n_items && !r; k++) {
         unsigned char *values = part->flat;
         if (may_be_missing(file, part, &net->specs.items[k]))
             continue;
@@ -250,6 +225,29 @@ static int check_same(const struct checkpoint *c, const struct safetensors *file
     return 0;
 }
 
+/* Of a row of the softmax a small checkpoint has one second moment: it becomes that of each
+ * element. */
+static int spread_row_moments(const struct checkpoint *c, const struct safetensors *file,
+                              struct elmo_error *err)
+{
+    const struct optimizer *o = c->optimizer;
+    const struct net *net = c->net;
+    size_t V = net->n_vocab, P = net->options.proj_dim;
+    if (!o || o->moments != MOMENTS_COMPACT || !safetensors_find(file, ROW_SECOND))
+        return 0;
+    AUTO(mem_free) float *rows = calloc(V, sizeof *rows);
+    if (!rows)
+        return elmo_fail_nomem(err);
+    int r = read_values(rows, file, "", ROW_SECOND, ST_F32, V, err);
+    for (size_t id = 0; id < V && !r; id++) {
+        moment value = st_bf16_from_f32(rows[id]), *row = o->compact_second + net->n_dense + id * P;
+        for (size_t k = 0; k < P; k++)
+            row[k] = value;
+        o->compact_second[net->n_dense + V * P + id] = value;
+    }
+    return r;
+}
+
 /* In a small checkpoint the weights are the average. */
 static void take_average(const struct checkpoint *c, const struct safetensors *file)
 {
@@ -262,8 +260,7 @@ static int read_bytes(const struct checkpoint *c, const void *bytes, size_t n_by
                       struct elmo_error *err)
 {
     struct part parts[MAX_PARTS];
-    struct row_part rows[MAX_ROW_PARTS];
-    size_t n_parts = 0, n_rows = row_parts_of(c, rows);
+    size_t n_parts = 0;
     AUTO(safetensors_free) struct safetensors *file = NULL;
     int r = safetensors_parse(&file, bytes, n_bytes, err);
     if (!r)
@@ -272,8 +269,8 @@ static int read_bytes(const struct checkpoint *c, const void *bytes, size_t n_by
         n_parts = parts_in(c, file, parts);
     for (size_t p = 0; p < n_parts && !r; p++)
         r = read_part(file, &parts[p], c->net, err);
-    for (size_t k = 0; k < n_rows && !r; k++)
-        r = read_values(rows[k].values, file, "", rows[k].name, ST_F32, c->net->n_vocab, err);
+    if (!r)
+        r = spread_row_moments(c, file, err);
     if (!r)
         r = train_state_parse(c->state, safetensors_metadata(file, META_STATE), err);
     if (!r && c->optimizer)

@@ -287,12 +287,6 @@ static void adam_compact(real *restrict w, moment *restrict first, moment *restr
     }
 }
 
-static void add_scaled(real *restrict y, const real *restrict x, real factor, size_t n)
-{
-    for (size_t k = 0; k < n; k++)
-        y[k] += factor * x[k];
-}
-
 const struct loops ISA_NAME(loops) = {
     .cell_forward = cell_forward,
     .cell_backward = cell_backward,
@@ -305,5 +299,4 @@ const struct loops ISA_NAME(loops) = {
     .sum_of_squares = sum_of_squares,
     .adam = adam,
     .adam_compact = adam_compact,
-    .add_scaled = add_scaled,
 };

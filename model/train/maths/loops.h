@@ -56,7 +56,6 @@ struct loops {
      * random + k alone, so that shares of an array give the bits of the whole. */
     void (*adam_compact)(real *w, moment *first, moment *second, const real *gradients, size_t n,
                          const struct adam_rates *step, uint32_t random);
-    void (*add_scaled)(real *y, const real *x, real factor, size_t n); /* y += factor * x */
 };
 
 /* Those of this processor. */

@@ -7,22 +7,19 @@
 #include "util/big_alloc.h"
 #include "util/rng.h"
 
-#define MAX_TEAM      64
-#define MAX_ROW_STEPS 1000 /* from there on an average of one thousandth each step */
+#define MAX_TEAM 64
 
 static bool allocate(struct optimizer *o)
 {
-    size_t n = net_size(o->net), n_dense = o->net->n_dense, V = o->net->n_vocab;
+    size_t n = net_size(o->net);
     if (o->moments == MOMENTS_FULL) {
         o->first = big_zeros(n, sizeof(real));
         o->second = big_zeros(n, sizeof(real));
         return o->first && o->second;
     }
-    o->compact_first = big_zeros(n_dense, sizeof(moment));
-    o->compact_second = big_zeros(n_dense, sizeof(moment));
-    o->row_second = calloc(V, sizeof(real));
-    o->row_steps = calloc(V, sizeof(real));
-    return o->compact_first && o->compact_second && o->row_second && o->row_steps;
+    o->compact_first = big_zeros(n, sizeof(moment));
+    o->compact_second = big_zeros(n, sizeof(moment));
+    return o->compact_first && o->compact_second;
 }
 
 int optimizer_init(struct optimizer *ret_optimizer, const struct net *net, struct team *team,
@@ -43,8 +40,6 @@ void optimizer_done(struct optimizer *o)
     free(o->second);
     free(o->compact_first);
     free(o->compact_second);
-    free(o->row_second);
-    free(o->row_steps);
     *o = (struct optimizer){0};
 }
 
@@ -56,7 +51,6 @@ struct step {
     const struct bilm_result *result;
     double squares[MAX_TEAM]; /* per member: of its share of the gradient */
     struct adam_rates adam;
-    double learning_rate;
     uint32_t random; /* of this step's rounding */
 };
 
@@ -75,54 +69,23 @@ static void measure_share(void *arg, size_t index, size_t size)
     s->squares[index] = squares;
 }
 
-/* Adam on n values that lie together, with full moments. */
+/* Adam on n values that lie together. */
 static void update(const struct step *s, size_t at, const real *gradients, size_t n)
 {
-    loops_best()->adam(s->values + at, s->optimizer->first + at, s->optimizer->second + at,
-                       gradients, n, &s->adam);
-}
-
-static void update_dense(const struct step *s, size_t begin, size_t end)
-{
-    struct optimizer *o = s->optimizer;
-    const real *gradients = s->gradients + begin;
+    const struct optimizer *o = s->optimizer;
     if (o->moments == MOMENTS_FULL)
-        update(s, begin, gradients, end - begin);
+        loops_best()->adam(s->values + at, o->first + at, o->second + at, gradients, n, &s->adam);
     else
-        loops_best()->adam_compact(s->values + begin, o->compact_first + begin,
-                                   o->compact_second + begin, gradients, end - begin, &s->adam,
-                                   s->random + (uint32_t)begin);
-}
-
-/* The mean square of a row's gradient, its bias included, into its moment; returns what its step
- * multiplies the gradient by. */
-static real row_factor(const struct step *s, size_t id, const real *dw, real db, size_t P)
-{
-    struct optimizer *o = s->optimizer;
-    double square = loops_best()->sum_of_squares(dw, P) + (double)db * (double)db;
-    square *= (double)s->adam.scale * (double)s->adam.scale / (double)(P + 1);
-    o->row_steps[id] = o->row_steps[id] < MAX_ROW_STEPS ? o->row_steps[id] + 1 : MAX_ROW_STEPS;
-    /* An average of all at first, an exponential one later: what the correction of a bias gives. */
-    double weight = fmax(1 - (double)s->adam.beta_2, 1 / (double)o->row_steps[id]);
-    o->row_second[id] += (real)(weight * (square - (double)o->row_second[id]));
-    return (real)(-s->learning_rate * (double)s->adam.scale /
-                  (sqrt((double)o->row_second[id]) + ADAM_EPSILON));
+        loops_best()->adam_compact(s->values + at, o->compact_first + at, o->compact_second + at,
+                                   gradients, n, &s->adam, s->random + (uint32_t)at);
 }
 
 static void update_row(const struct step *s, size_t row)
 {
     const struct net *net = s->optimizer->net;
-    size_t P = net->options.proj_dim, id = s->result->softmax_ids[row], at = net->n_dense + id * P,
-           at_bias = net->n_dense + net->n_vocab * P + id;
-    const real *dw = s->result->softmax_dw + row * P, *db = s->result->softmax_db + row;
-    if (s->optimizer->moments == MOMENTS_FULL) {
-        update(s, at, dw, P);
-        update(s, at_bias, db, 1);
-        return;
-    }
-    real factor = row_factor(s, id, dw, *db, P);
-    loops_best()->add_scaled(s->values + at, dw, factor, P);
-    s->values[at_bias] += factor * *db;
+    size_t P = net->options.proj_dim, id = s->result->softmax_ids[row];
+    update(s, net->n_dense + id * P, s->result->softmax_dw + row * P, P);
+    update(s, net->n_dense + net->n_vocab * P + id, s->result->softmax_db + row, 1);
 }
 
 static void update_share(void *arg, size_t index, size_t size)
@@ -130,7 +93,7 @@ static void update_share(void *arg, size_t index, size_t size)
     const struct step *s = arg;
     size_t begin, end;
     team_share(s->optimizer->net->n_dense, index, size, &begin, &end);
-    update_dense(s, begin, end);
+    update(s, begin, s->gradients + begin, end - begin);
     team_share(s->result->n_softmax_rows, index, size, &begin, &end);
     for (size_t row = begin; row < end; row++)
         update_row(s, row);
@@ -149,7 +112,6 @@ double optimizer_step(struct optimizer *o, real *values, const real *dense_gradi
     if (!isfinite(norm))
         return norm;
     o->n_steps++;
-    s.learning_rate = settings->learning_rate;
     struct rng rng = {o->n_steps};
     s.random = (uint32_t)rng_next(&rng);
     s.adam = adam_rates_at(o->n_steps, settings->learning_rate,

@@ -3,11 +3,9 @@
  * clipped to a global norm. The softmax is sparse: only the rows that a batch touched are updated.
  * The same team size gives the same bits.
  *
- * Full moments are two numbers beside each weight; a row of the softmax has the moments that it had
- * when it was last touched. Compact moments take a quarter of that memory or less: both are
- * bfloat16 for the dense tensors, and a row of the softmax (with its bias) has one second moment,
- * the mean of its elements' squares, and no first moment (as Adafactor keeps them for rows: Shazeer
- * and Stern 2018, arXiv:1804.04235). The bias correction of a row counts the steps that touched it.
+ * Two moments are kept beside each weight; a row of the softmax has those that it had when it was
+ * last touched. Full moments are float32, compact ones bfloat16, rounded at random so that small
+ * steps are not lost.
  */
 #include <stdint.h>
 
@@ -26,9 +24,7 @@ struct optimizer { /* arrays are owned */
     /* Full: */
     real *first, *second; /* [net_size()] */
     /* Compact: */
-    moment *compact_first, *compact_second; /* [net->n_dense] */
-    real *row_second;                       /* [n_vocab] */
-    real *row_steps;                        /* [n_vocab] steps that touched the row, at most 1000 */
+    moment *compact_first, *compact_second; /* [net_size()] */
 };
 
 struct optimizer_settings {

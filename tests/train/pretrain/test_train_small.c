@@ -13,6 +13,7 @@
 
 #include "file/safetensors.h"
 #include "pretrain_case.h"
+#include "train/bilm/checkpoint_open.h"
 #include "train/bilm/checkpoint_small.h"
 #include "train/bilm/curve.h"
 #include "util/mapped_file.h"
@@ -65,6 +66,31 @@ static void assert_rounded(const struct st_tensor *small, const struct st_tensor
     free(values);
 }
 
+static double bf16_at(const struct st_tensor *t, size_t k)
+{
+    float value;
+    st_to_f32(&value, t->data + 2 * k, ST_BF16, 1);
+    return (double)value;
+}
+
+/* The means of the rows of softmax/W's and softmax/b's second moments. */
+static void check_rows(const struct st_tensor *rows, const struct file *whole)
+{
+    const struct st_tensor *w = safetensors_find(whole->tensors, "adam/second/softmax/W"),
+                           *b = safetensors_find(whole->tensors, "adam/second/softmax/b");
+    size_t V = b->dims[0], P = w->dims[1], n_nonzero = 0;
+    assert_int_equal(rows->dtype, ST_F32);
+    assert_int_equal(rows->n_bytes, V * sizeof(float));
+    for (size_t id = 0; id < V; id++) {
+        double sum = bf16_at(b, id), found = (double)((const float *)rows->data)[id];
+        for (size_t k = 0; k < P; k++)
+            sum += bf16_at(w, id * P + k);
+        assert_true(fabs(found - sum / (double)(P + 1)) <= 1e-6 * found);
+        n_nonzero += found > 0;
+    }
+    assert_true(n_nonzero > 4);
+}
+
 /* Every tensor of the small file against what it stands for in the whole one. */
 static void check_tensors(bool has_average)
 {
@@ -76,6 +102,12 @@ static void check_tensors(bool has_average)
     for (size_t k = 0; k < safetensors_n_tensors(small.tensors); k++) {
         const struct st_tensor *t = safetensors_tensor(small.tensors, k);
         bool is_moment = !strncmp(t->name, "adam/", 5);
+        n_moments += is_moment;
+        n_weights += !is_moment;
+        if (!strcmp(t->name, "adam/softmax/second")) {
+            check_rows(t, &whole);
+            continue;
+        }
         snprintf(name, sizeof name, "%s%s", has_average && !is_moment ? "average/" : "", t->name);
         const struct st_tensor *u = safetensors_find(whole.tensors, name);
         assert_non_null(u);
@@ -87,11 +119,11 @@ static void check_tensors(bool has_average)
         } else {
             assert_rounded(t, u);
         }
-        n_moments += is_moment;
-        n_weights += !is_moment;
     }
     size_t n_whole = safetensors_n_tensors(whole.tensors);
-    assert_int_equal(n_moments + n_weights * (has_average ? 2 : 1), n_whole);
+    /* One tensor instead of four: the moments of the softmax's rows. */
+    assert_non_null(safetensors_find(small.tensors, "adam/softmax/second"));
+    assert_int_equal(n_moments + 3 + n_weights * (has_average ? 2 : 1), n_whole);
     assert_true(n_moments > 4 && n_weights > 4);
     assert_true(small.mapping.n_bytes < whole.mapping.n_bytes);
     file_done(&whole);
@@ -143,6 +175,37 @@ static void a_run_goes_on_where_it_was(void **state)
     free(b);
 }
 
+static void a_rows_second_moment_becomes_that_of_its_elements(void **state)
+{
+    (void)state;
+    const struct pretrain_settings s = settings_with(0, 1000);
+    struct open_checkpoint c;
+    struct optimizer o;
+    struct train_state now = {0};
+    struct file small;
+    must_run(&s);
+    make_small();
+    file_open(&small, checkpoint_path(out_b));
+    const struct st_tensor *rows = safetensors_find(small.tensors, "adam/softmax/second");
+    assert_int_equal(open_checkpoint_init(&c, checkpoint_path(out_b), NULL), 0);
+    assert_int_equal(optimizer_init(&o, &c.net, NULL, MOMENTS_COMPACT, NULL), 0);
+    const struct checkpoint into = {
+        .net = &c.net, .values = c.values, .optimizer = &o, .state = &now};
+    assert_int_equal(checkpoint_read(checkpoint_path(out_b), &into, NULL), 0);
+    size_t V = c.net.n_vocab, P = c.net.options.proj_dim, W = c.net.n_dense, n_nonzero = 0;
+    for (size_t id = 0; id < V; id++) {
+        moment expected = st_bf16_from_f32(((const float *)rows->data)[id]);
+        n_nonzero += expected != 0;
+        assert_int_equal(o.compact_second[W + V * P + id], expected);
+        for (size_t k = 0; k < P; k++)
+            assert_int_equal(o.compact_second[W + id * P + k], expected);
+    }
+    assert_true(n_nonzero > 4);
+    optimizer_done(&o);
+    open_checkpoint_done(&c);
+    file_done(&small);
+}
+
 static void what_is_no_checkpoint_is_named(void **state)
 {
     (void)state;
@@ -166,6 +229,7 @@ int main(void)
         cmocka_unit_test_teardown(it_has_the_average_and_the_moments, remove_runs),
         cmocka_unit_test_teardown(without_an_average_it_has_the_weights, remove_runs),
         cmocka_unit_test_teardown(a_run_goes_on_where_it_was, remove_runs),
+        cmocka_unit_test_teardown(a_rows_second_moment_becomes_that_of_its_elements, remove_runs),
         cmocka_unit_test_teardown(what_is_no_checkpoint_is_named, remove_runs),
     };
     return cmocka_run_group_tests(tests, pretrain_set_up, pretrain_tear_down);
