@@ -132,7 +132,7 @@ class Locks(unittest.TestCase):
                 with self.locked(name):
                     process = self.start()
                     said = process.stdout.readline()
-                    self.assertIn("Waiting for another apt, at most 300 s: Could not get lock ", said)
+                    self.assertIn("Waiting for another apt for at most 300 s: Could not get lock ", said)
                     self.assertIn(f"{self.folder}/{name}", said)
                     with self.assertRaises(subprocess.TimeoutExpired):
                         process.wait(1.5)  # tries again, and still waits

@@ -105,7 +105,7 @@ class LongRun(unittest.TestCase):
             "CELLS": "16",
         }
         self.start("a", *SMALL[:-1], **start)
-        self.assertIn("runs already", self.long_run("start", "a", expected=1))
+        self.assertIn("already works", self.long_run("start", "a", expected=1))
         self.grows("a")
         self.assertIn("working", self.long_run("status", "a"))
         self.long_run("pause", "a")
