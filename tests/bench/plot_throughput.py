@@ -209,7 +209,7 @@ def draw_panel(results, panel, axes):
         ends.append((name, points[-1]))
     places = spread([y for _, (_, y, _) in ends], LINE, axes.top + 4, axes.top + HEIGHT)
     for (name, (x, y, rate)), place in zip(ends, places):
-        label = name + (", LSTMs alone" if results.covers[name] == "LSTMs" else "")
+        label = name + (", LSTMs only" if results.covers[name] == "LSTMs" else "")
         edge = axes.left + WIDTH
         yield (f'<path class="l {css_class(name)}" stroke-width="0.7"'
                f' d="M{x + 6:.1f} {y:.1f}L{edge - 4} {place:.1f}"/>')

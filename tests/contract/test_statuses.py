@@ -106,7 +106,7 @@ class WithDefaults(OneServerTest):
                 ("nothing", b""),
                 ("not gzip", body),
                 ("cut off", gzip.compress(body)[:-1]),
-                ("more behind it", gzip.compress(body) + b"{}"),
+                ("more bytes after it", gzip.compress(body) + b"{}"),
                 ("a wrong checksum", gzip.compress(body)[:-8] + bytes(8)),
             ):
                 with self.subTest(path=path, body=name):
