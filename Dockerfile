@@ -1,21 +1,21 @@
-# elmod in an image of its own libraries and nothing else: no shell, no package manager, not root.
+# elmod in an image with its own libraries only: no shell, no package manager, not root.
 #
 #     docker build -t elmod .
 #     docker run --rm --read-only --cap-drop ALL -p 8080:8080 elmod
 #
-# Another model: -v "$PWD/my.safetensors:/model.safetensors:ro" -e ELMOD_MODEL=/model.safetensors
+# For another model: -v "$PWD/my.safetensors:/model.safetensors:ro" -e ELMOD_MODEL=/model.safetensors
 FROM debian:12-slim AS build
 WORKDIR /src
 COPY deploy/install deploy/packages.txt deploy/
 RUN deploy/install build
 COPY . .
-# What .dockerignore leaves out is not missing: the commit that elmod names would be "-dirty" for it.
+# git must not see the files that .dockerignore leaves out as deleted, or elmod's commit would end in "-dirty".
 RUN git ls-files -z --deleted -- 'model/weights/*.softmax.safetensors' | \
         git update-index -z --assume-unchanged --stdin || true
 RUN meson setup --buildtype=release build/image && ninja -C build/image server/elmod && \
     strip build/image/server/elmod
 
-# Elmod, and what it loads as Debian packages it, with the entries of those packages in dpkg's
+# elmod and the Debian libraries that it loads, with the entries of their packages in dpkg's
 # database, where scanners look for versions.
 FROM debian:12-slim AS collect
 COPY --from=build /src/deploy/install /src/deploy/packages.txt /deploy/
@@ -44,8 +44,8 @@ USER 65532:65532
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/elmo-embed"]
 
-# Training on many machines: docker build --target elmo-train -t elmo-train . Mpirun needs a shell and, on
-# the other machines, sshd.
+# Training on many machines: docker build --target elmo-train -t elmo-train .
+# mpirun needs a shell and, on the other machines, sshd.
 FROM build AS build-train
 RUN deploy/install build-train && meson setup --buildtype=release -Dmpi=enabled build/train && \
     ninja -C build/train model/train/elmo-train && strip build/train/model/train/elmo-train
@@ -65,7 +65,7 @@ USER 65532:65532
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/elmo-train"]
 
-# The service, which is what is built unless a target is named.
+# The service. It is built unless another target is named.
 FROM scratch
 COPY --from=collect /image /
 LABEL org.opencontainers.image.title="elmod" \

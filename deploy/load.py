@@ -1,5 +1,6 @@
-"""Load for trials of a deployment: clients that ask again as soon as they have their answer, and
-take every answer but the right one for a failure. Not a benchmark: tests/bench/bench_load.c is."""
+"""Load for trials of a deployment: clients send their next request as soon as they have the answer
+to the last, and count every answer except the right one as a failure. For benchmarks use
+tests/bench/bench_load.c."""
 import collections
 import http.client
 import itertools
@@ -30,14 +31,14 @@ PATIENCE_S = 60
 class Load:
     """with Load(("127.0.0.1", 8080), 8) as load: ...; then load.report()
 
-    Every other client makes a new connection for each request. The same request must get the same
-    answer, to the byte, from whichever server.
+    Every second client opens a new connection for each request. The same request must get the same
+    answer, byte for byte, from every server.
     """
 
     def __init__(self, address, n_clients):
         self.address = address
         self.stopping = threading.Event()
-        self.lock = threading.Lock()  # guards what follows
+        self.lock = threading.Lock()  # guards the members below
         self.answers = {}  # by request
         self.latencies_s = []
         self.failures = collections.Counter()
@@ -73,7 +74,7 @@ class Load:
                 what = re.search(rb'"code":"(\w+)"', body)
                 self.failures[f"{request[0]}: {status} {what[1].decode() if what else ''}"] += 1
             elif self.answers.setdefault(request, body) != body:
-                self.failures[f"{request[0]}: another answer than before"] += 1
+                self.failures[f"{request[0]}: the answer differs from the first one"] += 1
 
     def n_requests(self):
         with self.lock:

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Vectors of a large text on many machines of a Slurm cluster: task I of the array embeds lines I,
-# I + N, I + 2N, ... into OUT-I.hdf5, where each keeps its number. A task that is requeued, or
-# submitted again, goes on from the last checkpoint beside its output; one that has ended does nothing.
+# I + N, I + 2N, ... into OUT-I.hdf5, where each line keeps its number. A task that is requeued or
+# submitted again continues from the last checkpoint beside its output. A task that is complete does
+# nothing.
 #
 # usage: sbatch [--array=0-N] deploy/bulk/slurm.sh IN OUT [ELMO_EMBED_OPTION...]
 #
-# Some tasks alone, of an array of 4: SHARDS=4 sbatch --array=1,3 deploy/bulk/slurm.sh ...
+# To run only tasks 1 and 3 of 4: SHARDS=4 sbatch --array=1,3 deploy/bulk/slurm.sh ...
 #SBATCH --job-name=elmo-embed
 #SBATCH --array=0-3
 #SBATCH --cpus-per-task=4
@@ -22,14 +23,14 @@ fi
 in=$1 out=$2 shard=$SLURM_ARRAY_TASK_ID
 shift 2
 
-# A part of an array does not say how many shards there are.
+# If only a part of the array runs, Slurm does not say how many shards there are.
 if [[ -z ${SHARDS:-} ]]; then
     if ((SLURM_ARRAY_TASK_MIN != 0 || SLURM_ARRAY_TASK_MAX != SLURM_ARRAY_TASK_COUNT - 1)); then
-        echo "slurm.sh: this array is not 0 to N - 1; say how many shards there are: SHARDS=N" >&2
+        echo "slurm.sh: this array is not 0 to N - 1; set SHARDS=N, the number of shards" >&2
         exit 2
     fi
     SHARDS=$SLURM_ARRAY_TASK_COUNT
 fi
 
-# As a step of the job, it is told to stop a minute before its time is over, and when it is preempted.
+# A step of the job gets SIGTERM a minute before its time is over, and when it is preempted.
 exec srun elmo-embed --resume --shard "$shard/$SHARDS" "$@" "$in" "$out-$shard.hdf5"

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# The service by curl alone.
+# Requests to elmod with curl.
 #
-# usage: curl.sh [URL]    of elmod; http://127.0.0.1:8080 unless it is given
+# usage: curl.sh [URL]    of elmod; default http://127.0.0.1:8080
 set -euo pipefail
 url=${1:-http://127.0.0.1:8080}
 
-# Is it there, and ready?
+# Is it ready?
 curl -sS --fail "$url/health/ready"
 echo
 
-# A text's sentiment.
+# The sentiment of a text.
 curl -sS --fail "$url/sentiment" --json '{"inputs": "A gripping, funny and moving film."}'
 echo
 
-# A sentence vector for numpy.load, two texts at once: 2 x 1024 float32.
+# Sentence vectors of two texts for numpy.load: 2 x 1024 float32.
 vectors=$(mktemp)
 trap 'rm -f "$vectors"' EXIT
 curl -sS --fail -H 'Accept: application/x-npy' -o "$vectors" "$url/embed" \
@@ -26,6 +26,6 @@ printf '{"inputs": ["%s"], "outputs": ["elmo"]}' "$(printf 'a word and %.0s' {1.
     curl -sS --fail --compressed -H 'Content-Encoding: gzip' -H 'Content-Type: application/json' \
         --data-binary @- "$url/embed" | wc -c
 
-# A mistake is answered with the place that is to blame.
+# An error names the place in the body that is wrong.
 curl -sS "$url/embed" --json '{"inputs": ["fine", 7]}'
 echo

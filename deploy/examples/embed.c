@@ -1,8 +1,8 @@
-/* One word in three sentences: how alike are its vectors? With libcurl, and the answer as .npy, so
- * that there is nothing to parse: ten bytes, a header of the length that they say, and the floats.
+/* How similar are the vectors of one word in three sentences? Uses libcurl and asks for .npy, which is
+ * simple to read: ten bytes, a header whose length they give, and the floats.
  *
  *     cc -O2 embed.c -lcurl -lm -o embed
- *     ./embed [URL]    of elmod; http://127.0.0.1:8080 unless it is given
+ *     ./embed [URL]    of elmod; default http://127.0.0.1:8080
  */
 #include <curl/curl.h>
 #include <math.h>
@@ -20,10 +20,10 @@ struct answer {
 static size_t take(char *bytes, size_t one, size_t n_bytes, void *to)
 {
     struct answer *answer = to;
-    (void)one; /* is 1, as libcurl promises */
+    (void)one; /* always 1 */
     char *grown = realloc(answer->bytes, answer->n_bytes + n_bytes + 1);
     if (!grown)
-        return 0; /* which libcurl takes for an error */
+        return 0; /* an error for libcurl */
     memcpy(grown + answer->n_bytes, bytes, n_bytes);
     answer->bytes = grown;
     answer->n_bytes += n_bytes;
@@ -53,12 +53,12 @@ static struct answer post(CURL *curl, const char *url, const char *body)
     return answer;
 }
 
-/* The row'th of n_rows rows of an answer in NumPy's format; *ret_n_cols floats, free() them. */
+/* Row `row` of the n_rows rows of an answer in NumPy's format: *ret_n_cols floats. free() them. */
 static float *copy_row(const struct answer *answer, size_t row, size_t n_rows, size_t *ret_n_cols)
 {
     const unsigned char *b = (const unsigned char *)answer->bytes;
     if (answer->n_bytes < NPY_START || memcmp(b, "\x93NUMPY", 6) != 0) {
-        fprintf(stderr, "that is no .npy\n");
+        fprintf(stderr, "the answer is not a .npy file\n");
         exit(EXIT_FAILURE);
     }
     size_t start = NPY_START + (size_t)(b[8] | b[9] << 8);
@@ -84,7 +84,7 @@ static double cosine(const float *a, const float *b, size_t n)
 
 int main(int argc, char *argv[])
 {
-    /* As tokens, which the server takes as they are: so where "play" stands is known. */
+    /* Lists of tokens, which the server does not split: so the place of "play" is known. */
     static const struct {
         const char *tokens;
         size_t play, n_tokens;
@@ -97,7 +97,7 @@ int main(int argc, char *argv[])
     float *play[3];
     size_t n_cols = 0;
     snprintf(url, sizeof url, "%s/embed", argc > 1 ? argv[1] : "http://127.0.0.1:8080");
-    CURL *curl = curl_easy_init(); /* keeps its connection from one request to the next */
+    CURL *curl = curl_easy_init(); /* keeps its connection between requests */
     if (!curl)
         return EXIT_FAILURE;
     for (size_t i = 0; i < 3; i++) {

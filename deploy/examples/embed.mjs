@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// One word in three sentences: how alike are its vectors? Needs Node 18 or later and nothing else.
+// How similar are the vectors of one word in three sentences? Needs only Node 18 or later.
 //
-// usage: embed.mjs [URL]    of elmod; http://127.0.0.1:8080 unless it is given
+// usage: embed.mjs [URL]    of elmod; default http://127.0.0.1:8080
 const url = process.argv[2] ?? "http://127.0.0.1:8080";
 const word = "play";
 const sentences = [
@@ -10,7 +10,7 @@ const sentences = [
   "The play was performed in a small theatre.",
 ];
 
-/** [{tokens, rows: Float32Array[]}] of the texts. */
+/** Returns [{tokens, rows: Float32Array[]}], an item for each text. */
 async function embed(texts, output) {
   const answer = await fetch(`${url}/embed`, {
     method: "POST",

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""One word in three sentences: how alike are its vectors? Needs requests and numpy.
+"""How similar are the vectors of one word in three sentences? Needs requests and numpy.
 
-usage: embed.py [URL]    of elmod; http://127.0.0.1:8080 unless it is given
+usage: embed.py [URL]    of elmod; default http://127.0.0.1:8080
 """
 import base64
 import sys
@@ -19,12 +19,12 @@ SENTENCES = [
 
 
 def embed(session, texts, output):
-    """[(tokens, float32 matrix of [n_tokens, dim])] of the texts."""
-    # base64 of little-endian float32 is shorter than digits, and nothing has to parse them.
+    """Returns [(tokens, float32 matrix [n_tokens, dim])], a pair for each text."""
+    # base64 of little-endian float32 is shorter and faster to read than JSON numbers.
     body = {"inputs": texts, "outputs": [output], "encoding_format": "base64"}
     answer = session.post(URL + "/embed", json=body, timeout=60)
     if not answer.ok:
-        problem = answer.json()  # application/problem+json: says what is wrong, and where
+        problem = answer.json()  # application/problem+json: what is wrong, and where
         raise SystemExit(f"{problem['status']} {problem['code']}: {problem['detail']}")
     pairs = []
     for item in answer.json()["data"]:

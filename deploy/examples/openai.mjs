@@ -1,14 +1,14 @@
 #!/usr/bin/env node
-// Sentence vectors through OpenAI's SDK: npm install openai. Any program that speaks to OpenAI's
-// embeddings needs but the other address.
+// Sentence vectors through OpenAI's SDK: npm install openai. A program that uses OpenAI's embeddings
+// needs only another address.
 //
-// usage: openai.mjs [URL]    of elmod; http://127.0.0.1:8080 unless it is given
+// usage: openai.mjs [URL]    of elmod; default http://127.0.0.1:8080
 import OpenAI from "openai";
 
 const url = process.argv[2] ?? "http://127.0.0.1:8080";
 const client = new OpenAI({
   baseURL: `${url}/v1`,
-  apiKey: process.env.ELMOD_API_KEY ?? "none", // elmod asks for a key only where it is given --api-keys
+  apiKey: process.env.ELMOD_API_KEY ?? "none", // elmod requires a key only with --api-keys
 });
 
 const [model] = (await client.models.list()).data;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Pretrains a biLM on many machines of a Slurm cluster, with two cores a rank. A job that is requeued, or
-# submitted again, goes on from the last checkpoint in OUT.
+# Pretrains a biLM on many machines of a Slurm cluster, with two cores for each rank. A job that is requeued
+# or submitted again continues from the last checkpoint in OUT.
 #
 # usage: sbatch [--nodes=N --ntasks-per-node=N] deploy/pretrain/slurm.sh OUT [ELMO_TRAIN_PRETRAIN_OPTION...]
 #
@@ -24,12 +24,12 @@ out=$1 resume=() status=0
 shift
 [[ ! -e $out/checkpoint.safetensors ]] || resume=(--resume)
 
-# The signal before the end of the time goes to the ranks, which stop after a checkpoint. One that is
-# lost ends all others, as they would wait for it.
+# Slurm sends the signal before the end of the time to the ranks, which stop after a checkpoint. If a rank
+# is lost, srun ends the others, which would wait for it.
 srun --mpi=pmix --kill-on-bad-exit=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" \
     elmo-train pretrain --threads "$SLURM_CPUS_PER_TASK" --out "$out" "${resume[@]}" "$@" || status=$?
 if ((status != 0 && status != 2)); then
-    echo "slurm.sh: the run ended with status $status. Submitted again it goes on from the last" \
+    echo "slurm.sh: the run ended with status $status. If it is submitted again, it continues from the last" \
         "checkpoint in $out, if there is one." >&2
 fi
 exit "$status"

@@ -1,9 +1,9 @@
-// Requests to the server that this page came from, and what they cost.
+// Requests to the server of this page, and the time they take.
 
-/** No answer (status 0), or one that is not 200: `problem` is its application/problem+json. */
+/** A request without an answer (status 0) or with an error: `problem` is its application/problem+json. */
 export class Fault extends Error {
   constructor(status, problem) {
-    super(problem.detail ?? "The server answered with something else than JSON.");
+    super(problem.detail ?? "The answer of the server is not JSON.");
     this.status = status;
     this.code = problem.code;
     this.requestId = problem.request_id;
@@ -13,12 +13,12 @@ export class Fault extends Error {
 
 let apiKey = null;
 
-/** The key to send from now on, to a server that wants one. It is kept in this page alone. */
+/** Sets the key for all later requests, if the server requires one. Only this page stores it. */
 export function useKey(key) {
   apiKey = key;
 }
 
-/** fetch with the key, and a Fault where there is no server; only an abort comes as it is. */
+/** fetch() with the key. Throws a Fault if the server cannot be reached, but passes on an AbortError. */
 async function send(path, options = {}) {
   try {
     const headers = {...options.headers, ...(apiKey && {Authorization: `Bearer ${apiKey}`})};
@@ -55,7 +55,7 @@ export async function get(path) {
   return read(await send(path));
 }
 
-/** {answer, stages, trip}: the JSON, what Server-Timing says, milliseconds as seen from here. */
+/** {answer, stages, trip}: the JSON, the milliseconds of Server-Timing, and those measured here. */
 export async function post(path, body, signal) {
   const begun = performance.now();
   const response = await send(path, {
@@ -72,7 +72,7 @@ export async function post(path, body, signal) {
   };
 }
 
-/** The request as a line for a shell. */
+/** The request as a shell command. */
 export function curl(path, body) {
   const url = new URL(path, document.baseURI);
   const json = JSON.stringify(body).replaceAll("'", `'\\''`);
@@ -80,7 +80,7 @@ export function curl(path, body) {
   return `curl ${url}${key} --json '${json}'`;
 }
 
-/** Rows of float32 out of the base64 of a matrix with so many rows. */
+/** The rows of a float32 matrix in base64 that has `rows` rows. */
 export function matrix(base64, rows) {
   const text = atob(base64);
   const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));

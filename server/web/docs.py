@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Makes the API page out of openapi.yaml, when elmod is built: plain HTML that needs no script.
+"""Makes the API page from openapi.yaml when elmod is built: plain HTML that needs no script.
 
 usage: docs.py openapi.yaml OUT.html
 """
@@ -36,7 +36,7 @@ PAGE = """<!doctype html>
 %s
   </main>
   <footer class="bottom">
-    <p>Made from <a href="openapi.yaml">openapi.yaml</a>, which the server is tested against.</p>
+    <p>Made from <a href="openapi.yaml">openapi.yaml</a>. Tests hold the server to it.</p>
   </footer>
 </body>
 </html>
@@ -55,7 +55,7 @@ def element(tag, *children):
 
 
 def table(head, rows):
-    """A table of HTML cells, the first of a row being its header; too wide, it scrolls."""
+    """A table of HTML cells. The first cell of a row is its header. A wide table scrolls."""
     cells = "".join(f'<th scope="col">{text}</th>' for text in head)
     body = "".join(
         element("tr", f'<th scope="row">{first}</th>', *(element("td", text) for text in rest))
@@ -68,7 +68,7 @@ def table(head, rows):
 
 
 def markdown(text):
-    """The little of Markdown that openapi.yaml uses: paragraphs and tables."""
+    """The Markdown that openapi.yaml uses: paragraphs and tables."""
     blocks = []
     for block in re.split(r"\n\s*\n", text.strip()):
         if block.startswith("|"):
@@ -87,7 +87,7 @@ class Document:
         self.doc = doc
 
     def resolve(self, node):
-        """`node`, or what its $ref leads to, with what stands beside the $ref."""
+        """`node`, or the target of its $ref together with the other members of `node`."""
         while isinstance(node, dict) and "$ref" in node:
             beside = {key: value for key, value in node.items() if key != "$ref"}
             target = self.doc
@@ -122,8 +122,8 @@ class Document:
         return f", from {low:g}" if low is not None else ""
 
     def fields(self, schema, remarks, prefix=""):
-        """Rows (name, type, description) of the fields of an object, those within others too.
-        `remarks`: what to say of fields that must be there, by whether they must."""
+        """Rows (name, type, description) of the fields of an object, with nested fields.
+        `remarks`: {True: remark on required fields, False: remark on the others}."""
         schema = self.resolve(schema)
         named = list(schema.get("properties", {}).items())
         named += [("…", own) for own in schema.get("patternProperties", {}).values()]
@@ -155,7 +155,7 @@ class Document:
         return "".join(parts)
 
     def curl(self, path, operation, server):
-        """The examples of a request as lines for a shell."""
+        """The examples of a request as shell commands."""
         for own in map(self.resolve, operation.get("parameters", [])):
             path = path.replace(f"{{{own['name']}}}", own["schema"].get("examples", [""])[0])
         content = operation.get("requestBody", {}).get("content", {})
@@ -167,7 +167,7 @@ class Document:
             yield f'<p>{summary}</p><pre class="example" tabindex="0"><code>{line}</code></pre>'
 
     def codes(self, response):
-        """The problem codes of an answer that is a fault."""
+        """The problem codes of an error."""
         problem = response.get("content", {}).get("application/problem+json", {}).get("schema", {})
         for part in problem.get("allOf", []):
             code = part.get("properties", {}).get("code", {})
@@ -207,7 +207,7 @@ class Document:
             parts.append(element("h3", "Parameters") + table(["Name", "Type", "Meaning"], rows))
         if "200" in operation["responses"]:
             good = self.resolve(operation["responses"]["200"])
-            remarks = {True: "", False: "not always there"}
+            remarks = {True: "", False: "optional"}
             parts.append(self.body(good.get("content", {}), "Answer", remarks))
         parts.append(self.statuses(operation["responses"]))
         return "\n".join(parts) + "</section>"

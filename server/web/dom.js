@@ -1,5 +1,5 @@
-// Small helpers to make elements. Text is always set as text, so nothing that the server or the
-// reader says can become markup.
+// Small helpers that make elements. Text is always set as text, so text of the server or of the user
+// cannot become markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -7,7 +7,7 @@ function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (name.startsWith("--"))
-      node.style.setProperty(name, value); // the policy forbids style attributes
+      node.style.setProperty(name, value); // the Content-Security-Policy forbids style attributes
     else if (value === true) node.setAttribute(name, "");
     else if (value !== false && value != null) node.setAttribute(name, value);
   }
@@ -32,7 +32,7 @@ export function parts(section) {
   return found;
 }
 
-/** Calls f once, when no call came for some milliseconds. */
+/** Returns a function that calls f once, `ms` milliseconds after its own last call. */
 export function debounced(f, ms = 250) {
   let timer;
   return () => {
@@ -41,7 +41,10 @@ export function debounced(f, ms = 250) {
   };
 }
 
-/** A row of buttons of which one at most is pressed; choose(item) is called with one of `items`. */
+/**
+ * Fills `where` with a button for each of `items`; a click calls choose(item). Returns press(item),
+ * which shows the button of this item, and no other, as pressed.
+ */
 export function chips(where, items, name, choose) {
   const buttons = items.map((item) =>
     html(
@@ -62,7 +65,7 @@ export function chips(where, items, name, choose) {
   };
 }
 
-/** A table of `rows` under `head`, the first cell of a row being its header. */
+/** A table of `rows` under `head`. The first cell of a row is its header. */
 export function table(head, rows) {
   return html(
     "table",

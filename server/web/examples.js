@@ -1,5 +1,5 @@
-// What the panels are filled with. The words were chosen by looking: their meanings are one point
-// in word_emb and apart in the upper layers of the model that ships.
+// The examples of the panels. The words were chosen because the built-in model separates their meanings
+// in its upper layers. In word_emb they are one point.
 
 /** `senses`: lists of sentences, one list for each meaning. */
 export const MEANINGS = [
@@ -83,7 +83,7 @@ export const MEANINGS = [
   },
   {
     word: "bank",
-    note: "Both are nouns, told apart by the topic alone: a small model finds that hard.",
+    note: "Both are nouns, and only the topic separates them. That is hard for a small model.",
     senses: [
       [
         "She put her money in the bank.",

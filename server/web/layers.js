@@ -1,11 +1,12 @@
-// The choice among the layers and their mix: a small map for each, and sliders for the mix.
+// The choice of a layer or of the mix: a small map for each, and sliders for the mix.
 import {html} from "./dom.js";
 import {softmax} from "./maths.js";
 
 /**
- * Fills `where` with a radio button for each layer and one for the mix, `mix` with sliders; calls
- * onChange when another is chosen or a slider moves. {choices, chosen, weights, pictures}: names,
- * index of the one chosen, weights of the mix, and where the small maps go.
+ * Fills `where` with a radio button for each layer and one for the mix, and `mix` with sliders. Calls
+ * onChange when the choice changes or a slider moves. Returns {choices, chosen, weights, pictures}:
+ * the names, a function for the index of the choice, one for the weights of the mix, and the elements
+ * of the small maps.
  */
 export function makeLayers(where, mix, names, onChange) {
   const choices = [...names, "mix"];

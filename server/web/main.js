@@ -1,4 +1,4 @@
-// Asks the server what it serves, then starts the panels that its model can fill.
+// Asks the server for its model, then starts the panels.
 import {Fault, get, useKey} from "./api.js";
 import {startMeanings} from "./meanings.js";
 import {startSentiment} from "./sentiment.js";
@@ -19,7 +19,7 @@ function factsOf({model, compute}) {
   );
 }
 
-/** Waits until the reader has given a key. */
+/** Waits until the user has entered a key. */
 function keyFromReader() {
   const form = document.getElementById("key");
   form.hidden = false;
@@ -36,7 +36,7 @@ function keyFromReader() {
   });
 }
 
-/** GET /info, again while the model is loading, and with a key where one is wanted. */
+/** GET /info. Repeats it while the model is loading, and asks the user for a key if one is required. */
 async function infoWhenReady(facts) {
   for (;;) {
     try {

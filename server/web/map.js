@@ -1,11 +1,11 @@
-// The 2-D map: a dot per occurrence of the word, coloured and shaped by the meaning that the reader
-// intends. A map is made once per answer and then moved, so that dots travel from layer to layer.
+// The 2-D map: a dot for each occurrence of the word. Its colour and shape show the meaning that the user
+// intends. A map is made once for each answer. Later its dots are moved, so they travel between layers.
 import {svg} from "./dom.js";
 
 const SIZE = 100; // of the drawing, in its own units
 const TOUCHING = 0.2; // dots nearer than this are drawn as one
 
-/** Outlines of radius 1, one for each meaning. */
+/** Outlines with a radius of 1, one for each meaning. */
 const SHAPES = [
   "M-1,0a1,1 0 1 0 2,0a1,1 0 1 0-2,0z",
   "M-.88,-.88h1.76v1.76h-1.76z",
@@ -14,7 +14,7 @@ const SHAPES = [
 ];
 export const N_SENSES = SHAPES.length;
 
-/** The mark of a meaning, as an SVG of its own. */
+/** The mark of a meaning, as an SVG. */
 export function mark(sense) {
   return svg(
     "svg",
@@ -36,7 +36,7 @@ function dotOf(point, radius, isLarge) {
   );
 }
 
-/** Groups of dots that lie on one another: lists of indices, each at least two long. */
+/** Groups of dots at the same place: lists of at least two indices. */
 function piles(places) {
   const found = [];
   const taken = new Set();
@@ -54,8 +54,8 @@ function piles(places) {
 }
 
 /**
- * A map of `points` ({sense, sentence, name, context}): {node, move}. move(places, reach) sends each
- * point to its [x, y], `reach` being the largest distance from the middle that is to be seen.
+ * A map of `points` ({sense, sentence, name, context}): {node, move}. move(places, reach) moves each
+ * point to its [x, y]. `reach` is the largest visible distance from the middle.
  */
 export function makeMap(points, isLarge) {
   const radius = isLarge ? 3 : 5;

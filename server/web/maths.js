@@ -1,5 +1,5 @@
-// What is computed in the page: similarities, the map, the mix. Vectors are arrays of numbers or
-// Float32Array; there are a few dozen of them at most.
+// The mathematics of the page: similarities, the map, the mix. Vectors are arrays of numbers or
+// Float32Array. There are at most a few dozen of them.
 
 export function dot(a, b) {
   let sum = 0;
@@ -7,13 +7,13 @@ export function dot(a, b) {
   return sum;
 }
 
-/** Scaled to length 1; a zero vector stays. */
+/** The vector scaled to length 1. A zero vector is not changed. */
 export function unit(vector) {
   const length = Math.sqrt(dot(vector, vector));
   return Float64Array.from(vector, (x) => (length > 0 ? x / length : 0));
 }
 
-/** Every vector's cosine with every other: rows of numbers. */
+/** The cosine of every vector with every other: rows of numbers. */
 export function cosines(vectors) {
   const units = vectors.map(unit);
   return units.map((a) => units.map((b) => Math.max(-1, Math.min(1, dot(a, b)))));
@@ -26,7 +26,7 @@ export function softmax(logits) {
   return powers.map((x) => x / sum);
 }
 
-/** sum_k weights[k] * layers[k]. Layer 0 has half the width: it is taken twice, as ELMo does. */
+/** sum_k weights[k] * layers[k]. Layer 0 has half the width and is repeated, as in ELMo. */
 export function mixed(layers, weights) {
   const width = Math.max(...layers.map((layer) => layer.length));
   const sum = new Float64Array(width);
@@ -38,7 +38,7 @@ export function mixed(layers, weights) {
 
 /**
  * Eigenvalues and eigenvectors of a small symmetric matrix (rows of numbers), largest first, by
- * Jacobi's rotations: {values, vectors}, vectors[k][i] being entry i of the k-th.
+ * Jacobi rotations: {values, vectors}. vectors[k][i] is entry i of eigenvector k.
  */
 export function eigen(matrix) {
   const n = matrix.length;
@@ -57,7 +57,7 @@ export function eigen(matrix) {
   };
 }
 
-/** Turns the plane of p and q so that a[p][q] becomes 0. */
+/** Rotates the plane of p and q so that a[p][q] becomes 0. */
 function rotate(a, v, p, q) {
   if (a[p][q] === 0) return;
   const theta = (a[q][q] - a[p][p]) / (2 * a[p][q]);
@@ -79,10 +79,10 @@ function rotate(a, v, p, q) {
 }
 
 /**
- * The two directions in which the vectors, brought to length 1, differ most (PCA): {points: [[x,
- * y]...], shares: parts of the variance}. By the Gram matrix, n by n, since there are far fewer
- * vectors than dimensions. Which way an axis points is free: the first point is left and above, so
- * that the maps of all layers look alike.
+ * PCA of the vectors scaled to length 1: {points: [[x, y]...], shares: parts of the variance}. It uses
+ * the Gram matrix, n by n, because there are far fewer vectors than dimensions. The sign of an axis is
+ * arbitrary: it is chosen so that the first point is left and above, and the maps of all layers look
+ * similar.
  */
 export function plane(vectors) {
   const units = vectors.map(unit);

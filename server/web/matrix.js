@@ -2,7 +2,7 @@
 import {html} from "./dom.js";
 import {mark} from "./map.js";
 
-const MOST_WITH_NUMBERS = 10; // occurrences; beyond, cells are too small to read
+const MOST_WITH_NUMBERS = 10; // with more occurrences the cells are too small for numbers
 
 function heading(point, scope) {
   return html(
@@ -13,7 +13,7 @@ function heading(point, scope) {
   );
 }
 
-/** Cosines of `points` with one another; `least` is what is drawn palest. */
+/** The cosines of `points` with one another. `least` is the value with the palest colour. */
 export function matrixTable(points, cosines, least) {
   const text = (value) => value.toFixed(2).replace(/^(-?)0/, "$1");
   const weight = (value) => (least < 1 ? Math.max(0, (value - least) / (1 - least)) : 1);

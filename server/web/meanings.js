@@ -1,4 +1,4 @@
-// One word, many meanings: vectors of one word in several sentences, layer by layer.
+// One word, many meanings: the vectors of one word in several sentences, for each layer.
 import {matrix} from "./api.js";
 import {chips, debounced, parts} from "./dom.js";
 import {MEANINGS} from "./examples.js";
@@ -11,9 +11,9 @@ import {makeSentences} from "./sentences.js";
 import {occurrences, plain, sharedWords, verdict} from "./words.js";
 
 const MOST_SENTENCES = 24;
-const EQUAL = 0.9999; // cosines above this are those of one point, but for rounding
+const EQUAL = 0.9999; // above this cosine two vectors differ only by rounding
 
-/** Of each layer the vectors of the occurrences. */
+/** The vectors of the occurrences, for each layer. */
 function vectorsOf(data, points, outputs) {
   return outputs.map((name) => {
     const rows = data.map((item) => matrix(item[name], item.tokens.length));
@@ -21,7 +21,7 @@ function vectorsOf(data, points, outputs) {
   });
 }
 
-/** A sentence, its dot, and its row and column show each other. */
+/** Highlights a sentence, its dot, and its row and column together. */
 function lightTogether(section) {
   const light = (event) => {
     const sentence = event.target.closest("[data-sentence]")?.dataset.sentence;
@@ -32,11 +32,11 @@ function lightTogether(section) {
   section.addEventListener("focusin", light);
 }
 
-/** The maps, the matrix and the verdict of one answer: show(answer, word) and draw(). */
+/** The maps, the matrix and the verdict of one answer: show(answer, word, note) and draw(note). */
 function makeViews(section, ui, layers, outputs, senseOf) {
   let points = [];
   let vectors = []; // [layer][point]
-  let maps = null; // of the senses that the points have
+  let maps = null; // made for the current senses of the points
 
   function makeMaps() {
     maps = {large: makeMap(points, true), small: layers.pictures.map(() => makeMap(points, false))};
@@ -53,7 +53,7 @@ function makeViews(section, ui, layers, outputs, senseOf) {
     makeMaps();
   }
 
-  /** Maps of all choices on one scale, so that they can be compared; the matrix of one. */
+  /** Draws the maps of all choices on one scale, so that they can be compared, and the matrix of one. */
   function draw(note) {
     if (points.length < 2) return;
     takeSenses();
@@ -81,7 +81,7 @@ function makeViews(section, ui, layers, outputs, senseOf) {
     ui.variance.textContent = isOne ? "no variance" : `PCA, ${share} % of the variance`;
     ui.matrix.replaceChildren(matrixTable(points, similar[k], Math.min(...similar.flat(2))));
     ui.verdict.textContent = isOne
-      ? "One point: here the word is only spelled, whatever stands around it."
+      ? "One point: this layer sees only the spelling of the word, not its sentence."
       : [verdict(points, similar[k]), note].filter(Boolean).join(" ");
   }
 
@@ -92,7 +92,7 @@ function makeViews(section, ui, layers, outputs, senseOf) {
     section.classList.toggle("too-few", points.length < 2);
     if (points.length === 0) ui.verdict.textContent = `“${word}” is in none of the sentences.`;
     else if (points.length === 1)
-      ui.verdict.textContent = `“${word}” stands in one sentence alone. Write another with it.`;
+      ui.verdict.textContent = `“${word}” is in only one sentence. Write another one with it.`;
     draw(note);
   }
 
@@ -104,7 +104,7 @@ export function startMeanings(section, info) {
   const outputs = info.model.outputs.slice(0, info.model.layers + 1);
   const names = outputs.map((_, k) => (k ? `layer ${k}` : "word_emb"));
   let word = "";
-  let note = ""; // of the example, while it is as it was
+  let note = ""; // of the example, until the user changes it
   let answer = null;
 
   const run = panel(section, "embed", (newAnswer) => {

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Packs the files of the playground into a C source: the table of web.h.
+"""Packs the files of the playground into a C source, the table of api/web.h.
 
 usage: pack.py OUT.c FILE...    page.html is served at /, docs.html at /docs, NAME at /web/NAME
 """

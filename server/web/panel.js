@@ -1,5 +1,5 @@
-// What all panels share: ask, show the answer or the fault, show what it cost and how to ask the
-// same by curl.
+// The common part of all panels: send a request, show the answer or the error, the time it took, and
+// the same request as a curl command.
 import {curl, Fault, post} from "./api.js";
 import {html} from "./dom.js";
 
@@ -40,7 +40,7 @@ async function copy(button, text) {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
   } catch {
-    button.textContent = "Select the text and copy it"; // no clipboard here: not https, say
+    button.textContent = "Select the text and copy it"; // no clipboard, for instance without HTTPS
   }
   setTimeout(() => {
     button.textContent = "Copy";
@@ -48,8 +48,8 @@ async function copy(button, text) {
 }
 
 /**
- * Makes `section` a panel on POST `path`. Returns run(body): asks, and calls show(answer, body)
- * with what comes back, unless a later run has overtaken it. run(null) leaves the panel empty.
+ * Makes `section` a panel for POST `path`. Returns run(body), which sends the body and calls
+ * show(answer, body), unless run was called again before the answer. run(null) empties the panel.
  */
 export function panel(section, path, show) {
   const output = section.querySelector("[data-part=output]");
@@ -99,7 +99,7 @@ export function panel(section, path, show) {
       empty(false);
     } catch (error) {
       if (own !== running) return;
-      if (!(error instanceof Fault)) throw error; // a mistake of ours
+      if (!(error instanceof Fault)) throw error; // a bug of this page
       fault.replaceChildren(...faultText(error));
       fault.hidden = false;
       empty(true);
@@ -109,7 +109,7 @@ export function panel(section, path, show) {
   };
 }
 
-/** In place of a panel that this model cannot fill: why, and what would. */
+/** Shows `children` instead of a panel that this model cannot fill. */
 export function explainAbsence(section, ...children) {
   section.classList.add("absent");
   section.querySelector(".columns").replaceChildren(html("p", {class: "note"}, ...children));

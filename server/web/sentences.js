@@ -1,13 +1,14 @@
-// The list of sentences that a reader writes, each with the meaning that they intend.
+// The list of sentences, each with the meaning that the user intends.
 import {html} from "./dom.js";
 import {mark, N_SENSES} from "./map.js";
 
 const SENSE_NAMES = ["A", "B", "C", "D"];
 
 /**
- * Makes `list` and the button `add` an editor of at most `most` sentences. onText is called while
- * the reader writes, onRemove and onSense when a sentence goes or gets another meaning.
- * {texts, sense, load}: the sentences, the meaning of the i-th, and a new list of lists of them.
+ * Makes `list` and the button `add` an editor of at most `most` sentences. It calls onText while the
+ * user writes, onRemove after a sentence is removed, and onSense after its meaning is changed. Returns
+ * {texts, sense, load}: texts() returns the sentences, sense(i) the meaning of sentence i, and
+ * load(senses) replaces all sentences.
  */
 export function makeSentences(list, add, most, {onText, onRemove, onSense}) {
   const rows = () => [...list.children];
@@ -42,7 +43,7 @@ export function makeSentences(list, add, most, {onText, onRemove, onSense}) {
     onRemove();
   }
 
-  /** Enter begins the next sentence: one that is long wraps by itself. */
+  /** Enter begins the next sentence. Long sentences wrap by themselves. */
   function press(event, row) {
     if (event.key !== "Enter") return;
     event.preventDefault();

@@ -1,4 +1,4 @@
-// Sentiment: probabilities as bars, tokens coloured by what they add to the log-odds.
+// Sentiment: probabilities as bars, and tokens coloured by the amount that they add to the log-odds.
 import {html, parts, table} from "./dom.js";
 import {SENTIMENTS} from "./examples.js";
 import {explainAbsence} from "./panel.js";
@@ -15,7 +15,7 @@ function sideOf(number) {
   return number < 0 ? "minus" : "plus";
 }
 
-/** A bar for each label; of two, in the colours of the tokens that speak for them. */
+/** A bar for each label. Two labels have the colours of the tokens that speak for them. */
 function bars(labels, {label, probabilities}) {
   const colours = labels.length === 2 ? ["minus", "plus"] : [];
   return labels.map((name, i) =>
@@ -42,12 +42,12 @@ function key(labels, {label}) {
   return shades(left, colours, right);
 }
 
-/** What the attributions add up to, in words. */
+/** The sum of the attributions, in words. */
 function sumText(labels, attributions, {label, logit, bias}) {
   const words = attributions.reduce((a, b) => a + b, 0);
   const what = labels.length === 2 ? "log-odds" : "logit";
   return (
-    `Words ${signed(words)}, without any ${signed(bias)}: ` +
+    `Words ${signed(words)}, bias ${signed(bias)}: ` +
     `together ${signed(logit)}, the ${what} of ${label}.`
   );
 }

@@ -1,18 +1,18 @@
-// Surprise: how many bits each token costs the language model, forward and backward.
+// Surprise: the bits that each token costs the language model, forward and backward.
 import {html, parts, table} from "./dom.js";
 import {SURPRISES} from "./examples.js";
 import {explainAbsence} from "./panel.js";
 import {startTextPanel} from "./text_panel.js";
 import {colouredTokens, shades} from "./tokens.js";
 
-const MOST_BITS = 16; // drawn strongest
+const MOST_BITS = 16; // drawn with the strongest colour
 const UNKNOWN = "not in the vocabulary";
 
 function bitsOf(logProbs) {
   return logProbs.map((logProb) => -logProb / Math.LN2);
 }
 
-/** One reading of the text: a title, its perplexity, the tokens in their colours. */
+/** One direction: a title, the perplexity, and the coloured tokens. */
 function reading(title, tokens, unknown, {log_probs: logProbs, perplexity}) {
   const bits = bitsOf(logProbs);
   const short = perplexity < 100 ? perplexity.toFixed(1) : Math.round(perplexity);
@@ -31,7 +31,7 @@ export function startSurprise(section, info) {
   if (!info.model.language_model) {
     explainAbsence(
       section,
-      "The server has no softmax for this model, so it gives no probabilities of words: ",
+      "The server has no softmax for this model, so it cannot compute probabilities of words: ",
       html("code", {}, "elmod --softmax FILE"),
       " adds one.",
     );

@@ -1,10 +1,10 @@
-// A panel that asks about one text.
+// A panel for one text.
 import {chips, debounced} from "./dom.js";
 import {panel} from "./panel.js";
 
 /**
- * Asks `path` about what stands in ui.text, with the fields `more`, as the reader writes or picks
- * one of `examples` ({name, text}); show(item) gets what is said of it. Begins with the first.
+ * Sends the text of ui.text to `path`, with the fields `more`, when the user writes or selects one of
+ * `examples` ({name, text}). Calls show(item) with the answer. Starts with the first example.
  */
 export function startTextPanel(section, ui, {path, more, examples, show}) {
   const run = panel(section, path, ({data: [item]}) => show(item));

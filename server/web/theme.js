@@ -1,11 +1,11 @@
-// Light or dark, before anything is drawn: what the reader chose here, else what the system says.
+// Sets the light or dark theme before anything is drawn: the choice of the user, else that of the system.
 (() => {
   const root = document.documentElement;
   let chosen = null;
   try {
     chosen = localStorage.getItem("theme");
   } catch {
-    // No storage here: the choice lasts as long as the page.
+    // There is no storage: the choice is lost with the page.
   }
   const isDark = () =>
     (root.dataset.theme ??

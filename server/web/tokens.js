@@ -1,9 +1,9 @@
-// Tokens of a text, each with a colour behind it.
+// The tokens of a text, each with a background colour.
 import {html} from "./dom.js";
 
-const CLOSING = /^[\p{Pe}\p{Pf}.,;:!?%…]+$/u; // stands close to the token before it
+const CLOSING = /^[\p{Pe}\p{Pf}.,;:!?%…]+$/u; // no space before such a token
 
-/** Token i gets the classes of classOf(i), its background as strong as weightOf(i), from 0 to 1. */
+/** Token i has the classes classOf(i) and a background of strength weightOf(i), from 0 to 1. */
 export function colouredTokens(tokens, {classOf, weightOf, titleOf}) {
   return tokens.flatMap((token, i) => [
     i === 0 || CLOSING.test(token) ? "" : " ",

@@ -1,8 +1,8 @@
-// Where a word stands in the sentences, and what the numbers say of its meanings.
+// The places of a word in the sentences, and how well the vectors separate its meanings.
 
 const MOST_SHARED = 8;
 
-/** A token as words are compared: in small letters, without the marks around it. */
+/** A token in the form in which words are compared: lower case, without punctuation around it. */
 export function plain(token) {
   return token.toLowerCase().replace(/^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$/gu, "");
 }
@@ -20,7 +20,7 @@ export function occurrences(data, word) {
   });
 }
 
-/** Words that at least two sentences have, the most frequent first. */
+/** Words that are in at least two sentences, the most frequent first. */
 export function sharedWords(data) {
   const counts = new Map();
   for (const {tokens} of data)
@@ -37,7 +37,7 @@ function mean(numbers) {
   return numbers.reduce((a, b) => a + b, 0) / numbers.length;
 }
 
-/** How far the cosines of `points` agree with their senses, or "" where there is but one sense. */
+/** How well the cosines of `points` agree with their senses, or "" if there is only one sense. */
 export function verdict(points, cosines) {
   const within = [];
   const across = [];

@@ -1,7 +1,7 @@
-/* The least that a server on libmicrohttpd does: takes the body of a POST, answers with a text of a
- * given size. Flags, memory and threads are those of server/http.c. With "handoff" the connection
- * is suspended meanwhile and another thread resumes it, which is the least for a server that
- * computes elsewhere. Writes its port to a file, and serves until a signal ends it.
+/* A minimal server on libmicrohttpd: reads the body of a POST and answers with a text of a given
+ * size. Flags, memory and threads are those of server/http/http.c. With "handoff" the connection is
+ * suspended and another thread resumes it, as in a server that computes in other threads. Writes
+ * its port to a file and serves until a signal ends it.
  *
  * usage: bare_http PORT_FILE THREADS ANSWER_BYTES [handoff] */
 #include <arpa/inet.h>
@@ -22,7 +22,7 @@ static char *answer;
 static size_t n_answer;
 static int hands_off;
 static struct {
-    pthread_mutex_t mu; /* guards what follows */
+    pthread_mutex_t mu; /* guards the members below */
     pthread_cond_t not_empty;
     struct request *first, **last;
 } waiting = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL, &waiting.first};

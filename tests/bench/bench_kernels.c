@@ -1,9 +1,9 @@
-/* The kernels alone, on one thread: a step of LSTM cells and a projection, of the default model's
- * and of the original ELMo's size, in each type of dtype, of 1 to 32 rows. Beside each rate its
- * share of what this core's arithmetic allows and, in brackets, of what reading the matrix would;
- * both are measured in the same run (limits.h). Medians.
+/* Measures the kernels on one thread: an LSTM step and a projection, in the sizes of the default
+ * model and of the original ELMo, for each dtype and 1 to 32 rows. After each rate it prints the
+ * share of the core's register rate and, in brackets, the share of the rate at which the matrix can
+ * be read. Both limits are measured in the same run (limits.h). Results are medians.
  *
- *     bench_kernels [KERNEL [SHAPE]]      as in elmod --kernel; "original", say: those alone */
+ *     bench_kernels [KERNEL [SHAPE]]      KERNEL as in elmod --kernel; SHAPE such as "original" */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,7 +80,7 @@ static void product_done(struct product *p)
     free(p->units);
 }
 
-/* Rounding of the rows is part of it. */
+/* The time includes the rounding of the rows. */
 static void product_run(struct product *p, size_t B)
 {
     const struct lane_rows x =
@@ -133,15 +133,16 @@ int main(int argc, char **argv)
     const struct kernel *kernel = kernel_find(argc > 1 ? argv[1] : "");
     double peaks[ELMO_N_DTYPES];
     if (!kernel) {
-        fprintf(stderr, "usage: bench_kernels [KERNEL [SHAPE]], one that this processor has\n");
+        fprintf(stderr,
+                "usage: bench_kernels [KERNEL [SHAPE]]    a kernel that this processor has\n");
         return 2;
     }
-    printf("kernel %s; peaks of a core, GOP/s:", cpu_set_name(kernel->set));
+    printf("kernel %s; register rate of a core, GOP/s:", cpu_set_name(kernel->set));
     for (enum elmo_dtype dtype = 0; dtype < ELMO_N_DTYPES; dtype++) {
         peaks[dtype] = limits_peak(dtype, 1);
         printf(" %s %.0f", elmo_dtype_name(dtype), 2 * peaks[dtype] / 1e9);
     }
-    printf("\nGOP/s, share of the peak (share of the bandwidth); rows:   1, 2, 4, 8, 16, 32\n");
+    printf("\nGOP/s, share of the registers (share of reading); rows:   1, 2, 4, 8, 16, 32\n");
     for (size_t s = 0; s < ARRAY_LEN(shapes); s++)
         for (enum elmo_dtype dtype = 0; dtype < ELMO_N_DTYPES; dtype++)
             if (argc < 3 || strstr(shapes[s].name, argv[2]))

@@ -1,10 +1,9 @@
-/* What this machine can do at most, for other benchmarks to be read against: multiply-adds in
- * registers, OpenBLAS on a large product, and reading from buffers that fit the second or the third
- * level of cache, or neither.
+/* Measures the limits of this machine: multiply-adds in registers, OpenBLAS on a large product, and
+ * reads from buffers that fit into the second or third level of cache, or into neither.
  *
- *     bench_limits [THREADS]      2 by default; one column for 1, 2, 4, ... and this number
+ *     bench_limits [THREADS]      default 2; prints a column for 1, 2, 4, ... and for THREADS
  *
- * Figures are those of all threads together, medians of five. */
+ * Figures are for all threads together, medians of five. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -46,7 +45,7 @@ static void print_rates(const struct columns *c, const char *name, double (*peak
         if (rate > 0)
             printf(" %14.1f", 2 * rate / 1e9);
         else
-            printf(" %14s", "not here");
+            printf(" %14s", "none");
         fflush(stdout);
     }
     putchar('\n');
@@ -79,7 +78,7 @@ static void print_sgemm(const struct columns *c)
 
 static void print_reading(const struct columns *c, size_t n_kib)
 {
-    printf("  %6zu KiB a thread%17s", n_kib, "");
+    printf("  %6zu KiB per thread%15s", n_kib, "");
     for (size_t k = 0; k < c->n; k++) {
         printf(" %14.1f", limits_read_bandwidth(n_kib << 10, c->n_threads[k]) / 1e9);
         fflush(stdout);

@@ -1,15 +1,15 @@
-/* Load over real sockets. In an open loop requests come at random times (Poisson) at a given rate,
- * whatever the server does, and latency counts from the time at which a request should have been
- * sent: one that finds no free connection waits for it on the clock. In a closed loop every client
- * sends its next request when it has the answer to the last.
+/* Generates load over sockets. In an open loop requests are sent at random times (Poisson) at a
+ * given rate, whatever the server does. Latency then counts from the time at which a request should
+ * have been sent, also if it had to wait for a free connection. In a closed loop every client sends
+ * its next request when it has the answer to the last one.
  *
  *     bench_load --address 127.0.0.1:8080 [--path /embed] [--output default]
  *                [--format float|base64] [--texts N | --body FILE] [--seconds N]
  *                [--connections N] (--rates 100,200,.. | --clients 1,8,64,..)
  *
- * Requests hold N texts of sentences.txt, one after the other, or the body in FILE. Prints one line
- * of a table for every rate or number of clients, after a second of warm-up each. Answers other
- * than 200 are counted as refused and nowhere else. */
+ * A request has the next N texts of sentences.txt, or the body in FILE. Prints a row of a table for
+ * every rate or number of clients, after a second of warm-up. Answers other than 200 count only as
+ * refused. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <math.h>
@@ -28,7 +28,7 @@
 #define MAX_CONNECTIONS 4096
 #define MAX_WAITING     (1 << 20)
 #define WARM_UP_NS      NS_PER_SEC
-#define PATIENCE_NS     (10 * NS_PER_SEC) /* for what is under way at the end */
+#define PATIENCE_NS     (10 * NS_PER_SEC) /* for open requests at the end */
 
 struct load {
     struct sockaddr_in address;
@@ -95,7 +95,7 @@ static void write_body(struct buffer *body, const struct text_options *options, 
     json_write_object_end(&w);
 }
 
-/* One request for each sentence to begin with. */
+/* One request for each sentence that it may begin with. */
 static void make_requests(struct load *load, const struct text_options *options)
 {
     char *lines[MAX_BODIES], line[4096];
@@ -145,7 +145,7 @@ static void close_clients(struct load *load)
         load_client_close(&load->clients[i]);
 }
 
-/* ---- What comes back ---- */
+/* ---- Answers ---- */
 
 static void note_latency(struct load *load, uint64_t intended_ns, uint64_t now_ns)
 {
@@ -185,8 +185,8 @@ static void begin(struct load *load, struct load_client *client, uint64_t intend
                       intended_ns);
 }
 
-/* The client has its answer: the next request is the one that waits longest, or in a closed loop a
- * new one. */
+/* The client has its answer. In an open loop it sends the request that has waited longest, in a
+ * closed loop a new one. */
 static void begin_next(struct load *load, struct load_client *client)
 {
     uint64_t now_ns = clock_now_ns();
@@ -209,7 +209,7 @@ static void step(struct load *load, struct load_client *client)
             note_answer(load, client);
             begin_next(load, client);
             break;
-        case LOAD_BROKEN: /* it counts as lost and is not opened again */
+        case LOAD_BROKEN: /* the client is not connected again */
             load->n_broken++;
             client->busy = false;
             break;
@@ -233,7 +233,7 @@ static double uniform(void) /* in (0, 1) */
     return ((double)(state >> 12) + 0.5) / 4503599627370496.0;
 }
 
-/* Sends what should have been sent by now, and sets the clock for the next one. */
+/* Sends all requests that are due, and sets the timer for the next one. */
 static void send_due(struct load *load)
 {
     uint64_t now_ns = clock_now_ns();
@@ -277,7 +277,7 @@ static void run(struct load *load, uint64_t seconds)
     }
 }
 
-/* What nobody has answered by the end took at least until now. */
+/* Requests without an answer count with the time until now. */
 static size_t note_unanswered(struct load *load)
 {
     uint64_t now_ns = clock_now_ns();

@@ -1,16 +1,16 @@
-/* Tokens per second of the model library, without HTTP: real sentences in batches of 1, 8 and 32,
- * `elmo` asked for. A batch is computed by one thread, beside those of the other threads, or by
- * --together of them. Beside each figure stands its share of what this machine allows, measured in
- * the same run (limits.h): of the LSTMs' multiply-adds in registers, and of reading their weights.
- * The token encoder comes on top, but for words in the cache.
+/* Measures the tokens per second of the model library, without HTTP: `elmo` of real sentences in
+ * batches of 1, 8 and 32. Each thread computes its own batches, or --together threads compute one
+ * batch. After each figure it prints the share of what the limits of this machine, measured in the
+ * same run (limits.h), allow for the LSTMs: their multiply-adds in registers, and reading their
+ * weights. The token encoder takes more time, except for words in the cache.
  *
- * With --softmax the sentences are scored instead: its multiply-adds are then part of the
- * arithmetic.
+ * With --softmax the sentences are scored instead. Its multiply-adds then count too.
  *
  *     bench_model [--model FILE] [--softmax FILE] [--dtype f32|bf16|int8] [--kernel NAME]
- * [--word-cache-bytes N]
- *                 [--sentences FILE] [--limit N] [--by-length 1: batches of like lengths]
+ *                 [--word-cache-bytes N] [--sentences FILE] [--limit N] [--by-length 1]
  *                 [--threads N] [--together N] [--batch N] [--rounds N]
+ *
+ * --by-length 1 makes batches of sentences of similar length.
  *
  * Prints the median of the rounds and, in brackets, the slowest and the fastest. */
 #include <pthread.h>
@@ -37,7 +37,7 @@ struct bench {
     struct elmo_session *sessions[MAX_THREADS];
     unsigned n_threads, n_sessions; /* each session has n_threads / n_sessions */
     size_t batch;                   /* sentences */
-    atomic_size_t next;             /* sentence that no thread has taken yet */
+    atomic_size_t next;             /* the first sentence that no thread has taken */
     atomic_bool failed;
 };
 
@@ -77,12 +77,12 @@ static double run_round(struct bench *b)
     return seconds_now() - begin;
 }
 
-/* ---- The bounds ---- */
+/* ---- The limits ---- */
 
-/* Tokens per second that the LSTMs alone would allow, all words being in the cache. */
+/* Tokens per second that the LSTMs allow if all words are in the cache. */
 struct bounds {
-    double arithmetic; /* at the rate at which registers multiply in this type of number */
-    double reading;    /* one sentence at a time: at which the weights of a step are read */
+    double arithmetic; /* at the register rate of this dtype */
+    double reading;    /* for single sentences, at the rate at which the weights can be read */
 };
 
 /* Multiply-adds of the LSTMs for one position, both directions. */
@@ -92,13 +92,13 @@ static double lstm_madds(const struct options *o)
     return 2 * (double)o->n_layers * (2 * P * 4 * C + C * P);
 }
 
-/* Of the softmax, both directions; 0 without one. */
+/* The same of the softmax; 0 without one. */
 static double softmax_madds(const struct bench *b)
 {
     return 2 * (double)b->model->options.proj_dim * (double)elmo_model_info(b->model)->n_words;
 }
 
-/* A processor that lacks the instructions of a type has float32's. */
+/* Uses the rate of float32 if the processor has no instructions for the type. */
 static struct bounds measure_bounds(const struct bench *b, enum elmo_dtype dtype)
 {
     const struct options *o = &b->model->options;
@@ -108,8 +108,8 @@ static struct bounds measure_bounds(const struct bench *b, enum elmo_dtype dtype
     if (!(peak > 0))
         peak = limits_peak(ELMO_DTYPE_F32, b->n_threads);
     double bandwidth = limits_read_bandwidth((size_t)step_bytes / b->n_threads + 1, b->n_threads);
-    printf("the registers multiply at %.0f GOP/s, and %.1f MB are read at %.0f GB/s\n",
-           2 * peak / 1e9, step_bytes / 1e6, bandwidth / 1e9);
+    printf("registers: %.0f GOP/s; weights of a step: %.1f MB, read at %.0f GB/s\n", 2 * peak / 1e9,
+           step_bytes / 1e6, bandwidth / 1e9);
     return (struct bounds){
         .arithmetic = peak / ((lstm_madds(o) + softmax_madds(b)) * positions),
         .reading = bandwidth / (2 * (double)o->n_layers * step_bytes * positions),
@@ -118,7 +118,7 @@ static struct bounds measure_bounds(const struct bench *b, enum elmo_dtype dtype
 
 /* ---- Set-up ---- */
 
-/* Room for what is asked for: the mix, or scores. */
+/* Reserves the output: the mix, or the scores. */
 static bool place_outputs(struct elmo_sentence *s, const struct elmo_model_info *info)
 {
     float *floats = malloc((s->n_tokens + 1) * info->layer_dim * sizeof *floats);
@@ -168,7 +168,7 @@ static void measure(struct bench *b, size_t batch, int rounds, const struct boun
         rates[k] = (double)b->n_tokens / run_round(b);
     qsort(rates, (size_t)rounds, sizeof *rates, ascending);
     double median = rates[rounds / 2];
-    printf("batch %2zu: %8.0f tokens/s  (%.0f .. %.0f)  %3.0f %% of the arithmetic", batch, median,
+    printf("batch %2zu: %8.0f tokens/s  (%.0f .. %.0f)  %3.0f %% of the registers", batch, median,
            rates[0], rates[rounds - 1], 100 * median / bounds->arithmetic);
     if (batch == 1)
         printf(", %.0f %% of the reading", 100 * median / bounds->reading);
@@ -240,7 +240,7 @@ int main(int argc, char **argv)
             return 1;
     const struct elmo_model_info *info = elmo_model_info(b.model);
     printf("model %s, %zu cells, %.1f M parameters; %zu sentences, %zu tokens; %u thread(s), %ld "
-           "to a batch, %s by %s\n",
+           "per batch, %s by %s\n",
            info->name, info->cell_dim, (double)info->n_parameters / 1e6, b.n_sentences, b.n_tokens,
            b.n_threads, together, info->compute_dtype, info->kernel);
     const struct bounds bounds = measure_bounds(&b, settings.dtype);

@@ -1,5 +1,5 @@
 #pragma once
-/* Command lines of benchmarks: names and values in turn. */
+/* The command line of a benchmark: a list of names, each followed by its value. */
 #include <string.h>
 
 static inline const char *option(int argc, char **argv, const char *name, const char *fallback)

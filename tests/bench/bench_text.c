@@ -1,6 +1,6 @@
-/* Vectors into text: what our writers cost, by each instruction set of this processor, beside the
- * usual ways. Prints the median time per vector of 1024 values, in warm caches, and what share that
- * is of computing a token of the default model on one core; asserts nothing. */
+/* Measures how long it takes to write vectors as text, with each instruction set of this processor,
+ * and with snprintf and jansson. Prints the median time per vector of 1024 values, with warm
+ * caches, and its share of the time to compute a token of the default model on one core. */
 #include <jansson.h>
 #include <math.h>
 #include <stdint.h>
@@ -14,10 +14,10 @@
 
 #define N_VALUES      1024
 #define N_ROUNDS      1001
-#define TOKEN_US_INT8 50.0 /* bench_model, one core, many sentences at once */
+#define TOKEN_US_INT8 50.0 /* of bench_model, on one core, in large batches */
 #define TOKEN_US_F32  85.0
 
-/* Normal, standard deviation 0.6: what a layer of the model looks like. Box and Muller. */
+/* Normal with standard deviation 0.6, like a layer of the model (Box-Muller). */
 static void fill(float *values)
 {
     const double two_pi = 6.283185307179586;
@@ -28,7 +28,7 @@ static void fill(float *values)
     }
 }
 
-static enum cpu_set isa; /* of the next two */
+static enum cpu_set isa; /* for the next two functions */
 
 static void with_float_text(struct buffer *out, const float *values)
 {

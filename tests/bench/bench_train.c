@@ -1,14 +1,14 @@
-/* Speed of pretraining: steps of the trainer on made-up text (train_batches.h) beside this
- * machine's own sgemm rate, both measured in turn in the same run, as the machine's speed wanders.
+/* Measures the speed of pretraining on artificial text (train_batches.h), and compares it with the
+ * sgemm rate of this machine. Both are measured in turn in the same run, because the speed of a
+ * machine varies.
  *
  *     bench_train [--cells C] [--threads N] [--batch-tokens N] [--samples S] [--vocab V]
  *                 [--dropout X] [--blocks N] [--precision f32|bf16] [--print-batches yes]
  *
- * A block is every batch once. Prints the median of the blocks' tokens per second, the share of the
- * sgemm rate and of the registers' rate (limits.h) that the necessary operations make
- * (necessary_flops), and where the time went: the
- * functions of model/train are wrapped by the linker and their time is added up over the threads.
- */
+ * A block is every batch once. Prints the median over the blocks of the tokens per second. Prints
+ * the rate of the necessary operations (necessary_flops) as a share of the sgemm rate and of the
+ * register rate (limits.h). Prints the time of each phase: the linker wraps the functions of
+ * model/train, and their times are added over the threads. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,13 +54,13 @@ static void phase_add(enum phase phase, double begin)
     phase_ns[phase] += (uint64_t)(1e9 * (seconds_now() - begin));
 }
 
-/* What the linker's --wrap puts in the place of a function, and the function. The linker looks at
- * no types: the assertion does. */
+/* The replacement that the linker's --wrap uses, and the original function. The linker does not
+ * check types, so the assertion does. */
 #define WRAPPED(type, name, parameters, arguments, phase)                                     \
     type __real_##name parameters;                                                            \
     type __wrap_##name parameters;                                                            \
     _Static_assert(__builtin_types_compatible_p(__typeof__(name), __typeof__(__real_##name)), \
-                   #name " has other parameters by now");                                     \
+                   #name " has other parameters now");                                        \
     type __wrap_##name parameters                                                             \
     {                                                                                         \
         double begin = seconds_now();                                                         \
@@ -95,14 +95,14 @@ WRAPPED(bool, candidates_init,
          const struct net *net, const struct net_tensors *w, struct rng *rng, struct arena *arena),
         (c, n_samples, targets, n_targets, net, w, rng, arena), PHASE_SAMPLES)
 
-/* ---- What a step has to compute ---- */
+/* ---- The necessary operations of a step ---- */
 
-/* Floating-point operations that training on a batch needs at least, a multiply-add being two: for
- * each weight and each of its inputs one in the forward pass, and two in the backward pass
- * (gradient of the input, gradient of the weight). LSTMs: 2 directions x L layers x (2P x 4C + C x
- * P) weights, for each prediction; softmax: 2 directions x (S + 1) x P, for each prediction; token
- * encoder: highways of 2F x F and projection of F x P, for each distinct word; convolutions:
- *   forward for each window, backward for the winning one.
+/* The floating-point operations that training on a batch needs at least. A multiply-add is two.
+ * Each weight has one multiply-add for each of its inputs in the forward pass, and two in the
+ * backward pass (gradient of the input, gradient of the weight). LSTMs, for each prediction: 2
+ * directions x L layers x (2P x 4C + C x P) weights softmax, for each prediction: 2 directions x (S
+ * + 1) x P token encoder, for each distinct word: highways of 2F x F, projection of F x P
+ *   convolutions, for each distinct word: forward for each window, backward for the winning one
  * Everything else (gates, exponentials, Adam) is not counted. */
 static double necessary_flops(const struct bilm_batch *batch, const struct options *o, size_t S)
 {
@@ -177,7 +177,7 @@ static void bench_done(struct bench *b)
     free(b->gradients);
 }
 
-/* Every batch once; returns seconds. */
+/* Runs every batch once. Returns seconds. */
 static double run_block(struct bench *b)
 {
     const struct optimizer_settings step = {1e-3, 1};
@@ -203,7 +203,7 @@ static double median(double *values, size_t n)
     return values[n / 2];
 }
 
-/* Multiply-adds per second of the fastest instruction for these products. */
+/* Multiply-adds per second of the fastest instruction for this precision. */
 static double register_peak(enum precision precision, unsigned n_threads)
 {
     double amx = limits_amx_peak(n_threads);
@@ -241,20 +241,20 @@ static void report(struct bench *b, size_t n_blocks)
            registers = 2 * register_peak(b->precision, n_threads);
     printf("sgemm: %.1f GFLOP/s on one thread, %.1f on %u\n", 2 * sgemm_rate(1) / 1e9, gemm / 1e9,
            n_threads);
-    printf("necessary: %.1f MFLOP a token\n", flops / tokens / 1e6);
+    printf("necessary: %.1f MFLOP per token\n", flops / tokens / 1e6);
     printf("%.0f tokens/s (%.0f .. %.0f), %.1f GFLOP/s: %.1f %% of the sgemm rate\n", rate,
            rates[0], rates[n_blocks - 1], rate * flops / tokens / 1e9,
            100 * median(shares, n_blocks));
-    printf("registers multiply %.1f GFLOP/s in %s: %.1f %% of that\n", registers / 1e9,
+    printf("registers: %.1f GFLOP/s in %s: %.1f %% of the register rate\n", registers / 1e9,
            precision_name(b->precision), 100 * rate * flops / tokens / registers);
     for (int k = 0; k < N_PHASES; k++) {
-        /* Only the caller draws samples, and the others wait. */
+        /* Only the caller draws samples. The other threads wait. */
         double threads = k == PHASE_SAMPLES ? 1 : (double)n_threads,
                share = (double)phase_ns[k] / 1e9 / threads / seconds;
         listed += share;
         printf("  %5.1f %%  %s\n", 100 * share, phase_names[k]);
     }
-    printf("  %5.1f %%  the rest: gathering, adding up, waiting for each other\n",
+    printf("  %5.1f %%  the rest: gathering, adding, waiting for other threads\n",
            100 * (1 - listed));
 }
 
@@ -262,7 +262,7 @@ static size_t number(int argc, char **argv, const char *name, const char *fallba
 {
     long n = atol(option(argc, argv, name, fallback));
     if (n < 1 || n > 1L << 24) {
-        fprintf(stderr, "bench_train: %s must be a number from 1\n", name);
+        fprintf(stderr, "bench_train: %s must be 1 to 16777216\n", name);
         exit(2);
     }
     return (size_t)n;

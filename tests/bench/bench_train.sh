@@ -1,10 +1,11 @@
 #!/bin/bash
-# Pretraining speed of bench_train and of PyTorch on the same batches, in turn, and their ratio.
+# Measures the speed of pretraining with bench_train and with PyTorch on the same batches, in turn, and
+# prints the ratio.
 #
 #     tests/bench/bench_train.sh BUILD_DIR [ROUNDS [CELLS [BATCH_TOKENS [PRECISION]]]]     (3, 256, 1024, f32)
 #
-# Needs python3-torch. Where libopenblas0-openmp is installed PyTorch gets it: on two threads it is several
-# times faster with it than with the variant on POSIX threads.
+# Needs python3-torch. If libopenblas0-openmp is installed, PyTorch uses it: on two threads it is then several
+# times faster than with the variant for POSIX threads.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=${1:?usage: bench_train.sh BUILD_DIR [ROUNDS [CELLS [BATCH_TOKENS [PRECISION]]]]}

@@ -1,20 +1,20 @@
 #!/usr/bin/python3
-"""Pretraining speed of PyTorch, for comparison with bench_train: the same biLM, the same batches (those
-that `bench_train --print-batches yes` writes), the same number of samples, Adam and clipping of the norm.
+"""Speed of pretraining with PyTorch, for comparison with bench_train: the same biLM, the same batches (from
+`bench_train --print-batches yes`), the same number of samples, Adam and clipping of the norm.
 
     bench_train_torch.py BATCHES.json [--cells C] [--threads N] [--samples S] [--vocab V] [--blocks N]
 
-Needs python3-torch. Prints the median of the blocks' tokens per second, a block being every batch once.
+Needs python3-torch. A block is every batch once. Prints the median over the blocks of the tokens per second.
 
-Done the way that is fastest in PyTorch on a CPU without leaving it:
-  - ATen's own projected LSTM loop (what torch.nn.LSTM(proj_size=...) calls; called directly, because the
-    module wants fewer projected than hidden units). It has no clipping of cells and outputs: that is left
-    out, which favours PyTorch a little. Its backward pass makes the gradient of the recurrent weights
-    step by step, which is where most of the time goes;
-  - sentences of a batch have one length: nothing is padded or packed;
-  - the token encoder runs once per distinct word, on characters up to the longest word of the batch;
-  - one shared set of samples per batch, drawn before the clock starts; only the rows of the softmax
-    that a batch touches have gradients, by SparseAdam; the rest by Adam with foreach=True.
+This is the fastest way within PyTorch on a CPU:
+  - It calls the projected LSTM loop of ATen directly. (torch.nn.LSTM(proj_size=...) calls it too, but
+    requires fewer projected than hidden units.) The loop cannot clip cells and outputs, which favours PyTorch
+    a little. Its backward pass computes the gradient of the recurrent weights step by step, which takes
+    most of the time.
+  - All sentences of a batch have the same length, so nothing is padded or packed.
+  - The token encoder runs once for each distinct word, on as many characters as the longest word has.
+  - A batch has one shared set of samples, drawn before the clock starts. Only the softmax rows that a batch
+    uses have gradients, with SparseAdam. The other weights use Adam with foreach=True.
 """
 import argparse
 import json
@@ -48,7 +48,7 @@ class TokenEncoder(nn.Module):
 
 
 class ProjectedLstm(nn.Module):
-    """One layer, as nn.LSTM(PROJ, cells, proj_size=PROJ) would be."""
+    """One layer, like nn.LSTM(PROJ, cells, proj_size=PROJ)."""
 
     def __init__(self, cells):
         super().__init__()
@@ -84,7 +84,7 @@ class BiLm(nn.Module):
         targets = samples["row_of_word"][positions[1:].flatten()]
         logits = y @ rows[:n].t() + (b[:n] - samples["log_count"][:n])
         hits = targets < n
-        logits[hits.nonzero()[:, 0], targets[hits]] = -1e30  # a sample that is the target
+        logits[hits.nonzero()[:, 0], targets[hits]] = -1e30  # samples that are the target
         target_logits = (y * rows[targets]).sum(1) + b[targets] - samples["log_count"][targets]
         return (torch.cat([logits, target_logits[:, None]], 1).logsumexp(1) - target_logits).mean()
 
@@ -102,7 +102,7 @@ def read_batches(path):
 
 
 def draw_samples(batch, n, n_vocab):
-    """n different ids by the log-uniform distribution, then the batch's words that are not among them."""
+    """n different ids of the log-uniform distribution, followed by the other words of the batch."""
     log_v = torch.log(torch.tensor(n_vocab + 1.0))
     ids, n_draws = torch.empty(0, dtype=torch.long), 0
     while len(ids) < n:

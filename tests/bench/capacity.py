@@ -1,12 +1,13 @@
 #!/usr/bin/python3
-"""What a core gives through HTTP: the table of deploy/capacity.md. Each elmod runs on one core
-alone, with one thread, and the load comes from another core. Tokens per second of CPU (all of
-elmod's work: HTTP, computing, text) are counted while 32 clients ask again at once; then requests
-come at random times at 70 % of that rate. Needs two quiet cores and half a minute a line.
+"""Measures the rate of a core through HTTP and prints the table of deploy/capacity.md. Each elmod runs
+on one core with one thread. The load comes from another core. First 32 clients send their next
+request as soon as they have an answer: this gives the tokens per second of CPU (all work of elmod:
+HTTP, computing, text). Then requests arrive at random times at 70 % of that rate. It needs two idle
+cores and half a minute for each row.
 
-    tests/bench/capacity.py BUILD NAME=MODEL...   as: build/release elmo-small= original=big.safetensors
+    tests/bench/capacity.py BUILD NAME=MODEL...   e.g. build/release elmo-small= original=big.safetensors
 
-Holds the file $LOCK (flock), where there is one, for each line.
+If $LOCK names a file, it is locked (flock) while a row is measured.
 """
 import contextlib
 import fcntl
@@ -21,7 +22,7 @@ import time
 import urllib.error
 import urllib.request
 
-CASES = [  # dtype, path, output, encoding; the first three for every model
+CASES = [  # dtype, path, output, encoding; only the first model gets more than the first three
     ("f32", "/embed", "default", "float"),
     ("bf16", "/embed", "default", "float"),
     ("int8", "/embed", "default", "float"),
@@ -61,7 +62,7 @@ class Elmod:
         return float(re.search(rf"^{name} (.+)$", self.get("/metrics").decode(), re.M)[1])
 
     def bytes_per_token(self, path, output, encoding):
-        """Of the answers to every tenth sentence."""
+        """Bytes per token of the answers to every tenth sentence."""
         n_bytes = n_tokens = 0
         for text in SENTENCES.read_text(encoding="utf-8").splitlines()[::10]:
             body = {"inputs": text}
@@ -78,7 +79,7 @@ class Elmod:
 
 
 def load(build, elmod, path, output, encoding, *how):
-    """answered a second, tokens a second, p50 and p99 in ms"""
+    """[answers per second, tokens per second, p50 in ms, p99 in ms]"""
     options = ["--path", path, "--seconds", str(SECONDS), *map(str, how)]
     options += ["--output", output, "--format", encoding] if output else []
     command = ["taskset", "-c", "1", build / "tests/bench/bench_load", "--address", elmod.address]

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # How many LSTM cells are best for a given amount of arithmetic? Trains a biLM of each size from
-# scratch on the same text, for so many tokens that all do the same number of necessary operations
-# (bench_train says how many a token takes), and prints a table of held-out perplexities.
+# random weights on the same text. All sizes do the same number of necessary operations, so they see
+# different numbers of tokens (bench_train prints the operations per token). Prints a table of held-out
+# perplexities.
 #
 #     cells.sh BUILD CORPUS HELDOUT VOCAB TFLOP [CELLS...]
 set -euo pipefail
 if (($# < 5)); then
-    sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 build=$1 corpus=$2 heldout=$3 vocab=$4 tflop=$5
@@ -14,7 +15,7 @@ cells=("${@:6}")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-echo "| cells | parameters without softmax | MFLOP a token | tokens | seconds | held-out perplexity |"
+echo "| cells | parameters without softmax | MFLOP per token | tokens | seconds | held-out perplexity |"
 echo "|--:|--:|--:|--:|--:|--:|"
 for c in "${cells[@]:-128 256 512 1024}"; do
     for n in $c; do

@@ -1,26 +1,26 @@
 #!/usr/bin/env bash
-# The model library and the other ways to run ELMo on a processor, side by side in one run: whoever
-# is installed, the same weights, the same batches of the same sentences, in turn.
+# Compares the model library with other engines that run ELMo on a CPU, in one run. All engines that are
+# installed compute the same weights and the same batches of the same sentences, in turn.
 #
 #     compare.sh BUILD [PEERS_FOLDER] [OPTION...]
 #
-# PEERS_FOLDER: scripts that run the peers, ../shared/peers beside the repository if not given, and
-# the sentences (sents.txt). It is only read. Without one elmod runs alone, on sentences.txt.
+# PEERS_FOLDER has the scripts that run the other engines (peers), and the sentences (sents.txt). It is only
+# read. By default it is ../shared/peers beside the repository. Without it only elmod runs, on sentences.txt.
 #     --models "original small"   93.6 M weights, random; and elmo-small
 #     --dtypes "f32 bf16 int8"    --batches "1 8 32"    --threads 2
 #     --peers "oneDNN ort torch allennlp"
-#     --passes N                  how often each takes its turn (2)
+#     --passes N                  how often each engine runs (2)
 #     --out FOLDER                models and results; default BUILD/compare
-#     --lock FILE                 hold it (flock) while something is measured
+#     --lock FILE                 lock this file (flock) during each measurement
 #
-# Prints tables of medians and of ratios; FOLDER/throughput.csv has every single measurement, and
-# throughput.svg the plot. On two quiet cores a pass takes ten minutes, a fifth of it for the small
-# model; FOLDER takes 2 GB. What the peers need:
+# Prints tables of medians and ratios. FOLDER/throughput.csv has all measurements, throughput.svg the plot. On
+# two idle cores a pass takes ten minutes, a fifth of it for the small model. FOLDER takes 2 GB. The peers
+# need:
 #     apt-get install g++ libdnnl-dev libopenblas0-openmp nodejs npm
 #     apt-get install python3-torch python3-h5py python3-onnx
 #     ONNXRUNTIME_NODE_INSTALL=skip npm install --ignore-scripts --prefix FOLDER/npm \
 #         onnxruntime-node@1.24.3
-# AllenNLP is no package of Debian's; it takes part where Python finds it, also in $ALLENNLP_PATH.
+# AllenNLP is not a Debian package. It runs if Python finds it, also in $ALLENNLP_PATH.
 set -euo pipefail
 export LC_ALL=C PYTHONDONTWRITEBYTECODE=1
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
@@ -65,7 +65,7 @@ done
 bench=$build/tests/bench/bench_model
 convert=$build/model/convert/elmo-convert
 for program in "$bench" "$convert" "$build/tests/bench/make_original_size"; do
-    [[ -x $program ]] || { echo "compare.sh: no $program: build it with ninja" >&2; exit 1; }
+    [[ -x $program ]] || { echo "compare.sh: $program does not exist: build it with ninja" >&2; exit 1; }
 done
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
@@ -75,10 +75,10 @@ csv=$out/throughput.csv
 exec 9>"${lock:-$work/lock}"
 bench_usage=$("$bench" --help 2>&1 || true)
 
-# ---- Models: the same weights for all ----
+# ---- Models: the same weights for all engines ----
 
-# MODEL: weights.hdf5, options.json and model.safetensors in a folder of its own. Texts are split
-# at white space, as the peers do.
+# MODEL: makes weights.hdf5, options.json and model.safetensors in a folder. Texts are split at white space,
+# as the peers do.
 make_model() {
     local folder=$out/$1
     if [[ -e $folder/model.safetensors ]] &&
@@ -105,9 +105,10 @@ make_onnx() { # MODEL TYPE
     mv "$file.new" "$file"
 }
 
-# ---- Sentences: whole batches of like lengths, evenly from the longest to the shortest ----
+# ---- Sentences: whole batches of similar length, evenly from the longest to the shortest ----
 
-# BATCH HOW_MANY: $work/text.BATCH, and its batches dealt to $work/text.BATCH.0, .1, one a thread.
+# BATCH HOW_MANY: makes $work/text.BATCH, and distributes its batches to $work/text.BATCH.0, .1, one for each
+# thread.
 make_text() {
     local sorted=$work/sorted
     awk 'NF { print NF "\t" $0 }' "$sentences" | sort -s -k1,1nr | cut -f2- >"$sorted"
@@ -125,9 +126,9 @@ make_text() {
         k in part { print > file; print > (file "." part[k]) }' "$sorted"
 }
 
-# ---- Those who run, by $model, $dtype, $batch, $rounds: each prints a line with "N tokens/s" ----
+# ---- The engines, for $model, $dtype, $batch, $rounds: each prints a line with "N tokens/s" ----
 
-run_elmod() { # TEXT THREADS, as for the others, and more options of bench_model
+run_elmod() { # TEXT THREADS, as for the peers, then options of bench_model
     local text=$1 n=$2
     shift 2
     [[ $bench_usage != *--batch* ]] || set -- --batch "$batch" "$@"
@@ -147,7 +148,7 @@ run_ort() {
         "$out/$model/$dtype.onnx" "$1" "$batch" "$2" intra 0 "$rounds"
 }
 
-# nn.LSTM refuses a projection as large as elmo-small's beside the cells; its kernels do not.
+# nn.LSTM refuses elmo-small's projection because it is not smaller than the cells. Its kernels accept it.
 torch_main='
 import runpy, sys, torch
 class LSTM(torch.nn.LSTM):
@@ -161,7 +162,7 @@ sys.argv = sys.argv[1:]
 sys.path[0] = sys.argv[0].rpartition("/")[0]
 runpy.run_path(sys.argv[0], run_name="__main__")'
 
-# Beside the variant of OpenBLAS on POSIX threads PyTorch is several times slower.
+# With OpenBLAS for POSIX threads PyTorch is several times slower.
 run_python() { # MODE TEXT THREADS
     LD_LIBRARY_PATH=$(echo /usr/lib/*/openblas-openmp) OMP_NUM_THREADS=$3 OPENBLAS_NUM_THREADS=$3 \
         PYTHONPATH=${ALLENNLP_PATH:-} "$python" -W ignore -c "$torch_main" \
@@ -174,7 +175,7 @@ run_torch() {
 }
 run_allennlp() { run_python allennlp "$@"; }
 
-# ---- Who is there ----
+# ---- The installed engines ----
 
 declare -A title=([oneDNN]=oneDNN [ort]="ONNX Runtime" [torch]=PyTorch [allennlp]=AllenNLP)
 declare -A covers=([oneDNN]=LSTMs [ort]=all [torch]=all [allennlp]=all)
@@ -202,17 +203,17 @@ if [[ -e $sentences ]]; then
         if "has_$peer" >"$work/why" 2>&1; then
             present+=("$peer")
         else
-            echo "not here, left out: ${title[$peer]} ($(grep -m 1 -i error "$work/why"))" >&2
+            echo "not installed, left out: ${title[$peer]} ($(grep -m 1 -i error "$work/why"))" >&2
         fi
     done
 else
-    echo "no $sentences: elmod alone, on its own sentences" >&2
+    echo "no $sentences: only elmod runs, on its own sentences" >&2
     sentences=$here/sentences.txt
 fi
 
 # ---- The race ----
 
-# Of the text in one measurement, so that it takes a second or a few.
+# Rounds over the text in one measurement, so that it takes a few seconds.
 declare -A rounds_of=([original/f32]=1 [original/bf16]=3 [original/int8]=3)
 
 record() { # CONTENDER COVERS THREADS ARRANGEMENT RATE
@@ -233,7 +234,7 @@ measure() {
     fi
 }
 
-# A process for each thread, on its part of the batches, all at once; their rates add up.
+# A process for each thread, each with its part of the batches, all at the same time. Their rates are added.
 one_each() {
     local k pids=() sum=0
     for ((k = 0; k < threads; k++)); do
@@ -271,7 +272,7 @@ race_peer() {
     fi
 }
 
-race() { # all once; every second pass backwards
+race() { # all engines once; every second pass in reverse order
     local order=(elmod "${present[@]}") k
     for ((k = 0; k < ${#order[@]}; k++)); do
         local who=${order[pass % 2 ? k : ${#order[@]} - 1 - k]}
@@ -295,7 +296,7 @@ for model in $models; do
     fi
     flock -u 9
     for batch in $batches; do
-        # so many batches that each thread gets the same number and the slowest takes seconds
+        # enough batches so that each thread gets the same number and the slowest takes seconds
         if [[ $model == original ]]; then
             n_batches=$((batch == 1 ? 20 : batch < 32 ? 6 : 4))
         else
@@ -313,4 +314,4 @@ for model in $models; do
     done
 done
 "$python" "$here/plot_throughput.py" "$csv" "$out/throughput.svg"
-echo "every measurement: $csv; the plot: $out/throughput.svg; $SECONDS s"
+echo "all measurements: $csv; the plot: $out/throughput.svg; $SECONDS s"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# What the server itself costs: elmod with a model that does nothing, beside a bare libmicrohttpd that
-# answers with as many bytes (at once, or after another thread has seen the request), in turns, under
-# wrk (Debian package wrk). Prints medians of the rounds; asserts nothing. The access log goes to
-# /dev/null and to a file; /tokenize is the one answer that no worker makes.
+# Measures the cost of the server: elmod with a model that does nothing, compared with libmicrohttpd without
+# elmod that answers as many bytes, either at once or after another thread has seen the request. The load
+# comes from wrk (Debian package wrk), in turn for each server. Prints medians of the rounds. One elmod logs
+# to /dev/null, one to a file. /tokenize is answered without a worker.
 #
 # usage: tests/bench/http.sh BUILD [ROUNDS [SECONDS]]
 set -euo pipefail
 build=$1 rounds=${2:-5} seconds=${3:-2}
 for tool in wrk curl; do
-    command -v "$tool" >/dev/null || { echo "http.sh: it needs $tool (apt-get install $tool)" >&2 && exit 1; }
+    command -v "$tool" >/dev/null || { echo "http.sh: $tool is not installed (apt-get install $tool)" >&2 && exit 1; }
 done
 work=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$work"' EXIT
@@ -20,7 +20,7 @@ wrk.body = '$body'
 wrk.headers["Content-Type"] = "application/json"
 LUA
 
-# start NAME COMMAND...: waits for the port file of the server; sets port[NAME].
+# start NAME COMMAND...: starts a server, waits for its port file, and sets port[NAME].
 declare -A port
 start() {
     local name=$1
@@ -38,11 +38,11 @@ bytes=$(curl -s --retry 9 --retry-connrefused --json "$body" "$url" | wc -c)
 start bare "$build/tests/bench/bare_http" "$work/bare.port" 2 "$bytes"
 start handoff "$build/tests/bench/bare_http" "$work/handoff.port" 2 "$bytes" handoff
 port[tokenize]=${port[null]}
-declare -A label=([bare]='bare libmicrohttpd' [handoff]='bare, by a thread' [null]='elmod, log to null'
+declare -A label=([bare]='libmicrohttpd' [handoff]='libmicrohttpd, thread' [null]='elmod, log to null'
     [file]='elmod, log to file' [tokenize]='elmod, /tokenize')
 names=(bare handoff null file tokenize)
 
-# run NAME CONNECTIONS: adds "requests/s p50_us p99_us" to a file.
+# run NAME CONNECTIONS: appends "requests/s p50_us p99_us" to a file.
 run() {
     local path=/sentiment
     if [[ $1 == tokenize ]]; then path=/tokenize; fi

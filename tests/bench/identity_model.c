@@ -1,4 +1,5 @@
-/* Makes elmod out of fake_elmo.c, whose runs cost next to nothing: what is left is the server. */
+/* Makes an elmod with the model of fake_elmo.c, which takes almost no time. So only the server is
+ * measured. */
 #include "support/fake_elmo.h"
 
 int elmo_model_open_default(struct elmo_model **ret_model,

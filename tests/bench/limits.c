@@ -13,7 +13,7 @@
 #include "sgemm_rate.h"
 
 #define MAX_THREADS     64u
-#define N_ROUNDS        6u                /* the first one warms up */
+#define N_ROUNDS        6u                /* the first one is a warm-up */
 #define PEAK_ROUNDS     ((size_t)4 << 20) /* some 20 ms */
 #define AMX_ROUNDS      ((size_t)1 << 20)
 #define READ_BYTES      ((size_t)1 << 30) /* at least, in each round */
@@ -24,7 +24,7 @@ struct measurement {
     const struct limits_loops *loops;
     float (*multiply)(size_t n_rounds);
     size_t n_rounds;
-    size_t n_floats, n_repeats; /* of a buffer; 0: it is arithmetic that is measured */
+    size_t n_floats, n_repeats; /* of a buffer; 0: measure arithmetic */
     pthread_barrier_t begin;
 };
 
@@ -32,7 +32,7 @@ struct worker {
     struct measurement *measurement;
     float *buffer;                           /* owned */
     double begun[N_ROUNDS], ended[N_ROUNDS]; /* seconds */
-    float result; /* of the work: nobody reads it, but the compiler does not know */
+    float result;                            /* keeps the compiler from removing the work */
     pthread_t thread;
 };
 
@@ -65,7 +65,7 @@ const char *limits_isa(void)
 
 /* ---- The threads ---- */
 
-/* Where pages are large, the walk through their table is no part of the figure. */
+/* With huge pages the time does not include walks of the page table. */
 static float *new_buffer(size_t n_floats)
 {
     size_t n_bytes = n_floats * sizeof(float);
@@ -90,7 +90,7 @@ static float work(const struct worker *w)
     return result;
 }
 
-/* Its buffer is in the memory that is near it. */
+/* The thread makes its own buffer, so that it is in near memory. */
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
@@ -106,7 +106,7 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-/* Median seconds of a round of all threads. */
+/* The median time of a round of all threads, in seconds. */
 static double median_seconds(const struct worker *workers, unsigned n_threads)
 {
     double seconds[N_ROUNDS - 1];

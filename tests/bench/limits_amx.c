@@ -1,4 +1,4 @@
-/* The peak of AMX for bfloat16, from tile registers: compiled for processors that have it. */
+/* The peak rate of AMX for bfloat16 in tile registers. Compiled with AMX instructions. */
 #include <immintrin.h>
 
 #include "kernels/bf16_tile.h"

@@ -2,7 +2,7 @@
 
 #include "kernels/lanes.h"
 
-/* Different at the start, or the compiler would compute one for all. */
+/* The sums start with different values, or the compiler would compute only one. */
 static void init_sums(lanes sums[LIMITS_SUMS])
 {
     for (size_t k = 0; k < LIMITS_SUMS; k++)
@@ -20,7 +20,7 @@ static float total(const lanes *sums, size_t n)
     return x;
 }
 
-/* s = s / 2 + 1, which stays near 2; a product that did not hang on s would be computed once. */
+/* s = s / 2 + 1, which stays near 2. A product that does not depend on s would be computed once. */
 static float multiply_f32(size_t n_rounds)
 {
     lanes sums[LIMITS_SUMS], half = lanes_of(0.5f), one = lanes_of(1);
@@ -61,7 +61,7 @@ static float multiply_int8(size_t n_rounds)
 
 static float read(const float *x, size_t n)
 {
-    enum { N_SUMS = 8 }; /* two loads a cycle, and four cycles to an addition */
+    enum { N_SUMS = 8 }; /* two loads per cycle, and four cycles per addition */
     const lanes *from = (const lanes *)x;
     lanes sums[N_SUMS] = {{0}};
     for (size_t k = 0; k < n / LANES; k += N_SUMS)

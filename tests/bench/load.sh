@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# What elmod gives under load: starts one on a free port, finds out how much it answers to clients
-# that ask again at once, and prints throughput and latency (p50, p99) at parts of that rate and
-# above it, for POST /embed (the pooled vector of one sentence) and POST /sentiment. The rate of the
-# library itself stands below. See bench_load.c for how latency is counted.
+# Measures elmod under load, for POST /embed (the pooled vector of one sentence) and POST /sentiment. Starts
+# elmod on a free port and measures the highest rate, with clients that send their next request as soon as
+# they have an answer. Then prints throughput and latency (p50, p99) at parts of that rate and above it, and
+# the rate of the library without HTTP. bench_load.c says how latency is counted.
 #
-#     load.sh BUILD [FLAG...]     flags of elmod, like --threads 2 --dtype bf16
+#     load.sh BUILD [OPTION...]     options of elmod, such as --threads 2 --dtype bf16
 #
-# ELMOD names another program than BUILD/server/elmod; SECONDS_EACH and PARTS (percent of the
-# highest rate) set how long and how much.
+# ELMOD names another program than BUILD/server/elmod. SECONDS_EACH is the duration of a measurement, PARTS
+# are the rates in percent of the highest rate.
 set -euo pipefail
 if (($# < 1)); then
     sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
@@ -43,7 +43,7 @@ for path in /embed /sentiment; do
     load --path "$path" --rates "$rates"
 done
 
-printf '\nPOST /embed, one sentence, beside a client that posts 500 at once, again and again\n\n'
+printf '\nPOST /embed, one sentence, while another client posts 500 at a time\n\n'
 echo "| offered | answered/s | tokens/s | p50 ms | p99 ms | refused | unanswered | broken |"
 echo "|--:|--:|--:|--:|--:|--:|--:|--:|"
 load --texts 500 --format base64 --clients 1 >"$work/bulk" &
@@ -54,7 +54,7 @@ cat "$work/bulk"
 kill "$server"
 wait "$server" || true
 
-printf '\nThe library alone\n\n'
+printf '\nThe library without HTTP\n\n'
 threads=2 library=()
 for ((i = 0; i < ${#flags[@]}; i++)); do
     case ${flags[i]} in

@@ -50,8 +50,8 @@ static const char *find(const char *bytes, size_t n_bytes, const char *text)
     return found ? found + strlen(text) : NULL;
 }
 
-/* With a Content-Length, or in chunks: our JSON has no line ends, so the last chunk cannot be
- * mistaken. */
+/* The answer has a Content-Length or is in chunks. elmod's JSON has no line ends, so only the last
+ * chunk looks like this. */
 static bool is_complete(const struct buffer *answer)
 {
     const char *body = find(answer->bytes, answer->n_bytes, "\r\n\r\n");

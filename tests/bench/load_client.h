@@ -1,6 +1,6 @@
 #pragma once
-/* One keep-alive connection of the load generator: sends a request, collects its answer, without
- * waiting for either. */
+/* A keep-alive connection of the load generator. It sends requests and receives answers without
+ * blocking. */
 #include <netinet/in.h>
 #include <stdint.h>
 
@@ -8,7 +8,7 @@
 
 struct load_client {
     int fd;                    /* -1: closed */
-    bool busy;                 /* a request is under way */
+    bool busy;                 /* a request is open */
     uint64_t intended_ns;      /* when it should have been sent */
     const struct buffer *text; /* the request, borrowed */
     size_t n_sent;
@@ -17,14 +17,15 @@ struct load_client {
 
 enum load_progress { LOAD_UNDER_WAY, LOAD_ANSWERED, LOAD_BROKEN };
 
-/* Connects; false: it cannot. */
+/* Connects. False: it failed. */
 bool load_client_open(struct load_client *client, const struct sockaddr_in *address);
 void load_client_close(struct load_client *client);
 
-/* Begins a request; go on with load_client_step until it is over, whenever epoll says so. */
+/* Begins a request. Call load_client_step whenever epoll reports the connection, until it is done.
+ */
 void load_client_begin(struct load_client *client, const struct buffer *text, uint64_t intended_ns);
 enum load_progress load_client_step(struct load_client *client);
 
-/* Of an answer that is there: its status, and the tokens that its `usage` counts (0: none). */
+/* Status of a complete answer, and the tokens of its `usage` (0: it has none). */
 unsigned load_client_status(const struct load_client *client);
 size_t load_client_tokens(const struct load_client *client);

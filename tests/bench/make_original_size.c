@@ -1,5 +1,6 @@
-/* make_original_size FOLDER: writes options.json and weights.hdf5 of a random model of the original
- * ELMo's size (Peters et al. 2018: 93.6 M weights, 374 MB), for measuring elmo-convert and elmod.
+/* make_original_size FOLDER: writes options.json and weights.hdf5 of a random model in the size of
+ * the original ELMo (Peters et al. 2018: 93.6 M weights, 374 MB), for measuring elmo-convert and
+ * elmod.
  *
  *     make_original_size /tmp/big
  *     time elmo-convert --options /tmp/big/options.json --weights /tmp/big/weights.hdf5 \

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""Tables and a plot of what compare.sh measured: plot_throughput.py CSV SVG
+"""Makes tables and a plot of the measurements of compare.sh: plot_throughput.py CSV SVG
 
-The tables go to standard output: medians over the passes, and elmod's ratio to the best peer. The
-plot has a panel per model and dtype, tokens per second against sentences a batch; of the ways to
-use the threads (all at one batch, or a batch each) it shows the faster. For light and dark pages.
+The tables go to standard output: medians over the passes, and the ratio of elmod to the best peer.
+The plot has a panel for each model and dtype: tokens per second by sentences per batch. Threads work
+all on one batch or each on its own; the plot shows the faster way. It fits light and dark pages.
 """
 import collections
 import csv
@@ -15,15 +15,16 @@ import textwrap
 
 ELMOD, CACHED = "elmod", "elmod (words cached)"
 MODELS = {"original": "original size: 4096 cells, 93.6 M weights",
-          "small": "elmo-small: 256 cells, 7.4 M weights"}
-ARRANGEMENTS = {"together": "all threads at each batch", "apart": "a batch for each thread"}
+          "small": "elmo-small: 256 cells, 7.4 M weights of the biLM"}
+ARRANGEMENTS = {"together": "all threads on one batch", "apart": "a batch for each thread"}
 NOTES = textwrap.wrap(width=118, text="""\
-A token is a word of the text; sentence marks are computed, not counted. Same weights, same batches
-of like lengths. elmod, ONNX Runtime, PyTorch, AllenNLP: from the bytes of the words to the vectors.
-oneDNN: the LSTM stacks alone, on padded batches (75.5 of the original's 102 M multiply-adds a
-token, 4.7 of elmo-small's 11.1 M). elmod, ONNX Runtime and AllenNLP clip cells and projections as
-ELMo does; oneDNN and PyTorch cannot. Words cached: elmod has met all words before. A batch for each
-thread: elmod is one process; of a peer there is one for each thread, and their rates add up.""")
+A token is a word of the text; sentence marks are computed but not counted. All engines have the same
+weights and the same batches of similar length. elmod, ONNX Runtime, PyTorch and AllenNLP compute the
+vectors from the bytes of the words. oneDNN computes only the LSTM stacks, on padded batches (75.5 M of the
+original's 102 M multiply-adds per token, 4.7 M of elmo-small's 11.1 M). elmod, ONNX Runtime and AllenNLP
+clip cells and projections as ELMo does; oneDNN and PyTorch cannot. Words cached: all words are in elmod's
+cache. With a batch for each thread elmod is one process; a peer has one for each thread, and their rates
+are added.""")
 
 
 class Results:
@@ -45,19 +46,19 @@ class Results:
         self.batches = sorted({key[5] for key in rates})
 
     def column(self, k):
-        """The k-th part of the keys, each value once, in order of appearance."""
+        """The values of part k of the keys, each once, in order of appearance."""
         return list(dict.fromkeys(key[k] for key in self.medians))
 
     def panels(self):
         return list(dict.fromkeys(key[:2] for key in self.medians))
 
     def contenders(self, panel):
-        """elmod first, then the peers by name, whoever ran first."""
+        """elmod first, then the peers by name."""
         names = dict.fromkeys(key[2] for key in self.medians if key[:2] == panel)
         return sorted(names, key=lambda name: (not name.startswith(ELMOD), name))
 
     def best(self, panel, contender, batch):
-        """With all threads, over the arrangements; None where it did not run."""
+        """The best rate with all threads, over the arrangements; None if it did not run."""
         return max((self.medians[key] for key in self.medians
                     if key[:4] == (*panel, contender, self.threads) and key[5] == batch),
                    default=None)
@@ -70,7 +71,7 @@ class Results:
 # ---- Tables ----
 
 def title(results, contender):
-    return contender + (" (LSTMs alone)" if results.covers[contender] == "LSTMs" else "")
+    return contender + (" (LSTMs only)" if results.covers[contender] == "LSTMs" else "")
 
 
 def table_row(name, cells):
@@ -80,7 +81,7 @@ def table_row(name, cells):
 def print_table(results, panel):
     model, dtype = panel
     print(f"\n{MODELS.get(model, model)}; {dtype}; tokens/s\n")
-    table_row("who, threads", [f"batch {batch}" for batch in results.batches])
+    table_row("engine, threads", [f"batch {batch}" for batch in results.batches])
     print("|---" + "|--:" * len(results.batches) + "|")
     for name in results.contenders(panel):
         ways = {key[3:5] for key in results.medians if key[:3] == (*panel, name)}
@@ -93,8 +94,8 @@ def print_table(results, panel):
     peers = [name for name in results.contenders(panel) if not name.startswith(ELMOD)]
     whole = [name for name in peers if results.covers[name] == "all"]
     parts = [name for name in peers if name not in whole]
-    for ours, what, theirs in ((ELMOD, "best peer that computes all", whole),
-                               (ELMOD, "LSTMs alone", parts), (CACHED, "LSTMs alone", parts)):
+    for ours, what, theirs in ((ELMOD, "best peer that computes everything", whole),
+                               (ELMOD, "LSTMs only", parts), (CACHED, "LSTMs only", parts)):
         ratios = []
         for batch in results.batches:
             a, b = results.best(panel, ours, batch), results.best_of(panel, theirs, batch)
@@ -146,7 +147,7 @@ def short_number(x):
 
 
 def spread(wanted, gap, low, high):
-    """Places near the wanted ones, in their order, at least a gap apart, within bounds."""
+    """Places near the wanted ones, in the same order, at least `gap` apart, between low and high."""
     order = sorted(range(len(wanted)), key=lambda k: wanted[k])
     places = [0.0] * len(wanted)
     below = low
@@ -166,7 +167,7 @@ def text(x, y, words, anchor="start", extra=""):
 
 
 class Axes:
-    """Of one panel: batches, evenly spaced, against the logarithm of tokens per second."""
+    """The axes of a panel: evenly spaced batches, and the logarithm of tokens per second."""
 
     def __init__(self, left, top, batches, low, high):
         self.left, self.top, self.batches, self.low, self.high = left, top, batches, low, high
@@ -208,7 +209,7 @@ def draw_panel(results, panel, axes):
         ends.append((name, points[-1]))
     places = spread([y for _, (_, y, _) in ends], LINE, axes.top + 4, axes.top + HEIGHT)
     for (name, (x, y, rate)), place in zip(ends, places):
-        label = name + (", LSTMs alone" if results.covers[name] == "LSTMs" else "")
+        label = name + (", LSTMs only" if results.covers[name] == "LSTMs" else "")
         edge = axes.left + WIDTH
         yield (f'<path class="l {css_class(name)}" stroke-width="0.7"'
                f' d="M{x + 6:.1f} {y:.1f}L{edge - 4} {place:.1f}"/>')
@@ -216,7 +217,7 @@ def draw_panel(results, panel, axes):
 
 
 def limits(results, model):
-    """The same for all panels of a model, so that dtypes compare."""
+    """The same limits for all panels of a model, so that dtypes can be compared."""
     rates = [rate for key, rate in results.medians.items()
              if key[0] == model and key[3] == results.threads]
     return min(rates) / 1.3, max(rates) * 1.3
@@ -233,7 +234,7 @@ def draw(results):
     yield '<rect class="page" width="100%" height="100%"/>'
     yield text(LEFT, 26, f"Tokens per second on {results.threads} threads, by sentences in a batch",
                extra=' font-size="16" font-weight="bold"')
-    yield text(LEFT, 44, "the faster of two ways to use the threads: all at each batch, or a batch"
+    yield text(LEFT, 44, "the faster of two ways to use the threads: all on one batch, or a batch"
                " for each", extra=' class="small"')
     for column, model in enumerate(models):
         yield text(LEFT + across * column, 72, MODELS.get(model, model),

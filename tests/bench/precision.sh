@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Does held-out perplexity suffer where the products of training are in bfloat16? Trains the default
-# architecture twice from the same random weights on the same batches, in f32 and in bf16, and prints
-# both curves: held-out perplexity, which is measured in f32, and the time that each took.
+# Is held-out perplexity worse if the products of training are in bfloat16? Trains the default architecture
+# twice from the same random weights on the same batches, in f32 and in bf16. Prints both curves: the
+# held-out perplexity, which is measured in f32, and the time.
 #
 #     precision.sh BUILD CORPUS HELDOUT VOCAB TOKENS [POINTS]     (8 points)
 set -euo pipefail

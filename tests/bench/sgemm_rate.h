@@ -1,10 +1,10 @@
 #pragma once
-/* What this machine's matrix product gives, as the bound that benchmarks are held to. */
+/* Measures OpenBLAS on this machine, with which benchmarks are compared. */
 
-/* Multiply-adds per second of large square sgemms, one in each of n_threads threads (1..64) at
- * once; the median of a few rounds. OpenBLAS must be set to one thread (kernels_init). Aborts
- * where memory or threads are short. */
+/* Multiply-adds per second of large square sgemms, one in each of n_threads threads (1..64) at the
+ * same time; the median of a few rounds. OpenBLAS must be set to one thread (kernels_init). Aborts
+ * if memory or threads are short. */
 double sgemm_rate(unsigned n_threads);
 
-double seconds_now(void);                    /* of a clock that only goes on */
+double seconds_now(void);                    /* of a monotonic clock */
 int ascending(const void *a, const void *b); /* of doubles, for qsort */

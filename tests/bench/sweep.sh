@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Which settings learn the most from the same tokens? Trains a biLM from the same random weights once for
-# each line of standard input, a line being options of `elmo-train pretrain`, and prints a table of
-# held-out perplexities (full softmax) and of the time that each took. Run it with nothing beside it.
+# Which settings learn the most from the same tokens? Each line of standard input is a list of options of
+# `elmo-train pretrain`. Trains a biLM from the same random weights once for each line, and prints a table of
+# held-out perplexities (full softmax) and times. Run it on an idle machine.
 #
 #     sweep.sh BUILD CORPUS HELDOUT VOCAB TOKENS <<'END'
 #     --learning-rate 0.001 --batch-tokens 1024

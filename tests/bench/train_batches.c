@@ -11,7 +11,7 @@
 #define BOS         0u
 #define EOS         1u
 
-/* Predictions per sentence: a spread of short ones, and long ones up to the longest segment. */
+/* Predictions per sentence of each batch, from short ones to the longest segment. */
 static const size_t steps[] = {121, 17, 73, 153, 41, 105, 9, 57, 137, 25, 89};
 
 static void *must(void *memory)
@@ -45,7 +45,8 @@ static uint32_t draw_word(const struct train_batches *t, struct rng *rng)
     return (uint32_t)fmin(id, (double)(t->n_vocab - 1));
 }
 
-/* Draws batch k into the arrays at `at`; local_of [n_vocab] is UINT32_MAX before and after. */
+/* Draws batch k into the arrays from index `at`. local_of [n_vocab] is UINT32_MAX before and after.
+ */
 static void make_batch(struct train_batches *t, size_t k, size_t batch_tokens, size_t at,
                        uint32_t *local_of, struct rng *rng)
 {
@@ -75,7 +76,8 @@ static void make_batch(struct train_batches *t, size_t k, size_t batch_tokens, s
 void train_batches_init(struct train_batches *t, size_t n_vocab, size_t batch_tokens)
 {
     struct rng rng = {1};
-    /* T + 1 positions a sentence, at most twice its predictions; a sentence at least */
+    /* a sentence has T + 1 positions, at most twice its predictions; there is at least one sentence
+     */
     size_t most = 2 * (batch_tokens + 153);
     *t = (struct train_batches){.n_vocab = n_vocab, .n_batches = ARRAY_LEN(steps)};
     t->vocabulary = must(calloc(n_vocab, sizeof *t->vocabulary));

@@ -1,13 +1,13 @@
-"""What is refused: bodies of paths that are no dialect's, headers of all; and headers that are not."""
+"""Bodies that native paths refuse, headers that all paths refuse, and headers that are accepted."""
 from contract import TEXT
 
-# Under the limits of WithSmallLimits: (what, body, code, pointer of the first error)
+# With the limits of WithSmallLimits: (name, body, code, pointer of the first error)
 BAD_BODIES = [
     ("no JSON at all", b"inputs", "invalid_json", None),
     ("an empty body", b"", "invalid_json", None),
     ("JSON that ends early", b'{"inputs": ', "invalid_json", None),
     ("two values", b'{"inputs": "a"} {}', "invalid_json", None),
-    ("a byte that is no UTF-8", b'{"inputs": "\xff"}', "invalid_utf8", None),
+    ("a byte that is not UTF-8", b'{"inputs": "\xff"}', "invalid_utf8", None),
     ("a surrogate in UTF-8", b'{"inputs": "\xed\xa0\x80"}', "invalid_utf8", None),
     ("a key twice", b'{"inputs": "a", "inputs": "b"}', "duplicate_key", None),
     ("a NUL character", b'{"inputs": "a\\u0000b"}', "nul_character", None),
@@ -38,7 +38,7 @@ BAD_EMBED_BODIES = [
     ("a layer too high", {**TEXT, "outputs": ["lstm_outputs99"]}, "invalid_value", "#/outputs/0"),
     ("an output twice", {**TEXT, "outputs": ["elmo", "elmo"]}, "invalid_value", "#/outputs/1"),
     ("an unknown pooling", {**TEXT, "pooling": "min"}, "invalid_value", "#/pooling"),
-    ("a mix that is no object", {**TEXT, "mix": [1]}, "invalid_type", "#/mix"),
+    ("a mix that is not an object", {**TEXT, "mix": [1]}, "invalid_type", "#/mix"),
     ("too few weights", {**TEXT, "mix": {"weights": [1]}}, "invalid_value", "#/mix/weights"),
     (
         "a weight too large",
@@ -64,7 +64,7 @@ BAD_SCORE_BODIES = [
     ("a field of /sentiment", {**TEXT, "explain": True}, "unknown_field", "#/explain"),
 ]
 
-# (request header, value or None for none at all, status)
+# (request header, value or None to omit it, status)
 BAD_HEADERS = [
     ("Content-Type", None, 415),
     ("Content-Type", "text/plain", 415),

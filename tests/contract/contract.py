@@ -1,4 +1,4 @@
-"""What the tests of the contract share: the document, a good request for every path, and checks of
+"""Shared by the tests of the contract: the document, a good request for every path, and checks of
 answers against the document."""
 import os
 import unittest
@@ -23,7 +23,7 @@ seen = set()  # (path, status) of the answers that were checked
 
 class ContractTest(unittest.TestCase):
     def expect(self, answer, status, code=None, pointer=None):
-        """Checks the answer against the document and remembers what was seen."""
+        """Checks the answer against the document and records its path and status."""
         path = SPEC.path_of(answer.path)
         self.assertEqual(status_of(path, status, code), answer.status, answer.body[:500])
         self.assertEqual([], SPEC.answer_faults(path, answer))
@@ -46,7 +46,7 @@ class OneServerTest(ContractTest):
         cls.elmod = cls.enterClassContext(Elmod(BINARY, *flags))
 
     def expect_codings(self, body, streamed):
-        """The answer to the body of /embed goes in the coding that is liked best."""
+        """The answer to this body of /embed has the preferred coding."""
         plain = self.expect(self.elmod.ask("POST", "/embed", body), 200)
         self.assertNotIn("Content-Encoding", plain.headers)
         self.assertEqual(streamed, "Content-Length" not in plain.headers)

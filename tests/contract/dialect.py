@@ -1,6 +1,6 @@
-"""The dialects of the paths: the same request and the same problem as each of them puts it."""
+"""The dialects of the paths: the same request and the same problem in the form of each dialect."""
 
-ROOTS = ("/v1", "/v2")  # OpenAI, Open Inference Protocol; all else is native
+ROOTS = ("/v1", "/v2")  # OpenAI, Open Inference Protocol; all other paths are native
 OPENAI_CODES = {
     "input_too_long": "context_length_exceeded",
     "queue_full": "rate_limit_exceeded",
@@ -9,12 +9,12 @@ OPENAI_CODES = {
 
 
 def root_of(path):
-    """The root of the dialect that the path belongs to; "" for native ones."""
+    """The root of the dialect of the path; "" for native paths."""
     return next((root for root in ROOTS if (path + "/").startswith(root + "/")), "")
 
 
 def body_of(path, inputs, model="elmo-small"):
-    """A request of these inputs, one text or several."""
+    """A request with these inputs, one text or several."""
     if root_of(path) == "/v1":
         return {"model": model, "input": inputs}
     if root_of(path) == "/v2":
@@ -31,7 +31,7 @@ def status_of(path, status, code):
 
 
 def codes_of(path, answer):
-    """What an answered problem may be called natively; None: it does not say."""
+    """The native codes that the problem in the answer may have; None: the answer has no code."""
     if root_of(path) == "/v2":
         return None
     if not root_of(path):

@@ -1,4 +1,4 @@
-"""A running elmod for tests: started on any free port, asked over real sockets, stopped cleanly."""
+"""A running elmod for tests: it is started on a free port, gets requests over sockets, and is stopped."""
 import dataclasses
 import gzip
 import http.client
@@ -14,7 +14,7 @@ import urllib.parse
 
 import zstandard
 
-PATIENCE_S = 120  # for events that surely come; reached only when something is broken
+PATIENCE_S = 120  # reached only if something is broken
 
 
 @dataclasses.dataclass
@@ -43,27 +43,27 @@ def wait_until(event, what):
     give_up = time.monotonic() + PATIENCE_S
     while not (value := event()):
         if time.monotonic() > give_up:
-            raise TimeoutError(f"waited {PATIENCE_S} s in vain for {what}")
+            raise TimeoutError(f"waited {PATIENCE_S} s for {what}")
         time.sleep(0.005)
     return value
 
 
-# What the built-in model predicts words with.
+# The softmax of the built-in model.
 SOFTMAX = pathlib.Path(
     os.environ["ELMOD_SOURCE_ROOT"], "model/weights/elmo-small.softmax.safetensors"
 )
 
 
 def clean_environment():
-    """Ours without the variables of the tests, which elmod would take for its configuration."""
+    """The environment without variables that elmod would read as its configuration."""
     return {name: value for name, value in os.environ.items() if not name.startswith("ELMOD_")}
 
 
 class Elmod:
     """with Elmod(binary, "--threads", "1") as elmod: elmod.ask("GET", "/info")
 
-    Leaving the block stops it and demands that it ended well. Without a --model or --softmax of its
-    own it has SOFTMAX.
+    At the end of the block it is stopped and must exit with status 0. Without --model and --softmax it
+    uses SOFTMAX.
     """
 
     def __init__(self, binary, *flags, ready=True):
@@ -101,7 +101,7 @@ class Elmod:
         return pathlib.Path(self.log.name).read_text(encoding="utf-8", errors="replace")
 
     def expand(self, path):
-        """A path of the document with the model's own name and version; any while it is loading."""
+        """A path of the document with the name and version of the model; with others while it is loading."""
         model = {"model": "unknown", "sha256": "0"}
         for line in self.log_text().splitlines() if "{" in path else ():
             if '"event":"ready"' in line:
@@ -113,9 +113,9 @@ class Elmod:
         return http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE_S)
 
     def ask(self, method, path, body=None, headers=None, connection=None):
-        """One request. {model} and {version} in its path are those of the model. A body goes as it
-        is, or as JSON, or in the chunks of an iterable (which `headers` must then announce).
-        `connection` is kept open."""
+        """Sends a request and returns the answer. {model} and {version} in the path are replaced. A body
+        of bytes is sent as it is, an iterable in chunks (if `headers` has Transfer-Encoding), and any
+        other value as JSON. `connection` is kept open."""
         path = self.expand(path)
         headers = dict(headers or {})
         chunked = "Transfer-Encoding" in headers
@@ -131,7 +131,7 @@ class Elmod:
                 own.close()
 
     def ask_raw(self, request, method, path):
-        """Sends bytes as they are, and reads one answer."""
+        """Sends these bytes and reads one answer."""
         with socket.create_connection((self.host, self.port), PATIENCE_S) as connection:
             connection.sendall(request)
             response = http.client.HTTPResponse(connection, method=method)
@@ -139,14 +139,14 @@ class Elmod:
             return receive(method, path, response)
 
     def metric(self, name):
-        """The value of one series of a metric, labels as they are written."""
+        """The value of a series, named with its labels as in /metrics."""
         for line in self.ask("GET", "/metrics").body.decode().splitlines():
             if line.startswith(name + " "):
                 return float(line.split()[1])
         raise KeyError(name)
 
     def ask_to_stop(self):
-        """As a service manager would: once. A second signal ends it at once."""
+        """Sends SIGTERM, but only once: a second signal would end it at once."""
         if not self.asked_to_stop:
             self.process.send_signal(signal.SIGTERM)
         self.asked_to_stop = True

@@ -1,4 +1,4 @@
-"""openapi.yaml as something to ask: what may this path answer, and is this answer of that kind?"""
+"""Queries to openapi.yaml: what may a path answer, and is an answer as documented?"""
 import json
 import re
 import sys
@@ -23,7 +23,7 @@ class Spec:
         self.resolver = jsonschema.RefResolver.from_schema(self.doc)
 
     def resolve(self, node):
-        """`node`, or what its $ref leads to."""
+        """`node`, or the target of its $ref."""
         while "$ref" in node:
             node = self.resolver.resolve(node["$ref"])[1]
         return node
@@ -36,8 +36,8 @@ class Spec:
                     yield path, method, item[method]
 
     def example_paths(self, method):
-        """A path to request for each that is documented with this method; elmod.py knows what to
-        put for {model} and {version}, which have no example."""
+        """A path for requests, for each path with this method. {model} and {version}, which have no
+        example, are left for elmod.py to replace."""
         for path, own, operation in self.operations():
             if own == method:
                 for parameter in map(self.resolve, operation["parameters"]):
@@ -46,7 +46,7 @@ class Spec:
                 yield path
 
     def operation(self, path):
-        """The one operation that every path here has: (method, operation)."""
+        """The operation of the path: (method, operation). Every path has exactly one."""
         path = self.path_of(path)
         (found,) = [(method, op) for where, method, op in self.operations() if where == path]
         return found
@@ -63,7 +63,7 @@ class Spec:
         }
 
     def path_of(self, path):
-        """As the document has this path that a client asked for."""
+        """The path of the document that matches the path of a request."""
         if path in self.doc["paths"]:
             return path
         for template in sorted(self.doc["paths"], key=len, reverse=True):
@@ -74,7 +74,7 @@ class Spec:
         return root_of(path) + "/*" if root_of(path) else "*"
 
     def status_of(self, code):
-        """The one status whose problems may have this code."""
+        """The status of the problems that may have this code."""
         found = set()
         for path, status in self.pairs():
             for media in self.response(path, status).get("content", {}).values():
@@ -90,7 +90,7 @@ class Spec:
         return operation["requestBody"]["content"]["application/json"]["schema"]
 
     def schema_faults(self, schema, value):
-        """What is wrong with `value`, as texts; empty when it is valid."""
+        """A list of the faults of `value`; empty if it is valid."""
         validator = jsonschema.Draft202012Validator(schema, resolver=self.resolver)
         return [
             f"{'/'.join(map(str, error.absolute_path))}: {error.message[:200]}"
@@ -106,7 +106,7 @@ class Spec:
         return response and self.resolve(response)
 
     def answer_faults(self, path, answer):
-        """What in an Answer of `path` is not as documented, as texts."""
+        """A list of the differences between an Answer of `path` and the document."""
         response = self.response(path, answer.status)
         if response is None:
             return [f"status {answer.status} is not documented for {path}"]
@@ -130,7 +130,7 @@ class Spec:
         content = response.get("content", {})
         media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
         if not content:
-            return ["a body where there is none"] if answer.body or media_type else []
+            return ["a body, but none is documented"] if answer.body or media_type else []
         if media_type not in content:
             return [f"Content-Type is {media_type!r}, not one of {list(content)}"]
         if answer.method == "HEAD":
@@ -149,7 +149,7 @@ class Spec:
 
 
 def problem_faults(problem, answer):
-    """What a schema cannot say of a problem: members that repeat each other or the headers."""
+    """Checks that no schema can express: members of a problem that repeat each other or the headers."""
     expected = {
         "type": "urn:elmod:problem:" + str(problem.get("code")),
         "status": answer.status,

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What stands in answers of 200 is what was asked for, and agrees with itself."""
+"""The content of answers with status 200 is what was requested, and is consistent."""
 import base64
 import math
 import pathlib
@@ -27,7 +27,7 @@ class OfTheDefaultModel(OneServerTest):
                     {dim * n_pooled if name == "default" else dim}, set(map(len, rows))
                 )
 
-    def test_outputs_that_are_not_asked_for_are_those_of_the_document(self):
+    def test_default_outputs_are_those_of_the_document(self):
         default = SPEC.doc["components"]["schemas"]["EmbedRequest"]["properties"]["outputs"][
             "default"
         ]
@@ -109,8 +109,8 @@ class OfTheDefaultModel(OneServerTest):
 
 
 class OfOtherModels(ContractTest):
-    def test_words_of_a_model_of_zeros_are_all_alike(self):
-        """And so are its labels: nothing is added to nothing."""
+    def test_words_of_a_model_of_zeros_are_equally_probable(self):
+        """And so are its labels; all attributions are 0."""
         folder = self.enterContext(tempfile.TemporaryDirectory())
         model = pathlib.Path(folder, "zero.safetensors")
         softmax = pathlib.Path(folder, "zero.softmax.safetensors")
@@ -134,7 +134,7 @@ class OfOtherModels(ContractTest):
                 )
 
     def test_vectors_are_nearly_the_same_in_every_type(self):
-        """Relative distance from those in float32, which bf16 and int8 have but little of."""
+        """The relative distance from float32 is 0 in f32 and small in bf16 and int8."""
         body = {"inputs": "A gripping film, badly lit.", "outputs": ["default"]}
         exact = None
         for dtype, most in (("f32", 0), ("bf16", 0.01), ("int8", 0.05)):

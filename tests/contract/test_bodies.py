@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""The binary forms of answers, opened as their users open them: npy by numpy.load, safetensors by a
-reader that is written here from the format's own description. What they hold is what JSON holds."""
+"""The binary forms of answers have the content of the JSON answers. npy is read by numpy.load, safetensors
+by a reader that follows the description of the format."""
 import io
 import json
 import os
@@ -59,11 +59,11 @@ class BinaryBodies(unittest.TestCase):
         self.assertEqual(("<f4", True), (array.dtype.str, array.flags["C_CONTIGUOUS"]))
         saved = io.BytesIO()
         numpy.save(saved, array)
-        self.assertEqual(saved.getvalue(), answer.body)  # to the byte as numpy writes it
+        self.assertEqual(saved.getvalue(), answer.body)  # the same bytes as numpy writes
         return array
 
     def assert_same(self, array, values, shape):
-        """float32 that JSON gave as numbers, bit for bit."""
+        """The same float32 as in JSON, bit for bit."""
         expected = numpy.array(values, dtype="<f4").reshape(shape)
         self.assertEqual(expected.shape, array.shape)
         self.assertEqual(expected.tobytes(), array.tobytes())
@@ -77,7 +77,7 @@ class BinaryBodies(unittest.TestCase):
                 "offsets": "codepoints",
             }
             expected = self.ask("/embed", body, "application/json").json()
-            body["encoding_format"] = "base64"  # means nothing here
+            body["encoding_format"] = "base64"  # has no effect here
             metadata, arrays = read_safetensors(self.ask("/embed", body, SAFETENSORS).body)
             self.assertEqual(len(TEXTS) * len(self.model["outputs"]), len(arrays))
             for item in expected["data"]:
@@ -122,7 +122,7 @@ class BinaryBodies(unittest.TestCase):
         ]
         self.assert_same(self.load_npy("/sentiment", {"inputs": TEXTS}), rows, (len(TEXTS), 2))
 
-    def test_what_does_not_stack_is_refused_or_given_otherwise(self):
+    def test_outputs_that_do_not_fit_npy_are_refused_or_sent_in_another_type(self):
         for body in (
             {"inputs": "a"},
             {"inputs": ["a", "b"], "outputs": ["elmo"]},

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Runs elmo-embed as deploy/bulk has it run, on a small model and text: all shards of the Kubernetes
-Job, and those of the Slurm array, make the lines of the whole once each."""
+"""Runs elmo-embed as deploy/bulk does, with a small model and text: the shards of the Kubernetes Job, and
+those of the Slurm array, together have each line once."""
 import json
 import os
 import pathlib
@@ -63,7 +63,7 @@ class Kubernetes(Bulk):
         (self.container,) = self.pod["containers"]
 
     def arguments(self, shard):
-        """As the kubelet makes them, with the volume's folder for its mount."""
+        """The arguments that the kubelet makes, with the volume's folder instead of its mount."""
         (mount,) = self.container["volumeMounts"]
         return [
             argument.replace("$(SHARD)", str(shard)).replace(mount["mountPath"], str(self.folder))
@@ -154,7 +154,7 @@ class Slurm(Bulk):
         self.assertEqual(0, done.returncode, done.stderr)
         self.assertEqual([2, 5, 8], lines_of(self.folder / "out-2.hdf5"))
 
-    def test_options_and_failures_are_handed_on(self):
+    def test_options_and_failures_are_passed_on(self):
         done = self.task(0, 0, 0, 1, "--outputs", "nothing")
         self.assertEqual(2, done.returncode)
         self.assertIn("no output 'nothing'", done.stderr)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Holds deploy/ to the elmod that it deploys: options, paths, metrics, grace periods, versions."""
+"""Checks deploy/ against elmod: options, paths, metrics, grace periods, versions."""
 import os
 import pathlib
 import re
@@ -25,7 +25,7 @@ def load(name):
 
 
 def config(flags=(), variables=None):
-    """What --print-config says of these: {key: value}; fails where elmod does not know one."""
+    """The output of --print-config with these. Fails if elmod does not know one of them."""
     environment = clean_environment() | (variables or {})
     text = subprocess.run(
         [BINARY, *flags, "--print-config"],
@@ -38,7 +38,7 @@ def config(flags=(), variables=None):
 
 
 def drain_seconds(flags=()):
-    """The longest that elmod takes to stop."""
+    """The longest time that elmod takes to stop."""
     text = config(flags)
     return (
         sum(
@@ -81,7 +81,7 @@ class Systemd(unittest.TestCase):
     def test_time_to_stop_is_enough(self):
         self.assertGreater(int(self.setting("TimeoutStopSec").removesuffix("s")), drain_seconds())
 
-    def test_reload_loads_the_model_anew(self):
+    def test_reload_loads_the_model(self):
         kill = re.fullmatch(r"/bin/kill -(\w+) \$MAINPID", self.setting("ExecReload"))
         with Elmod(BINARY) as elmod:
             elmod.process.send_signal(signal.Signals["SIG" + kill[1]])
@@ -125,7 +125,7 @@ class Kubernetes(unittest.TestCase):
             self.by_kind["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"],
         )
 
-    def test_probes_ask_paths_that_exist_at_a_port_that_exists(self):
+    def test_probes_use_existing_paths_and_ports(self):
         ports = {port["name"] for port in self.container["ports"]}
         self.assertIn(self.by_kind["Service"]["spec"]["ports"][0]["targetPort"], ports)
         for name, path in (
@@ -161,8 +161,8 @@ class Prometheus(unittest.TestCase):
         for code in set(re.findall(r"\d+", " ".join(re.findall(r'code=~?"([^"]+)"', rules)))):
             self.assertIn(f'code="{code}"', metrics)
 
-    @unittest.skipUnless(shutil.which("promtool"), "no promtool here")
-    def test_promtool_finds_nothing_to_say(self):
+    @unittest.skipUnless(shutil.which("promtool"), "promtool is not installed")
+    def test_promtool_finds_no_fault(self):
         with Elmod(BINARY) as elmod:
             elmod.ask("POST", "/embed", {"inputs": "A gripping film."})
             metrics = elmod.ask("GET", "/metrics").body
@@ -210,7 +210,7 @@ class Capacity(unittest.TestCase):
         text = self.run_capacity("--tokens-per-second", "1", "--spare", "0").stdout
         self.assertIn("so 2 instances", text)
 
-    def test_what_is_wrong_is_said(self):
+    def test_wrong_arguments_are_reported(self):
         for arguments in (
             (),
             ("--tokens-per-second", "0"),

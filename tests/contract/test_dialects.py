@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""What the OpenAI and Open Inference dialects say, beside their statuses: the same floats as
-natively, and faults that name the place as each dialect does."""
+"""Answers of the OpenAI and Open Inference dialects: the same floats as on native paths, and errors that
+name the place in the form of the dialect. test_statuses.py checks their statuses."""
 import base64
 import json
 import os
@@ -16,7 +16,7 @@ EMBEDDINGS = "/v1/embeddings"
 INFER = "/v2/models/{model}/infer"
 INFER_VERSION = "/v2/models/{model}/versions/{version}/infer"
 TEXTS = ["A gripping film.", "", "Two hours of nothing; caf\u00e9 \U0001f600."]
-MANY = [f"Text number {k}." for k in range(20)]  # their vectors are over 64 KiB: streamed
+MANY = [f"Text number {k}." for k in range(20)]  # their vectors are over 64 KiB, so the answer is streamed
 TENSOR = body_of(INFER, "a")["inputs"][0]
 
 # (what, body, code, param)
@@ -53,7 +53,7 @@ BAD_OIP_BODIES = [
 
 
 def floats(values):
-    """float32 that JSON gave as numbers, as bytes."""
+    """Numbers of JSON as the bytes of float32."""
     return struct.pack(f"<{len(values)}f", *values)
 
 
@@ -74,7 +74,7 @@ class DialectTest(unittest.TestCase):
         return answer
 
     def vectors(self, texts):
-        """The bytes of each, natively."""
+        """The bytes of each output, from the native path."""
         answer = self.ask("/embed", {"inputs": texts, "outputs": ["default"]}).json()
         return [floats(item["default"]) for item in answer["data"]]
 
@@ -111,14 +111,14 @@ class TheSameFloats(DialectTest):
                     self.assertEqual([len(texts), dim], found[name]["shape"])
                     self.assertEqual(expected[name], floats(found[name]["data"]))
 
-    def test_inference_gives_the_outputs_that_are_named(self):
+    def test_inference_returns_the_named_outputs(self):
         for names in (["default"], ["sentiment"], ["sentiment", "default"], []):
             body = {**body_of(INFER, TEXTS), "outputs": [{"name": name} for name in names]}
             answer = self.ask(INFER, body).json()
             found = {output["name"] for output in answer["outputs"]}
             self.assertEqual(set(names or ["default", "sentiment"]), found)
 
-    def test_inference_repeats_the_id_or_gives_that_of_the_request(self):
+    def test_inference_returns_the_id_or_that_of_the_request(self):
         for sent in ("42", "", '"\\\n\u00e9' * 9000):
             answer = self.ask(INFER, {**body_of(INFER, "a"), "id": sent})
             self.assertEqual(sent, answer.json()["id"])
@@ -127,7 +127,7 @@ class TheSameFloats(DialectTest):
         answer = self.ask(INFER, body, headers={"X-Request-Id": "abc"})
         self.assertEqual("abc", answer.json()["id"])
 
-    def test_inference_cuts_a_text_where_that_is_asked_for(self):
+    def test_inference_cuts_a_text_if_asked_to(self):
         limit = self.elmod.ask("GET", "/info").json()["limits"]["max_tokens"]
         body = body_of(INFER, "good " * (limit + 1))
         self.ask(INFER, body, 400)
@@ -164,8 +164,8 @@ class Faults(DialectTest):
                 error = self.ask(INFER, body, 400).json()["error"]
                 self.assertTrue(error.startswith(beginning), error)
 
-    def test_a_body_of_binary_tensors_is_refused_in_words(self):
-        """As a client of the binary extension sends it unless it is told otherwise."""
+    def test_a_body_of_binary_tensors_is_refused(self):
+        """Clients of the binary extension send such bodies by default."""
         tensor = {**TENSOR, "parameters": {"binary_data_size": 5}}
         del tensor["data"]
         head = json.dumps({"inputs": [tensor]}).encode()
@@ -176,7 +176,7 @@ class Faults(DialectTest):
         answer = self.ask(INFER, head + b"\x01\0\0\0a", 400, headers)
         self.assertIn("send all of it as JSON", answer.json()["error"])
 
-    def test_metrics_and_log_name_the_pattern_alone(self):
+    def test_metrics_and_log_name_only_the_pattern(self):
         asked = {
             INFER: "/v2/models/secret/infer",
             "/v1/models/{model}": "/v1/models/secret",

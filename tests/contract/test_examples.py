@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Runs each of deploy/examples against a real elmod, and holds what they print to each other and to
-what deploy/examples/README.md says."""
+"""Runs each of deploy/examples with a real elmod. They must all print the same, and what
+deploy/examples/README.md says."""
 import os
 import pathlib
 import re
@@ -22,7 +22,7 @@ class Examples(unittest.TestCase):
         cls.url = f"http://{cls.elmod.host}:{cls.elmod.port}"
 
     def run_example(self, *command):
-        """What it prints."""
+        """Its output."""
         done = subprocess.run(
             [*map(str, command), self.url], capture_output=True, check=False, text=True, timeout=60
         )

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""Bodies generated from the request schemas, good and bad, and odd GETs, against a real elmod.
+"""Sends good and bad bodies, generated from the request schemas, and unusual GETs to a real elmod.
 
-Every answer is as documented and never 5xx; a body that the schema and the few rules beyond it
-allow is answered 200; one that the schema forbids never is. The seed is fixed: a failure repeats.
+Every answer is as documented and never 5xx. A body that the schema and a few further rules allow is
+answered 200. A body that the schema forbids is not. The seed is fixed, so a failure can be repeated.
 """
 import json
 import os
@@ -17,9 +17,9 @@ SPEC = Spec(os.environ["ELMOD_OPENAPI"])
 POSTS = [
     path
     for path in SPEC.doc["paths"]
-    if SPEC.operation(path)[0] == "post" and "{version}" not in path  # the same without it
+    if SPEC.operation(path)[0] == "post" and "{version}" not in path  # the same as without it
 ]
-N_GETS = 40  # of each path
+N_GETS = 40  # for each path
 QUERIES = ["", "?", "?x=1&x=2", "?%00", "?a[]=%ff", "?" + "q" * 2000]
 ODD_HEADERS = [
     ("Accept", ""),
@@ -78,7 +78,7 @@ ODD_VALUES = [
 
 
 def n_bodies(path):
-    """Of each kind. The dialects share the most of it, texts and limits, with the native paths."""
+    """Bodies of each kind. Fewer for the dialects, which share most of the code with the native paths."""
     return 100 if root_of(path) else 300
 
 
@@ -89,7 +89,7 @@ class Generator:
         self.model = model
 
     def value(self, schema, name=None):
-        """A value that the schema, and for some names the model, allows."""
+        """A value that the schema (and for some names the model) allows."""
         pick = self.random
         schema = SPEC.resolve(schema)
         if name == "model":
@@ -147,12 +147,12 @@ class Generator:
         return value
 
     def shape_of(self, data):
-        """[B], or [B, 1] where the data may be nested."""
+        """[B], or [B, 1], which also allows nested data."""
         nested = any(isinstance(item, list) for item in data)
         return [len(data)] + [1] * (nested or self.random.random() < 0.5)
 
     def spoiled(self, body):
-        """A copy of `body` with one thing changed, somewhere; it may be valid by chance."""
+        """A copy of `body` with one random change. It may be valid by chance."""
         copy = json.loads(json.dumps(body))
         places = []
         collect_places(copy, places)
@@ -171,7 +171,7 @@ class Generator:
         return copy
 
     def garbled(self, text):
-        """`text` with some bytes cut out, doubled or overwritten."""
+        """`text` with some bytes removed, doubled or overwritten."""
         garbled = bytearray(text)
         for _ in range(self.random.randint(1, 3)):
             start = self.random.randrange(len(garbled) + 1)
@@ -220,7 +220,7 @@ def breaks_a_rule_of_oip(body):
 
 
 def breaks_a_rule_beyond_the_schema(path, body, model):
-    """Whether the limits or the model forbid what the schema of the request allows."""
+    """True if the limits or the model forbid a body that the schema allows."""
     if root_of(path) == "/v1":
         return breaks_a_rule_of_openai(body, model)
     if root_of(path) == "/v2":
@@ -247,7 +247,7 @@ class Generated(unittest.TestCase):
         cls.addClassCleanup(cls.connection.close)
 
     def status(self, path, body):
-        """The status of a documented answer."""
+        """The status of the answer, which must be documented."""
         headers = {"Content-Type": "application/json"}
         answer = self.elmod.ask("POST", path, body, headers, connection=self.connection)
         self.assertEqual([], SPEC.answer_faults(path, answer), body)
@@ -255,7 +255,7 @@ class Generated(unittest.TestCase):
         return answer.status
 
     def bodies(self, path, kind):
-        """(generator, good body), n_bodies times."""
+        """Yields (generator, good body) n_bodies times."""
         generator = Generator(path, kind, self.model)
         schema = SPEC.request_schema(path)
         for _ in range(n_bodies(path)):

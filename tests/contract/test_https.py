@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""HTTPS with certificates of openssl, a CA's and one for localhost: clients of three libraries, and
-those who break a handshake, stay in the middle of one, or speak no TLS at all."""
+"""HTTPS with certificates made by openssl (a CA and localhost). Clients of three libraries, and clients that
+break a handshake, stop in the middle of one, or do not use TLS."""
 import http.client
 import itertools
 import json
@@ -17,9 +17,9 @@ import unittest
 
 from elmod import PATIENCE_S, Elmod, clean_environment, wait_until
 
-BINARY = os.environ["ELMOD_FAKE_BINARY"]  # with a model that costs no time
+BINARY = os.environ["ELMOD_FAKE_BINARY"]  # its model takes no time
 TEXT = {"inputs": "A gripping film."}
-LARGE = {  # megabytes of answer, for which it must be started with FLAGS
+LARGE = {  # an answer of megabytes; it needs FLAGS
     "inputs": ["a b " * 30] * 1000,
     "outputs": ["word_emb", "lstm_outputs1", "lstm_outputs2", "elmo"],
 }
@@ -28,13 +28,13 @@ JSON = {"Content-Type": "application/json"}
 
 
 def run(*command, check=True, **options):
-    """Ends, with what it wrote as bytes; elmod must see none of our variables."""
+    """Runs the command and returns its output as bytes. elmod must not see the variables of the tests."""
     options = {"input": b"", "env": clean_environment(), "timeout": PATIENCE_S, **options}
     return subprocess.run(command, check=check, capture_output=True, **options)
 
 
 class Authority:
-    """A CA, whose certificate is the file `ca`, in a folder."""
+    """A CA in a folder. Its certificate is the file `ca`."""
 
     def __init__(self, folder, name="Test CA"):
         self.folder = pathlib.Path(folder)
@@ -47,7 +47,7 @@ class Authority:
         return self.folder / name.replace(" ", "-")
 
     def certify(self, name, kind=("ec", "-pkeyopt", "ec_paramgen_curve:P-256")):
-        """(certificate with the CA's behind it, key) for localhost, as files."""
+        """(certificate for localhost followed by the CA's, its key), as files."""
         request, names = self.file(name + ".csr"), self.file(name + ".ext")
         certificate, key = self.file(name + ".pem"), self.file(name + ".key")
         names.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n", encoding="ascii")
@@ -61,7 +61,7 @@ class Authority:
 
 
 class SecureElmod(Elmod):
-    """An elmod that speaks TLS, asked with a client that trusts the CA alone."""
+    """An elmod with TLS, and a client that trusts only the CA."""
 
     def __init__(self, authority, certificate, key, *flags):
         self.context = ssl.create_default_context(cafile=authority.ca)
@@ -91,7 +91,7 @@ class HttpsTest(unittest.TestCase):
         cls.pair = cls.authority.certify("server")
 
     def assert_closed(self, connection):
-        """The server closes, without a byte."""
+        """The server closes the connection without sending a byte."""
         try:
             self.assertEqual(b"", connection.recv(1))
         except ConnectionResetError:
@@ -109,7 +109,7 @@ class Clients(HttpsTest):
         address = f"localhost:{self.elmod.port}"
         return run("openssl", "s_client", "-connect", address, *options, **more)
 
-    def test_python_is_answered_again_and_again_on_one_connection(self):
+    def test_python_sends_many_requests_on_one_connection(self):
         connection = self.elmod.connect()
         answers = [
             self.elmod.ask("POST", "/embed", TEXT, connection=connection).json()["data"]
@@ -118,7 +118,7 @@ class Clients(HttpsTest):
         self.assertEqual([answers[0]] * 5, answers)
         connection.close()
 
-    def test_requests_that_come_at_once_are_answered_in_turn(self):
+    def test_pipelined_requests_are_answered_in_order(self):
         with self.elmod.secure_socket() as connection:
             connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
             received = b""
@@ -141,8 +141,8 @@ class Clients(HttpsTest):
         answer = self.elmod.ask("POST", "/tokenize", {"inputs": ["a " * 1000] * 10})
         self.assertEqual(10000, answer.json()["usage"]["tokens"])
 
-    def test_too_many_chunks_are_told_so_in_tls(self):
-        """That answer is not libmicrohttpd's; nothing else may be on the wire either."""
+    def test_too_many_chunks_are_answered_in_tls(self):
+        """The answer is not that of libmicrohttpd, and nothing else is sent."""
         with self.elmod.secure_socket() as connection:
             connection.sendall(
                 b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -174,7 +174,7 @@ class Clients(HttpsTest):
         done = self.s_client("-brief", "-verify_return_error", "-CAfile", other.ca, check=False)
         self.assertNotEqual(0, done.returncode)
 
-    def test_older_versions_and_weak_keys_are_not_taken(self):
+    def test_older_versions_and_weak_keys_are_refused(self):
         for options in (("-tls1_1",), ("-tls1",), ("-tls1_2", "-cipher", "kRSA:@SECLEVEL=0")):
             with self.subTest(options):
                 self.assertNotEqual(0, self.s_client(*options, check=False).returncode)
@@ -186,7 +186,7 @@ class Clients(HttpsTest):
                    "-H", "Content-Type: application/json", url + "/tokenize")
         self.assertIn(b'"tokens":["a","b"]', done.stdout)
 
-    def test_health_check_asks_in_tls(self):
+    def test_health_check_uses_tls(self):
         address = f"0.0.0.0:{self.elmod.port}"
         ask = [BINARY, "--health-check", "--listen", address]
         pair = ["--tls-cert", self.pair[0], "--tls-key", self.pair[1]]
@@ -198,7 +198,7 @@ class Clients(HttpsTest):
         self.assertEqual(1, wrong.returncode)
         self.assertIn(b"not healthy: TLS: ", wrong.stderr)
 
-    def test_who_speaks_plainly_gets_not_a_byte(self):
+    def test_a_client_without_tls_gets_no_byte(self):
         with self.elmod.socket() as connection:
             connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
             self.assert_closed(connection)
@@ -226,8 +226,8 @@ class Clients(HttpsTest):
                     pass
         self.assertEqual(200, self.elmod.ask("GET", "/health/ready").status)
 
-    def test_a_client_that_asks_to_begin_anew_breaks_nothing(self):
-        """Renegotiation: R on a line of its own makes openssl ask for it."""
+    def test_renegotiation_breaks_nothing(self):
+        """A line with only R makes openssl ask for it."""
         done = self.s_client("-tls1_2", input=b"R\n", check=False)
         self.assertIn(b"RENEGOTIATING", done.stdout + done.stderr)
         self.assertEqual(200, self.elmod.ask("GET", "/health/ready").status)
@@ -235,7 +235,7 @@ class Clients(HttpsTest):
 
 class SlowClients(HttpsTest):
     def test_handshakes_that_stop_are_cut_off_and_cost_nothing(self):
-        """Where libmicrohttpd waits for the rest of a handshake by epoll, it does so busily."""
+        """With epoll libmicrohttpd would use all CPU time while it waits for the rest of a handshake."""
         with SecureElmod(self.authority, *self.pair, "--header-timeout-ms", 1500) as elmod:
             begun = elmod.cpu_seconds()
             stopped = [elmod.socket() for _ in range(4)]
@@ -248,7 +248,7 @@ class SlowClients(HttpsTest):
                 connection.close()
             self.assertLess(elmod.cpu_seconds() - begun, 0.5)
 
-    def test_a_handshake_that_drips_in_is_cut_off(self):
+    def test_a_slow_handshake_is_cut_off(self):
         hello = itertools.chain(b"\x16\x03\x01\x3f\xff\x01\x00\x3f\xfb", itertools.repeat(0))
         with SecureElmod(self.authority, *self.pair, "--header-timeout-ms", 300) as elmod:
             with elmod.socket() as connection, self.assertRaises((BrokenPipeError,
@@ -266,7 +266,7 @@ class SlowClients(HttpsTest):
                 b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
                 b"Content-Length: 9\r\n\r\n{",
             ):
-                # Nothing is said, in plain text least of all: that would be an error here.
+                # Nothing is sent. An answer in plain text would be an error here.
                 with self.subTest(head), elmod.secure_socket() as connection:
                     connection.sendall(head)
                     self.assert_closed(connection)
@@ -284,7 +284,7 @@ class SlowClients(HttpsTest):
 
 
 class Ends(HttpsTest):
-    def test_a_drain_answers_what_was_asked_and_closes(self):
+    def test_a_drain_answers_open_requests_and_closes(self):
         with SecureElmod(self.authority, *self.pair) as elmod:
             idle = elmod.secure_socket()
             reading = elmod.connect()
@@ -316,8 +316,8 @@ class Ends(HttpsTest):
                 event = '"event":"tls_failed","reason":"' + words
                 self.assertIn(event, done.stderr.decode())
 
-    def test_a_renewed_certificate_is_shown_after_a_hangup(self):
-        """New connections get it, a kept one lives on, and a wrong pair changes nothing."""
+    def test_a_renewed_certificate_is_used_after_sighup(self):
+        """New connections get it, an open connection continues, and a wrong pair changes nothing."""
         other = self.authority.certify("renewed")
         shown = [self.authority.file(name) for name in ("shown.pem", "shown.key")]
 
@@ -343,7 +343,7 @@ class Ends(HttpsTest):
             self.assertEqual(200, elmod.ask("GET", "/info", connection=kept).status)
             kept.close()
 
-    def test_only_tls_1_3_can_be_asked_for(self):
+    def test_tls_1_3_can_be_required(self):
         rsa = self.authority.certify("rsa", ("rsa:2048",))
         with SecureElmod(self.authority, *rsa, "--tls-min-version", "1.3") as elmod:
             self.assertEqual(200, elmod.ask("GET", "/health/ready").status)

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""The image's last stage, made of this build: deploy/collect finds all that elmod loads, and
-deploy/image/run starts it as a container with the user, health check and limits of the Dockerfile.
-(deploy/image/build makes the whole image, which takes a minute and Debian's packages.)"""
+"""The last stage of the image, made from this build: deploy/collect finds all files that elmod loads, and
+deploy/image/run starts them as a container with the user, health check and limits of the Dockerfile.
+(deploy/image/build makes the whole image, but takes a minute and downloads Debian's packages.)"""
 import io
 import json
 import os
@@ -18,7 +18,7 @@ ROOT = pathlib.Path(os.environ["ELMOD_SOURCE_ROOT"])
 
 
 def config():
-    """What the last stage of the Dockerfile says, as `docker save` writes it."""
+    """The settings of the Dockerfile's last stage in the form of `docker save`."""
     stage = (ROOT / "Dockerfile").read_text(encoding="utf-8").rpartition("FROM scratch")[2]
     stage = stage.replace("\\\n", " ")
 
@@ -48,11 +48,11 @@ def as_root(member):
 
 
 def make_archive(folder):
-    """As `docker save` writes it."""
+    """Writes the archive in the form of `docker save`."""
     image = folder / "image"
     subprocess.run([ROOT / "deploy/collect", BINARY, image], check=True)
     (image / "usr/local/bin").mkdir(parents=True)
-    # deploy/collect keeps the program's path, which in the image is that of the Dockerfile.
+    # deploy/collect keeps the path of the program, which must be that of the Dockerfile.
     (image / BINARY.lstrip("/")).rename(image / "usr/local/bin/elmod")
     with tarfile.open(folder / "layer.tar", "w") as layer:
         layer.add(image, arcname=".", filter=as_root)
@@ -65,7 +65,7 @@ def make_archive(folder):
 
 
 def unshare_fault():
-    """Why root cannot have namespaces of its own here, and mount in them; empty where it can."""
+    """The reason why root cannot make namespaces and mount in them; empty if it can."""
     command = ["unshare", "--mount", "--ipc", "--uts", "--pid", "--fork", "mount", "-t", "proc"]
     done = subprocess.run([*command, "proc", "/proc"], capture_output=True, text=True, check=False)
     return done.stderr.strip() if done.returncode else ""
@@ -74,7 +74,7 @@ def unshare_fault():
 UNSHARE_FAULT = unshare_fault()
 
 
-@unittest.skipUnless(os.geteuid() == 0, "a container without a daemon needs root")
+@unittest.skipUnless(os.geteuid() == 0, "to start a container without a daemon needs root")
 class Image(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -94,8 +94,8 @@ class Image(unittest.TestCase):
         self.assertIn("Everything holds.", done.stdout)
         return done.stdout
 
-    @unittest.skipUnless(shutil.which("crun") or shutil.which("runc"), "neither crun nor runc here")
-    def test_it_runs_by_the_best_there_is(self):
+    @unittest.skipUnless(shutil.which("crun") or shutil.which("runc"), "neither crun nor runc is installed")
+    def test_it_runs_by_crun_or_runc(self):
         self.check()
 
     @unittest.skipIf(UNSHARE_FAULT, UNSHARE_FAULT)

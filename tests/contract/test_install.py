@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""deploy/install waits while another apt holds a lock. The apt is this machine's, in a folder of its own:
-with a repository of one package, and a program for dpkg that only notes what it is asked."""
+"""deploy/install waits while another apt holds a lock. It uses this machine's apt with a folder of its own, a
+repository of one package, and a replacement of dpkg that only records its arguments."""
 import contextlib
 import fcntl
 import hashlib
@@ -12,7 +12,7 @@ import tempfile
 import unittest
 
 ROOT = pathlib.Path(os.environ["ELMOD_SOURCE_ROOT"])
-PATIENCE_S = 120  # for what surely ends; reached only when something is broken
+PATIENCE_S = 120  # reached only if something is broken
 PACKAGE = "elmod-test-package"
 CONFIG = """
 Dir "{folder}";
@@ -30,7 +30,7 @@ Architecture: all
 Maintainer: nobody <nobody@example.org>
 Description: nothing
 """
-LOCKS = {  # what holds it, and what waits for it
+LOCKS = {  # lock file: the command that waits for it
     "dpkg/lock-frontend": "apt-get install",
     "dpkg/lock": "dpkg",
     "state/lists/lock": "apt-get update",
@@ -71,7 +71,7 @@ def make_apt(folder):
     write_program(folder / "bin/sudo", 'exec "$@"')
 
 
-@unittest.skipUnless(shutil.which("apt-get"), "no apt here")
+@unittest.skipUnless(shutil.which("apt-get"), "apt is not installed")
 class Locks(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="elmod-install-")
@@ -113,13 +113,13 @@ class Locks(unittest.TestCase):
         return log.exists() and "--unpack" in log.read_text(encoding="utf-8")
 
     def check_the_end(self, process):
-        """It installed the package, and said nothing more of locks."""
+        """It installed the package and printed nothing else about locks."""
         said = process.communicate(timeout=PATIENCE_S)[0]
         self.assertEqual(0, process.returncode, said)
         self.assertNotRegex(said, "Waiting|lock")
         self.assertTrue(self.was_installed())
 
-    def test_without_another_apt_it_says_nothing_of_one(self):
+    def test_without_another_apt_it_prints_nothing_about_locks(self):
         process = self.start()
         self.check_the_end(process)
 
@@ -132,10 +132,10 @@ class Locks(unittest.TestCase):
                 with self.locked(name):
                     process = self.start()
                     said = process.stdout.readline()
-                    self.assertIn("Waiting for another apt, at most 300 s: Could not get lock ", said)
+                    self.assertIn("Waiting for another apt for at most 300 s: Could not get lock ", said)
                     self.assertIn(f"{self.folder}/{name}", said)
                     with self.assertRaises(subprocess.TimeoutExpired):
-                        process.wait(1.5)  # tries again, and still waits
+                        process.wait(1.5)  # it tries again and still waits
                     self.assertFalse(self.was_installed())
                 self.check_the_end(process)
 
@@ -149,7 +149,7 @@ class Locks(unittest.TestCase):
         self.assertIn("still has a lock after 1 s", said)
         self.assertFalse(self.was_installed())
 
-    def test_another_fault_is_told_at_once(self):
+    def test_another_error_is_reported_at_once(self):
         (self.folder / "repository/package.deb").unlink()
         process = self.start()
         said = process.communicate(timeout=PATIENCE_S)[0]

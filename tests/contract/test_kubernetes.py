@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Every Kubernetes manifest below deploy/ is one that the API takes, held to its schemas strictly:
-what a field's type is, what must be there, and that nothing is there which it does not know."""
+"""The Kubernetes API accepts every manifest below deploy/. They are checked strictly against its schemas:
+types, required fields, and no unknown fields."""
 import copy
 import filecmp
 import json
@@ -19,9 +19,9 @@ FILES = ("package.json", "package-lock.json", ".npmrc", "validate.js", "mpijob.s
 
 
 def install():
-    """The schemas are a package of npm, installed once a build folder; says what it lacks."""
+    """Installs the schemas, an npm package, once for each build folder. Returns what is missing, or None."""
     if not shutil.which("npm"):
-        return "no npm here"
+        return "npm is not installed"
     WORK.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         shutil.copy(HERE / name, WORK / name)
@@ -60,7 +60,7 @@ def load_all(path):
 
 
 def patched(base, patch):
-    """As kustomize does where a list of the patch takes the place of the base's."""
+    """Applies a patch like kustomize, for patches whose lists replace those of the base."""
     if not isinstance(base, dict) or not isinstance(patch, dict):
         return patch
     return base | {key: patched(base.get(key), value) for key, value in patch.items()}
@@ -82,7 +82,7 @@ class Kubernetes(unittest.TestCase):
             raise unittest.SkipTest(lacks)
 
     def test_manifests_are_valid(self):
-        patches = {DEPLOY / "kubernetes-queue-time/hpa.yaml"}  # valid only with what it patches
+        patches = {DEPLOY / "kubernetes-queue-time/hpa.yaml"}  # valid only together with its base
         named = [
             (f"{path.relative_to(DEPLOY)}: {manifest['kind']}", manifest)
             for path in sorted(set(DEPLOY.rglob("*.yaml")) - patches)
@@ -149,8 +149,8 @@ class Kubernetes(unittest.TestCase):
             with self.subTest(word):
                 self.assertIn(word, " ".join(errors))
 
-    @unittest.skipUnless(shutil.which("kubectl"), "no kubectl here")
-    def test_kustomize_makes_the_same_of_them(self):
+    @unittest.skipUnless(shutil.which("kubectl"), "kubectl is not installed")
+    def test_kustomize_gives_the_same(self):
         for folder in ("kubernetes", "kubernetes-queue-time"):
             text = subprocess.run(
                 ["kubectl", "kustomize", DEPLOY / folder], check=True, capture_output=True

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""deploy/pretrain/long-run, on texts of a few lines: it starts, pauses, goes on, stops, and what it saves is
-enough to go on in another folder."""
+"""deploy/pretrain/long-run with texts of a few lines: it starts, pauses, continues and stops a run, and a
+run in another folder continues from the file that it saves."""
 import csv
 import io
 import json
@@ -25,7 +25,7 @@ def wait_until(holds, seconds=60):
     end = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > end:
-            raise AssertionError("waited in vain")
+            raise AssertionError(f"waited {seconds} s")
         time.sleep(0.05)
 
 
@@ -105,7 +105,7 @@ class LongRun(unittest.TestCase):
             "CELLS": "16",
         }
         self.start("a", *SMALL[:-1], **start)
-        self.assertIn("runs already", self.long_run("start", "a", expected=1))
+        self.assertIn("already works", self.long_run("start", "a", expected=1))
         self.grows("a")
         self.assertIn("working", self.long_run("status", "a"))
         self.long_run("pause", "a")

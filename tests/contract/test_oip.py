@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Answers below /v2 against the Open Inference Protocol's own OpenAPI, which ../shared has."""
+"""Answers below /v2 are as in the published OpenAPI of the Open Inference Protocol (in ../shared)."""
 import copy
 import os
 import pathlib
@@ -18,19 +18,19 @@ if not PUBLISHED.exists():
     sys.exit(77)
 DOC = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
 RESOLVER = jsonschema.RefResolver.from_schema(DOC)
-# How the document writes the two parts of a path that are the client's.
+# The names of the two variable parts of a path in the document.
 PLACES = {"${MODEL_NAME}": "{model}", "${MODEL_VERSION}": "{version}"}
 TEXTS = ["A gripping film.", "", "Two hours of nothing."]
 
 
 def faults(schema, value):
-    """What is wrong with the value by a schema of the document, as texts."""
+    """A list of the faults of the value by a schema of the document."""
     validator = jsonschema.Draft4Validator(schema, resolver=RESOLVER)
     return [error.message[:200] for error in validator.iter_errors(value)]
 
 
 def strict(schema):
-    """The same with no members but those that it names, down to all that it holds."""
+    """The schema, changed so that it and all schemas within allow only the members that they name."""
     schema = copy.deepcopy(schema)
     if "$ref" in schema:
         return strict(RESOLVER.resolve(schema["$ref"])[1])
@@ -51,7 +51,7 @@ class Published(unittest.TestCase):
         cls.elmod = cls.enterClassContext(Elmod(os.environ["ELMOD_BINARY"]))
 
     def ask(self, template, method, body=None):
-        """Asks a path of the document, and holds the answer to what stands there."""
+        """Sends a request to a path of the document and checks the answer against the document."""
         path = template
         for theirs, ours in PLACES.items():
             path = path.replace(theirs, ours)
@@ -118,7 +118,7 @@ class Published(unittest.TestCase):
             answer = self.infer({"inputs": [other], "id": "x", "parameters": {"priority": 1}})
             self.assertEqual(flat["outputs"], answer["outputs"])
 
-    def test_what_the_prose_alone_allows_is_understood_too(self):
+    def test_what_only_the_text_of_the_protocol_allows_is_understood_too(self):
         for path, body in (
             ("/v2", {"name": "elmod"}),
             ("/v2/health/live", {"live": True}),
@@ -135,14 +135,14 @@ class Published(unittest.TestCase):
         self.assertEqual(self.infer({"inputs": [tensor]})["outputs"], answer.json()["outputs"])
 
     def test_the_examples_of_the_document_are_refused_with_a_place(self):
-        """They are for another model."""
+        """The examples are for another model."""
         examples = DOC["components"]["schemas"]["inference_request"]["x-examples"].values()
         for example in examples:
             answer = self.ask(self.infer_path, "post", example)
             self.assertEqual(400, answer.status)
             self.assertRegex(answer.json()["error"], "^#/(in|out)puts")
 
-    def test_metadata_names_the_tensors_that_inference_takes_and_gives(self):
+    def test_metadata_names_the_tensors_of_inference(self):
         metadata = self.ask("/v2/models/${MODEL_NAME}/versions/${MODEL_VERSION}", "get").json()
         (tensor,) = body_of("/v2", TEXTS)["inputs"]
         (described,) = metadata["inputs"]

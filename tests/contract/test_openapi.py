@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""openapi.yaml in itself: references, schemas, examples, and the rules of its own style."""
+"""openapi.yaml by itself: references, schemas, examples, and rules of style."""
 import os
 import pathlib
 import re
@@ -68,7 +68,7 @@ class TheDocument(unittest.TestCase):
             if isinstance(node.get("$ref"), str):
                 SPEC.resolver.resolve(node["$ref"])  # raises when it leads nowhere
                 used.add(node["$ref"])
-        for _, node in nodes(SPEC.doc):  # these are referred to by name
+        for _, node in nodes(SPEC.doc):  # these are used by name
             for need in node.get("security", []):
                 used |= {f"#/components/securitySchemes/{name}" for name in need}
         defined = {
@@ -100,7 +100,7 @@ class TheDocument(unittest.TestCase):
                     count += 1
         self.assertGreater(count, 5)
 
-    def test_shows_problems_with_the_titles_that_they_have(self):
+    def test_examples_of_problems_have_their_titles(self):
         rows = re.findall(r'X\(\w+, "(\w+)", \d+, "([^"]+)"\)', PROBLEM_H.read_text("utf-8"))
         codes = SPEC.doc["components"]["schemas"]["Code"]["enum"]
         self.assertEqual(codes, [code for code, _ in rows])
@@ -118,7 +118,7 @@ class TheDocument(unittest.TestCase):
 
 
 class TheSchemas(unittest.TestCase):
-    def test_have_no_keyword_that_means_nothing(self):
+    def test_have_only_known_keywords(self):
         for name, schema in SPEC.doc["components"]["schemas"].items():
             for where, inner in subschemas(schema, name):
                 with self.subTest(where):
@@ -197,7 +197,7 @@ class TheOperations(unittest.TestCase):
             self.assertEqual(status == 401, "WWW-Authenticate" in headers, (path, status))
 
     def test_use_every_code_of_the_list(self):
-        used = {"model_not_found"}  # in the dialects alone, which do not list codes by status
+        used = {"model_not_found"}  # used only in the dialects, which do not list codes by status
         for path, status in NATIVE_FAULTS:
             schema = SPEC.response(path, status)["content"]["application/problem+json"]["schema"]
             code = schema["allOf"][1]["properties"]["code"]

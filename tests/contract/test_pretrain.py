@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Runs elmo-train as deploy/pretrain has it run on many machines: with stand-ins for srun and mpirun, on
-a small text. And holds the page about its cost to the script that computes it."""
+"""Runs elmo-train as deploy/pretrain does, with replacements of srun and mpirun and a small text. Checks that
+the page about its cost shows the output of the script that computes it."""
 import json
 import lzma
 import os
@@ -86,7 +86,7 @@ class Pretrain(unittest.TestCase):
         return int(last.split(",")[1])
 
     def check_runs_and_goes_on(self, *command, **variables):
-        """Twice the same command, the second time with more tokens to see at the same rate."""
+        """Runs the same command twice, the second time with more tokens, at the same learning rate."""
         for tokens in (1000, 2000):
             done = self.command(
                 *command,
@@ -108,7 +108,7 @@ class Pretrain(unittest.TestCase):
             self.assertIn("usage: ", done.stderr)
         done = self.command(*command, "run", "--no-such", **variables)
         self.assertEqual(2, done.returncode)
-        self.assertNotIn("goes on", done.stderr)
+        self.assertNotIn("the run ended", done.stderr)
         self.stand_in("elmo-train", "kill -KILL $$")
         done = self.command(*command, "run", **variables)
         self.assertEqual(137, done.returncode)
@@ -136,10 +136,10 @@ class Slurm(Pretrain):
         self.assertNotIn("--resume", first)
         self.assertIn("--resume", second)
 
-    def test_failures_are_told(self):
+    def test_failures_are_reported(self):
         self.check_failures(self.SCRIPT, SLURM_CPUS_PER_TASK="1")
 
-    def test_what_slurm_is_asked_for(self):
+    def test_the_options_of_slurm(self):
         text = self.SCRIPT.read_text(encoding="utf-8")
         asked = dict(re.findall(r"^#SBATCH --([\w-]+)(?:=(\S+))?$", text, re.MULTILINE))
         self.assertEqual("2", asked["cpus-per-task"])  # a thread for each direction
@@ -163,7 +163,7 @@ class Mpirun(Pretrain):
         self.assertNotIn("--resume", first)
         self.assertIn("--resume", second)
 
-    def test_failures_are_told(self):
+    def test_failures_are_reported(self):
         self.check_failures(self.SCRIPT)
 
     def test_the_number_of_ranks_may_be_given(self):
@@ -173,7 +173,7 @@ class Mpirun(Pretrain):
         self.assertRegex(text, "^-n 3 --bind-to none elmo-train")
 
     def test_signals_to_stop_reach_mpirun_as_sigusr1(self):
-        """Twice, as mpirun takes its time; its end is waited for."""
+        """It sends each signal on, and then waits for the end of mpirun."""
         self.stand_in(
             "mpirun", "trap 'n+=x; echo $n' USR1; echo here; until [[ $n == xx ]]; do sleep 0.1; done"
         )
@@ -208,7 +208,7 @@ class Kubernetes(Pretrain):
         self.stage = self.dockerfile.partition(" AS elmo-train\n")[2].partition("\nFROM ")[0]
 
     def test_the_launcher_runs(self):
-        """As the kubelet starts it, with the volume's folder for its mount."""
+        """Like the kubelet, with the volume's folder instead of its mount."""
         launcher = self.containers["Launcher"]
         self.assertEqual(["pretrain-ranks"], launcher["command"])
         self.assertIn("/deploy/pretrain/pretrain-ranks", self.stage)
@@ -217,7 +217,8 @@ class Kubernetes(Pretrain):
         arguments = [
             argument.replace(data["mountPath"], str(self.folder)) for argument in launcher["args"]
         ]
-        done = self.command(PRETRAIN / "pretrain-ranks", *arguments, *SMALL, "--tokens", "1000")
+        arguments[arguments.index("--tokens") + 1] = "1000"  # a run must have an end
+        done = self.command(PRETRAIN / "pretrain-ranks", *arguments, *SMALL)
         self.assertEqual(0, done.returncode, done.stderr)
         self.assertGreaterEqual(self.tokens_trained("run"), 1000)
 
@@ -268,14 +269,14 @@ class Paper(unittest.TestCase):
                 self.assertEqual(re.sub("^    ", "", output, flags=re.MULTILINE), done.stdout)
 
     def test_a_step_by_hand(self):
-        """2 ranks send and receive half of it each way: all bytes once."""
+        """2 ranks send and receive half of the bytes in each direction: all bytes once."""
         text = self.run_script("step", "--ranks", "2", "--latency", "1e-12", "--gbit", "1").stdout
         rows = 811 + (1458 - 811) * 1.16  # about; 8,192 tokens
         milliseconds = 4 * (7.43e6 + (2048 + rows) * 513) * 8 / 0.9e9 * 1e3
         found = float(re.search(r"exchanges ([\d.]+) ms", text)[1])
         self.assertAlmostEqual(milliseconds, found, delta=0.01 * milliseconds)
 
-    def test_what_is_wrong_is_said(self):
+    def test_wrong_arguments_are_reported(self):
         for arguments in ((), ("step", "--ranks", "1"), ("batch", "--tflops", "0"), ("rows",)):
             done = self.run_script(*arguments)
             self.assertNotEqual(0, done.returncode)

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""A real Prometheus scrapes real elmods under a little load, as deploy/prometheus/kubernetes.yaml
-has it do in a cluster: every query of the dashboard and of the autoscaler's metric has data, every
-rule can be evaluated, and an elmod that ends is noticed."""
+"""A real Prometheus scrapes real elmods under a little load, with the job of
+deploy/prometheus/kubernetes.yaml. Every query of the dashboard and of the autoscaler's metric has data,
+every rule can be evaluated, and the end of an elmod raises the alert."""
 import contextlib
 import json
 import math
@@ -25,7 +25,7 @@ from elmod import Elmod, wait_until
 
 BINARY = os.environ["ELMOD_BINARY"]
 DEPLOY = pathlib.Path(os.environ["ELMOD_SOURCE_ROOT"], "deploy")
-IS_THERE = shutil.which("prometheus") or os.environ.get("CI") == "true"  # where it must be
+IS_THERE = shutil.which("prometheus") or os.environ.get("CI") == "true"  # in CI it must be there
 SCRAPES = 4  # under load, one a second
 
 sys.path.insert(0, str(DEPLOY))
@@ -33,7 +33,7 @@ from load import Load  # noqa: E402
 
 
 def pod_labels(name, port):
-    """What Kubernetes says of a pod."""
+    """The labels of Kubernetes for a pod."""
     return {
         "__meta_kubernetes_pod_label_app_kubernetes_io_name": "elmod",
         "__meta_kubernetes_pod_annotation_prometheus_io_scrape": "true",
@@ -45,7 +45,7 @@ def pod_labels(name, port):
 
 
 def config(elmods):
-    """kubernetes.yaml with these as the pods that were discovered, scraped once a second."""
+    """kubernetes.yaml with these elmods as the discovered pods, scraped once a second."""
     text = (DEPLOY / "prometheus/kubernetes.yaml").read_text(encoding="utf-8")
     doc = yaml.safe_load(text)
     doc["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
@@ -53,11 +53,11 @@ def config(elmods):
     (job,) = doc["scrape_configs"]
     assert job.pop("kubernetes_sd_configs") == [{"role": "pod"}]
     job["static_configs"] = [
-        # A pod is found at each of its ports; the annotation says which one to ask.
+        # Kubernetes finds a pod at each of its ports. The annotation names the port to scrape.
         {"targets": [f"{elmod.host}:1"], "labels": pod_labels(f"elmod-{i}", elmod.port)}
         for i, elmod in enumerate(elmods)
     ]
-    job["static_configs"].append({"targets": ["127.0.0.1:2"]})  # not one of ours
+    job["static_configs"].append({"targets": ["127.0.0.1:2"]})  # not an elmod
     return yaml.safe_dump(doc)
 
 
@@ -84,9 +84,9 @@ class Prometheus:
             )
 
     def get(self, path, **query):
-        """The data of an answer of the API; None while it is not ready."""
+        """The data of an answer of the API; None while Prometheus is not ready."""
         if self.process.poll() is not None:
-            raise RuntimeError(f"it ended:\n{self.log.read_text(encoding='utf-8')}")
+            raise RuntimeError(f"Prometheus ended:\n{self.log.read_text(encoding='utf-8')}")
         url = f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(query)}"
         try:
             with urllib.request.urlopen(url, timeout=60) as answer:
@@ -99,7 +99,7 @@ class Prometheus:
             return None
 
     def query(self, text):
-        """[(labels, value)] with the values that are numbers."""
+        """[(labels, value)] of the values that are numbers."""
         result = self.get("query", query=text)["result"]
         pairs = [(one["metric"], float(one["value"][1])) for one in result]
         return [(labels, value) for labels, value in pairs if math.isfinite(value)]
@@ -110,7 +110,7 @@ class Prometheus:
 
 
 def dashboard_queries():
-    """(title, query), with the variables as Grafana fills them in for "All"."""
+    """(title, query) with the variables that Grafana uses for "All"."""
     dashboard = json.loads((DEPLOY / "grafana/elmod.json").read_text(encoding="utf-8"))
     values = {"$__rate_interval": "1m", "$job": "elmod"}
     values |= {f"${one['name']}": one["allValue"] for one in dashboard["templating"]["list"][1:]}
@@ -125,7 +125,7 @@ def dashboard_queries():
         yield title, text
 
 
-@unittest.skipUnless(IS_THERE, "no prometheus here")
+@unittest.skipUnless(IS_THERE, "prometheus is not installed")
 class Live(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -142,7 +142,7 @@ class Live(unittest.TestCase):
 
     @classmethod
     def load(cls, stack):
-        """Some scrapes of two under load, which goes on, and of one that nobody asks."""
+        """Waits for some scrapes of two elmods under load and of one without requests."""
         busy = cls.elmods[:2]
         for elmod in busy:
             stack.enter_context(Load((elmod.host, elmod.port), 3))
@@ -151,7 +151,7 @@ class Live(unittest.TestCase):
             counts = cls.prometheus.query("count_over_time(elmod_tokens_total[1m])")
             return len(counts) == len(cls.elmods) and all(value >= times for _, value in counts)
 
-        wait_until(lambda: scraped(1), "a scrape")  # what is counted before shows no increase
+        wait_until(lambda: scraped(1), "a scrape")  # requests before the first scrape show no increase
         for elmod in busy:
             assert elmod.ask("POST", "/embed", {"input": "What is this?"}).status == 422
         wait_until(lambda: scraped(SCRAPES), "scrapes")
@@ -184,7 +184,7 @@ class Live(unittest.TestCase):
                 self.assertEqual(3, len(labels))
         (restarts,) = dashboard["annotations"]["list"]
         text = restarts["expr"].replace("$job", "elmod").replace("$instance", ".*")
-        self.assertEqual([], self.prometheus.query(text))  # valid, and none happened
+        self.assertEqual([], self.prometheus.query(text))  # a valid query without results
 
     def test_the_dashboard_shows_every_metric(self):
         metrics = self.elmods[0].ask("GET", "/metrics").body.decode()
@@ -193,7 +193,7 @@ class Live(unittest.TestCase):
         self.assertEqual(set(), {name for name in names if name not in shown})
 
     def test_the_metric_of_the_autoscaler(self):
-        """One rule, of which the adapter makes a query a pod, and whose name the HPA has."""
+        """There is one rule. The adapter makes a query for each pod from it, and the HPA uses its name."""
         path = DEPLOY / "kubernetes-queue-time"
         (rule,) = yaml.safe_load((path / "adapter.yaml").read_text(encoding="utf-8"))["rules"]
         self.assertEqual(3, len(self.prometheus.query(rule["seriesQuery"])))
@@ -209,7 +209,7 @@ class Live(unittest.TestCase):
         values = {labels["pod"]: value for labels, value in found}
         self.assertEqual({"elmod-0", "elmod-1", "elmod-2"}, values.keys())
         self.assertGreater(min(values["elmod-0"], values["elmod-1"]), 0)
-        self.assertEqual(0, values["elmod-2"])  # not NaN: nobody asked it
+        self.assertEqual(0, values["elmod-2"])  # not NaN, though it had no requests
         hpa = yaml.safe_load((path / "hpa.yaml").read_text(encoding="utf-8"))
         pods = [metric["pods"] for metric in hpa["spec"]["metrics"] if metric["type"] == "Pods"]
         self.assertEqual([rule["name"]["as"]], [one["metric"]["name"] for one in pods])
@@ -228,7 +228,7 @@ class Live(unittest.TestCase):
         self.assertTrue(self.prometheus.query("elmod:requests:rate5m > 0"))
 
 
-@unittest.skipUnless(IS_THERE, "no prometheus here")
+@unittest.skipUnless(IS_THERE, "prometheus is not installed")
 class Down(unittest.TestCase):
     def test_an_elmod_that_ended_is_noticed(self):
         with contextlib.ExitStack() as stack:

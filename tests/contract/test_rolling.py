@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A rolling restart behind a real proxy, as deploy/rolling/try shows it, fails no request."""
+"""A rolling restart behind a real proxy (deploy/rolling/try) fails no request."""
 import os
 import pathlib
 import shutil
@@ -19,7 +19,7 @@ from load import Load  # noqa: E402
 class Rolling(unittest.TestCase):
     def check(self, proxy):
         if not shutil.which(proxy) and os.environ.get("CI") != "true":
-            self.skipTest(f"no {proxy} here")
+            self.skipTest(f"{proxy} is not installed")
         done = subprocess.run(
             [DEPLOY / "rolling/try", "--elmod", BINARY, "--instances", "2", "--clients", "4"]
             + ["--proxy", proxy, "--", "--threads", "1"],
@@ -37,8 +37,8 @@ class Rolling(unittest.TestCase):
     def test_behind_nginx(self):
         self.check("nginx")
 
-    @unittest.skipUnless(shutil.which("haproxy"), "no haproxy here")
-    def test_haproxy_takes_its_file_as_it_is(self):
+    @unittest.skipUnless(shutil.which("haproxy"), "haproxy is not installed")
+    def test_haproxy_accepts_its_file(self):
         command = ["haproxy", "-c", "-f", DEPLOY / "rolling/haproxy.cfg"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         self.assertEqual(0, done.returncode, done.stderr)
@@ -46,7 +46,7 @@ class Rolling(unittest.TestCase):
 
 
 class Failures(unittest.TestCase):
-    """What the clients of the trial take for one."""
+    """The clients of the trial count these as failures."""
 
     def test_a_refused_request(self):
         with Elmod(BINARY, "--max-inputs", 1) as elmod:
@@ -61,7 +61,7 @@ class Failures(unittest.TestCase):
             load.count(("/embed", b"{}"), (200, body), 0.001)
         self.assertEqual(1, load.failures.total())
 
-    def test_nobody_there(self):
+    def test_a_refused_connection(self):
         with Elmod(BINARY) as elmod:
             address = elmod.host, elmod.port
         with Load(address, 1) as load:

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Provokes every (path, status) of openapi.yaml in a real elmod and validates each answer.
 
-Fails when a documented status was not provoked (but for NOT_PROVOKED), or an answer is not as
-documented: status, content type, headers, body, problem code and the place that is to blame.
+Fails if a documented status was not provoked (except NOT_PROVOKED), or if an answer is not as
+documented: status, content type, headers, body, problem code and pointer.
 """
 import concurrent.futures
 import gzip
@@ -43,16 +43,16 @@ from zero_model import write_zero_model, write_zero_softmax
 GZIP_JSON = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
 IDENTITY = {"Content-Encoding": "identity"}
 
-# Documented, but not to be had from outside.
+# Documented, but a client cannot provoke them.
 NOT_PROVOKED = {
     (path, 500): "only a fault of ours or no memory answers it" for path in SPEC.doc["paths"]
 }
 
 
 def tearDownModule():
-    """After all tests: was every documented status seen?"""
+    """After all tests: was every documented status provoked?"""
     if len(sys.argv) > 1:
-        return  # a few tests alone, chosen on the command line
+        return  # only some tests were selected on the command line
     documented = SPEC.pairs()
     assert NOT_PROVOKED.keys() <= documented, "NOT_PROVOKED names what is not documented"
     assert not NOT_PROVOKED.keys() & seen, "NOT_PROVOKED names what was seen"
@@ -91,7 +91,7 @@ class WithDefaults(OneServerTest):
             if SPEC.response(path, 406):
                 self.expect(self.elmod.ask("GET", path, headers={"Accept": "text/html"}), 406)
 
-    def test_a_body_may_come_in_gzip(self):
+    def test_a_body_may_be_in_gzip(self):
         for path in POSTS:
             body = json.dumps(GOOD[path]).encode()
             plain = self.expect(self.elmod.ask("POST", path, body, GZIP_JSON | IDENTITY), 200)
@@ -106,21 +106,21 @@ class WithDefaults(OneServerTest):
                 ("nothing", b""),
                 ("not gzip", body),
                 ("cut off", gzip.compress(body)[:-1]),
-                ("more behind it", gzip.compress(body) + b"{}"),
+                ("more bytes after it", gzip.compress(body) + b"{}"),
                 ("a wrong checksum", gzip.compress(body)[:-8] + bytes(8)),
             ):
                 with self.subTest(path=path, body=name):
                     answer = self.elmod.ask("POST", path, coded, GZIP_JSON)
                     self.expect(answer, 400, "bad_encoding")
 
-    def test_a_large_answer_goes_in_the_coding_that_is_liked_best(self):
+    def test_a_large_answer_has_the_preferred_coding(self):
         self.expect_codings({"inputs": ["one two three four"] * 40, "outputs": ["elmo"]}, True)
 
     def test_a_small_answer_has_no_coding(self):
         answer = self.elmod.ask("POST", "/embed", TEXT, {"Accept-Encoding": "gzip, zstd"})
         self.assertNotIn("Content-Encoding", self.expect(answer, 200).headers)
 
-    def test_a_get_has_no_body_that_could_be_coded(self):
+    def test_a_get_ignores_content_encoding(self):
         for path in GETS:
             for method in ("GET", "HEAD"):
                 with self.subTest(method=method, path=path):
@@ -164,7 +164,7 @@ class WithDefaults(OneServerTest):
         answer = self.expect(self.elmod.ask("GET", "/openapi.yaml"), 200)
         self.assertEqual(pathlib.Path(OPENAPI).read_bytes(), answer.body)
 
-    def test_a_page_that_a_browser_has_is_not_sent_again(self):
+    def test_an_unchanged_page_is_not_sent_again(self):
         for path in ("/", "/docs", "/web/style.css", "/web/main.js", "/web/icon.svg"):
             with self.subTest(path=path):
                 etag = self.expect(self.elmod.ask("GET", path), 200).headers["ETag"]
@@ -258,7 +258,7 @@ class WithDefaults(OneServerTest):
             request = f"{method} {path} HTTP/1.1\r\n\r\n".encode()
             self.expect(self.elmod.ask_raw(request, method, path), 400, "bad_header")
 
-    def test_early_faults_are_answered_as_the_introduction_says(self):
+    def test_early_errors_are_answered_as_documented(self):
         chunked = b"POST /embed HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
         for status, request in (
             (400, b"GET /info\r\n\r\n"),
@@ -287,7 +287,7 @@ class WithSmallLimits(OneServerTest):
         "--compress-min-bytes": 1000,
     }
 
-    def test_an_answer_over_the_size_goes_in_a_coding(self):
+    def test_an_answer_over_the_size_has_a_coding(self):
         self.expect_codings({"inputs": "one two three", "outputs": ["elmo"]}, False)
 
     def test_a_body_over_the_limit_when_it_is_inflated_is_refused(self):
@@ -313,7 +313,7 @@ class WithSmallLimits(OneServerTest):
                     answer = self.elmod.ask("POST", path, body, headers)
                     self.expect(answer, SPEC.status_of(code), code, pointer)
 
-    def test_faults_of_a_size_say_the_limit_and_the_size(self):
+    def test_errors_of_a_size_have_the_limit_and_the_size(self):
         for body, limit, actual in (
             ({"inputs": ["a"] * 4}, 3, 4),
             ({"inputs": ["a " * 7] * 3}, 20, 21),
@@ -325,8 +325,8 @@ class WithSmallLimits(OneServerTest):
                     problem = self.elmod.ask("POST", path, body).json()
                     self.assertEqual((limit, actual), (problem["limit"], problem["actual"]))
 
-    def test_a_wrong_path_or_method_is_worse_than_a_wrong_body(self):
-        """Whether the body is too large at once, too large in the end, or does not arrive."""
+    def test_a_wrong_path_or_method_comes_before_a_wrong_body(self):
+        """If the body is too large by its length, too large when it is read, or does not arrive."""
         large = b"a" * 2000
         for method, path, status in (("POST", "/nothing", 404), ("PUT", "/info", 405)):
             for headers, body in (({}, large), ({"Transfer-Encoding": "chunked"}, [large])):
@@ -342,7 +342,7 @@ class WithSmallLimits(OneServerTest):
             answer = self.elmod.ask("POST", path, [b"a" * 600, b"a" * 600], headers)
             self.expect(answer, 413, "body_too_large")
 
-    def test_a_long_input_is_cut_where_that_is_allowed(self):
+    def test_a_long_input_is_cut_if_that_is_allowed(self):
         for path in NATIVE_POSTS:
             for max_tokens, n_tokens in ((None, 8), (100, 8), (2, 2)):
                 body = {"inputs": ["a " * 9], "max_tokens": max_tokens}
@@ -350,7 +350,7 @@ class WithSmallLimits(OneServerTest):
                 self.assertEqual(n_tokens, answer["usage"]["tokens"])
                 self.assertTrue(answer["data"][0]["truncated"])
 
-    def test_a_body_that_does_not_arrive_is_given_up(self):
+    def test_a_body_that_does_not_arrive_times_out(self):
         for path in POSTS:
             with self.subTest(path=path):
                 path = self.elmod.expand(path)
@@ -392,7 +392,7 @@ class WithApiKeys(OneServerTest):
                     else:
                         self.expect(answer, 401, "unauthorized")
 
-    def test_each_key_is_taken_in_both_fields(self):
+    def test_each_key_is_accepted_in_both_fields(self):
         for path in PATHS:
             for key in self.KEYS:
                 for headers in ({"Authorization": "Bearer " + key}, {"X-API-Key": key}):
@@ -446,9 +446,9 @@ class WithMadeModels(ContractTest):
             self.expect(elmod.ask("POST", "/embed", TEXT), 200)
 
     def test_a_full_queue_and_a_passed_deadline_are_answered(self):
-        """One request keeps the one worker busy. Of some that come together meanwhile, one has room
-        in the queue until its deadline, and the others have none. The requests are made longer
-        until that is seen."""
+        """One request keeps the only worker busy. Meanwhile some requests are sent together. One of
+        them has room in the queue until its deadline, the others have none. The requests are made
+        longer until this happens."""
         write_zero_model(self.model, cell_dim=2048, proj_dim=256)
         write_zero_softmax(self.softmax, cell_dim=2048, proj_dim=256)
         model = ("--model", self.model, "--softmax", self.softmax)
@@ -473,8 +473,8 @@ class WithMadeModels(ContractTest):
                     self.expect(answer, answer.status)
             self.assertIn(patient.result().status, (200, 429))
 
-    def test_a_server_that_is_still_loading_says_so_and_lives(self):
-        """The model is made larger until loading takes long enough to be seen."""
+    def test_a_server_that_is_still_loading_says_so_and_is_alive(self):
+        """The model is made larger until loading takes long enough for a request."""
         cell_dim = 1024
         unready = [path for path in PATHS if SPEC.response(path, 503)]
         loading = set()
@@ -492,7 +492,7 @@ class WithMadeModels(ContractTest):
             cell_dim *= 2
 
 
-class WhenToldToStop(ContractTest):
+class WhenStopping(ContractTest):
     def test_readiness_ends_at_once_and_service_after_the_grace(self):
         with Elmod(BINARY, "--drain-grace-ms", 1500) as elmod:
             kept = {path: elmod.connect() for path in POSTS}

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""--word-vectors: [x_k; ELMo_k] against numpy, in every form of an answer, from every kind of file."""
+"""--word-vectors: [x_k; ELMo_k] as computed with numpy, for every form of answer and kind of file."""
 import base64
 import io
 import json
@@ -29,7 +29,7 @@ TEXTS = ["A the Film, caf\u00e9 \U0001f600.", "", "unheard of"]
 
 
 def file_text(header):
-    """(text, {word: float32 [DIM] as numpy reads its digits})"""
+    """(text of the file, {word: float32 [DIM] as numpy reads its digits})"""
     random = numpy.random.default_rng(5)
     lines = [f"{len(WORDS)} {DIM}"] if header else []
     vectors = {}
@@ -61,14 +61,14 @@ class WordVectors(unittest.TestCase):
         return event
 
     def check(self, elmod, vectors, find):
-        """Every form against numpy; find(word) gives the word that the file is to be asked for."""
+        """Compares every form with numpy. find(word) returns the word to look up in the file."""
         body = {
             "inputs": TEXTS,
             "outputs": ["elmo", "word_vec", "word_vec_elmo"],
             "mix": {"weights": [0, 1, 2], "gamma": 2},
         }
         layer_dim = elmod.ask("GET", "/info").json()["model"]["layer_dim"]
-        items = elmod.ask("POST", "/embed", body).json()["data"]  # too many numbers for jsonschema
+        items = elmod.ask("POST", "/embed", body).json()["data"]  # too large for jsonschema
         packed = self.ask(elmod, {**body, "encoding_format": "base64"}).json()["data"]
         metadata, tensors = read_safetensors(self.ask(elmod, body, SAFETENSORS).body)
         told = json.loads(metadata["answer"])["data"]
@@ -96,7 +96,7 @@ class WordVectors(unittest.TestCase):
         self.assertLess(0, n_unknown)
         self.assertLess(n_unknown, elmod.metric('elmod_word_vectors_total{outcome="unknown"}'))
 
-    def test_each_kind_of_file_gives_what_numpy_reads(self):
+    def test_each_kind_of_file_gives_the_numbers_that_numpy_reads(self):
         for header in (False, True):
             text, vectors = file_text(header)
             self.path.write_text(text, encoding="utf-8")
@@ -111,7 +111,7 @@ class WordVectors(unittest.TestCase):
                 self.assertIn("word_vec_elmo", info.json()["model"]["outputs"])
                 self.check(elmod, vectors, lambda word: word)
 
-    def test_lower_case_is_looked_up_where_that_is_chosen(self):
+    def test_lower_case_is_looked_up_if_chosen(self):
         text, vectors = file_text(False)
         self.path.write_text(text, encoding="utf-8")
         flags = ("--word-vectors", self.path, "--word-vectors-case", "lower")
@@ -120,7 +120,7 @@ class WordVectors(unittest.TestCase):
                 elmod, vectors, lambda word: word if word in vectors else word.lower()
             )
 
-    def test_a_cache_may_lie_elsewhere_or_nowhere(self):
+    def test_a_cache_may_be_elsewhere_or_missing(self):
         text, vectors = file_text(True)
         self.path.write_text(text, encoding="utf-8")
         elsewhere = self.folder / "elsewhere"
@@ -139,10 +139,10 @@ class WordVectors(unittest.TestCase):
                     )
                     self.check(elmod, vectors, lambda word: word)
         self.assertFalse(self.cache.exists())
-        with Elmod(BINARY, "--word-vectors", elsewhere) as elmod:  # the cache, for the text
+        with Elmod(BINARY, "--word-vectors", elsewhere) as elmod:  # the cache instead of the text
             self.check(elmod, vectors, lambda word: word)
 
-    def test_a_wrong_file_ends_the_start_and_names_the_line(self):
+    def test_a_wrong_file_stops_the_start_and_names_the_line(self):
         self.path.write_text("a 1 2\nb 1\n", encoding="utf-8")
         done = subprocess.run(
             [BINARY, "--listen", "127.0.0.1:0", "--word-vectors", self.path],

@@ -1,6 +1,6 @@
-"""Model files made on the spot: any size, all weights zero, so that the file is one big hole.
+"""Makes model files of any size with weights of zero, so that the file is a hole on the disk.
 
-They answer nothing but zero vectors, as slowly as a real model of their size.
+They return only zero vectors, as slowly as a real model of their size.
 """
 import hashlib
 import json
@@ -33,7 +33,7 @@ def shapes(cell_dim, proj_dim, n_labels):
 
 
 def options(cell_dim, proj_dim):
-    """bilm-tf's options.json of those tensors."""
+    """The options.json (bilm-tf) of these tensors."""
     return {
         "lstm": {
             "dim": cell_dim,
@@ -55,7 +55,7 @@ def options(cell_dim, proj_dim):
 
 
 def write_zero_model(path, cell_dim=16, proj_dim=4, labels=("no", "maybe", "yes")):
-    """Writes a model file of float32 zeros; without labels there is no sentiment head."""
+    """Writes a model file of float32 zeros. Without labels it has no sentiment head."""
     metadata = {
         "elmo_format": "1",
         "name": "zero",
@@ -68,7 +68,7 @@ def write_zero_model(path, cell_dim=16, proj_dim=4, labels=("no", "maybe", "yes"
 
 
 def write_zero_softmax(path, cell_dim=16, proj_dim=4, n_words=100):
-    """Writes the LM softmax of such a model, with words w3, w4 and so on behind the marks."""
+    """Writes the LM softmax of such a model. After the three marks its words are w3, w4 and so on."""
     digest = hashlib.sha256()
     for name, shape in sorted(shapes(cell_dim, proj_dim, 0)):
         digest.update(f"{name}\0F32\0{shape}\0".encode())

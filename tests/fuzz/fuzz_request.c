@@ -7,8 +7,8 @@
  *     build-fuzz/tests/fuzz/fuzz_request -max_len=4096 -dict=tests/fuzz/request.dict corpus \
  *         tests/cases/fuzz_request
  *
- * An input that fails is committed to tests/cases/fuzz_request together with its fix; the test
- * suite replays that folder. */
+ * Commit an input that fails to tests/cases/fuzz_request, together with the fix. The test suite
+ * replays that folder. */
 #include <stdint.h>
 
 #include "request_property.h"

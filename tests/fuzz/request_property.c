@@ -11,15 +11,15 @@
 
 enum { MAX_INPUTS = 4, MAX_TOKENS = 8, MAX_REQUEST_TOKENS = 20 };
 
-#define REQUIRE(condition)                               \
-    do {                                                 \
-        if (!(condition)) {                              \
-            fprintf(stderr, "not so: %s\n", #condition); \
-            abort();                                     \
-        }                                                \
+#define REQUIRE(condition)                                 \
+    do {                                                   \
+        if (!(condition)) {                                \
+            fprintf(stderr, "violated: %s\n", #condition); \
+            abort();                                       \
+        }                                                  \
     } while (0)
 
-/* An object without a key twice. */
+/* The text must be a JSON object without duplicate keys. */
 static void require_json_object(const struct buffer *text)
 {
     REQUIRE(!text->failed);
@@ -28,7 +28,7 @@ static void require_json_object(const struct buffer *text)
     json_decref(json);
 }
 
-/* Its body is JSON in every dialect. */
+/* The body of the problem must be JSON in every dialect. */
 static void check_problem(struct problem *problem)
 {
     unsigned status = problem_status(problem->code);

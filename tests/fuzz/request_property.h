@@ -1,8 +1,8 @@
 #pragma once
-/* What holds for every request body, however broken: shared by the libFuzzer target and by the test
+/* A property of every request body, however malformed. The libFuzzer target checks it, and the test
  * suite, which replays the corpus and mutates the cases. */
 #include <stddef.h>
 
-/* Parses bytes[1..] as a body of the path that bytes[0] picks. Aborts when the outcome is neither a
- * request within its limits, whose reply is JSON, nor a problem whose body is JSON. */
+/* Parses bytes[1..] as a body of the path that bytes[0] selects. Aborts if the result is neither a
+ * request within its limits whose reply is JSON, nor a problem whose body is JSON. */
 void check_request_property(const unsigned char *bytes, size_t n_bytes);

@@ -1,4 +1,4 @@
-// OpenAI's own SDK, unchanged, against elmod.
+// OpenAI's SDK, unchanged, with elmod.
 import assert from "node:assert/strict";
 import {execFile} from "node:child_process";
 import {copyFile, mkdtemp, rm, writeFile} from "node:fs/promises";
@@ -14,12 +14,12 @@ import {startElmod} from "./elmod.mjs";
 const TEXTS = ["A gripping film.", "", "Two hours of nothing; \u{1F600} caf\u00e9!"];
 const MODEL = "elmo-small";
 
-/** A client without patience, unless asked for. */
+/** A client that does not retry, unless `options` say so. */
 function clientOf(origin, options = {}) {
   return new OpenAI({apiKey: "none", baseURL: `${origin}/v1`, maxRetries: 0, ...options});
 }
 
-/** What a promise must fail with: the class, the status and members of the error. */
+/** Checks that the promise fails with this class, status and members of the error. */
 async function failsWith(promise, type, status, members) {
   const error = await promise.then(() => assert.fail("it did not fail"), (fault) => fault);
   assert.ok(error instanceof type, `${error.constructor.name}: ${error.message}`);
@@ -28,7 +28,7 @@ async function failsWith(promise, type, status, members) {
   return error;
 }
 
-describe("with the model that ships", () => {
+describe("with the built-in model", () => {
   let elmod, client;
   before(async () => {
     elmod = await startElmod(process.env.ELMOD_BINARY, ["--max-tokens", "50", "--max-inputs", "300"]);
@@ -36,7 +36,7 @@ describe("with the model that ships", () => {
   });
   after(() => elmod.stop());
 
-  /** The vectors that /embed gives, to the bit. */
+  /** The vectors of /embed, bit for bit. */
   async function embed(inputs) {
     const answer = await fetch(`${elmod.origin}/embed`, {
       method: "POST",
@@ -92,7 +92,7 @@ describe("with the model that ships", () => {
     });
   }
 
-  test("base64 that is asked for stays base64", async () => {
+  test("requested base64 stays base64", async () => {
     const answer = await client.embeddings.create({model: MODEL, input: TEXTS[0], encoding_format: "base64"});
     const bytes = Buffer.from(answer.data[0].embedding, "base64");
     const [vector] = await embed(TEXTS[0]);
@@ -144,11 +144,11 @@ describe("with the model that ships", () => {
     failsWith(client.files.list(), OpenAI.NotFoundError, 404, {code: "not_found", type: bad}));
 });
 
-describe("with a model that is steered", () => {
-  const NAME = 'fake "elmo"'; // which the SDK escapes in paths
+describe("with a model that the test controls", () => {
+  const NAME = 'fake "elmo"'; // the SDK escapes this in paths
   const start = (flags, options) => startElmod(process.env.ELMOD_FAKE_BINARY, ["--threads", "1", ...flags], options);
 
-  /** Starts one with `flags` whose only worker is held by a request: {elmod, held, stop}. */
+  /** Starts elmod with `flags` and a request that occupies its only worker: {elmod, held}. */
   async function startHeld(flags) {
     const elmod = await start(flags);
     await elmod.tell("s");
@@ -157,7 +157,7 @@ describe("with a model that is steered", () => {
     return {elmod, held};
   }
 
-  test("a name is found as the SDK writes it", async () => {
+  test("a model is found by the name that the SDK escapes", async () => {
     const elmod = await start([]);
     const model = await clientOf(elmod.origin).models.retrieve(NAME);
     assert.equal(model.id, NAME);
@@ -176,7 +176,7 @@ describe("with a model that is steered", () => {
     await rm(folder, {recursive: true});
   });
 
-  test("a full server: RateLimitError, and the SDK comes back when told to", async () => {
+  test("a full server: RateLimitError, and the SDK retries after Retry-After", async () => {
     const {elmod, held} = await startHeld(["--answer-bytes", "1"]);
     const request = {model: NAME, input: "a"};
     const error = await failsWith(clientOf(elmod.origin).embeddings.create(request), OpenAI.RateLimitError, 429,
@@ -190,7 +190,7 @@ describe("with a model that is steered", () => {
         const answer = await fetch(url, init);
         statuses.push(answer.status);
         if (statuses.length === 1) {
-          await elmod.tell("o"); // there is room by the time of the second try
+          await elmod.tell("o"); // there is room at the second try
           await held;
         }
         return answer;
@@ -212,7 +212,7 @@ describe("with a model that is steered", () => {
     await elmod.stop();
   });
 
-  test("a model that is loading: InternalServerError, until it is there", async () => {
+  test("a model that is loading: InternalServerError until it is loaded", async () => {
     const elmod = await start([], {env: {FAKE_ELMO_LOADS: "when told"}, path: "/health/live"});
     const client = clientOf(elmod.origin);
     const error = await failsWith(client.models.list(), OpenAI.InternalServerError, 503, {code: "loading"});

@@ -5,7 +5,7 @@ import {startElmod as start} from "./elmod.mjs";
 
 const SOFTMAX = `${process.env.ELMOD_SOURCE_ROOT}/model/weights/elmo-small.softmax.safetensors`;
 
-/** Starts elmod on a free port, its model with its softmax: {origin, stop}. */
+/** Starts elmod on a free port, with the softmax of its model: {origin, stop}. */
 export function startElmod(...flags) {
   return start(process.env.ELMOD_BINARY, ["--softmax", SOFTMAX, ...flags]);
 }
@@ -27,8 +27,8 @@ export function startBrowser() {
 }
 
 /**
- * A new page in a context of its own, with the faults that no test may have: what the console says,
- * scripts that threw, requests to elsewhere.
+ * A new page in its own context, and the list of its faults: errors and warnings on the console,
+ * uncaught exceptions, and requests to other servers.
  */
 export async function openPage(browser, origin, options = {}) {
   const context = await browser.newContext({
@@ -55,9 +55,9 @@ export async function openPlayground(page, origin) {
   await settled(page);
 }
 
-/** Waits until no panel is asking, or about to. */
+/** Waits until no panel has an open request or is about to send one. */
 export async function settled(page) {
   await page.locator("#facts", {hasText: "layers"}).waitFor();
-  await page.waitForTimeout(300); // longer than the pause after which a panel asks
+  await page.waitForTimeout(300); // longer than the delay of a panel's request
   await page.locator("[aria-busy]").first().waitFor({state: "detached"});
 }

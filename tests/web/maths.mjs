@@ -1,4 +1,4 @@
-// The page's mathematics on its own, and against the server.
+// The mathematics of the page.
 import assert from "node:assert/strict";
 import {test} from "node:test";
 
@@ -11,7 +11,7 @@ export function testMaths({cosines, dot, eigen, mixed, plane, softmax, unit}) {
   };
   const vectors = (n, width) => Array.from({length: n}, () => Array.from({length: width}, random));
 
-  test("eigenvectors are what they are called, of any symmetric matrix", () => {
+  test("eigenvectors of symmetric matrices", () => {
     for (const n of [1, 2, 3, 7, 24]) {
       const rows = vectors(n, n);
       const matrix = rows.map((row, i) => row.map((x, j) => x + rows[j][i]));

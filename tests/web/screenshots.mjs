@@ -1,10 +1,10 @@
-// Pictures of the playground for README.md, of a real elmod and its own model.
+// Pictures of the playground for README.md, from a real elmod with the built-in model.
 import {mkdir} from "node:fs/promises";
 import {join} from "node:path";
 
 import {openPage, openPlayground, settled, startBrowser, startElmod} from "./harness.mjs";
 
-const MARGIN = 12; // of paper around a panel
+const MARGIN = 12; // around a panel
 
 async function shoot(page, selector, file) {
   await page.evaluate(() => scrollTo(0, 0));
@@ -34,12 +34,12 @@ const pages = {
 for (const [name, options] of Object.entries(pages)) {
   const {page, faults, close} = await openPage(browser, elmod.origin, options);
   await openPlayground(page, elmod.origin);
-  // Once more, so that what is shown as its cost is that of a server at work.
+  // A second time, so that the times are those of a warm server.
   for (const example of await page.locator("[data-part=examples] :first-child").all())
     await example.click();
   await settled(page);
-  await page.mouse.move(0, 0); // over no button
-  // The bar at the top stays in sight while a page scrolls, and would lie over a panel.
+  await page.mouse.move(0, 0); // not over a button
+  // The bar at the top stays visible while the page scrolls, and would cover a part of a panel.
   await page.locator(".top").evaluate((top) => {
     top.style.position = "static";
   });

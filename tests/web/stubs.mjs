@@ -1,5 +1,5 @@
-// Answers in place of the server's, for what a test must know to the digit or cannot have from the
-// model that ships. Each stub takes a page and answers its requests from then on.
+// Answers that replace those of the server, for tests that need known digits or an answer that the
+// built-in model does not give. Each stub answers all later requests of a page.
 
 function json(route, body, more = {}) {
   return route.fulfill({
@@ -11,7 +11,7 @@ function json(route, body, more = {}) {
   });
 }
 
-/** GET /info as the server gives it, but changed by change(info). */
+/** The server's answer to GET /info, changed by change(info). */
 export async function stubInfo(page, change) {
   await page.route("**/info", async (route) => {
     const response = await route.fetch();
@@ -23,7 +23,7 @@ export async function stubInfo(page, change) {
 
 export const TOKENS = ["Not", "bad", "xyzzy"];
 
-/** POST /sentiment: such attributions and a bias that together are a logit of 0. */
+/** POST /sentiment with these attributions, and a bias so that the logit is 0. */
 export function stubSentiment(
   page,
   labels = ["negative", "positive"],
@@ -56,7 +56,7 @@ export function stubSentiment(
   );
 }
 
-/** POST /score: 1, 8 and 16 bits forward, 2, 4 and 20 backward; the last token is unknown. */
+/** POST /score: 1, 8 and 16 bits forward, 2, 4 and 20 backward. The last token is unknown. */
 export function stubScore(page) {
   const direction = (bits, perplexity) => ({
     log_probs: bits.map((n) => -n * Math.LN2),
@@ -83,8 +83,8 @@ export function stubScore(page) {
 }
 
 /**
- * POST /embed for a model with one layer: a token of input i is [1, 0] in word_emb, and turned by i
- * degrees above.
+ * POST /embed of a model with one layer. A token of input i is [1, 0] in word_emb, and rotated by i
+ * degrees in layer 1.
  */
 export function stubEmbed(page) {
   const packed = (vectors) =>

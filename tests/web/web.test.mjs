@@ -1,4 +1,4 @@
-// The playground in a real browser, on a real elmod.
+// The playground in a real browser, with a real elmod.
 import assert from "node:assert/strict";
 import {readFile} from "node:fs/promises";
 import {createRequire} from "node:module";
@@ -29,7 +29,7 @@ testMaths(
   ),
 );
 
-/** A test with a page of its own; it fails by what the console says and `allowed` does not match. */
+/** A test with its own page. It fails if the console has a message that `allowed` does not match. */
 function pageTest(name, body, {allowed = /^$/, ...options} = {}) {
   test(name, async () => {
     const {page, faults, close} = await openPage(browser, elmod.origin, options);
@@ -45,7 +45,7 @@ function pageTest(name, body, {allowed = /^$/, ...options} = {}) {
   });
 }
 
-const HTTP_FAULT = /^error: Failed to load resource/; // of a status that a test makes
+const HTTP_FAULT = /^error: Failed to load resource/; // for a status that the test causes
 
 const matrixOf = (page) =>
   page
@@ -60,7 +60,7 @@ const dots = (page) => page.locator("#meanings .views .dot:not(.piled)").count()
 // ---- One word, many meanings ----
 
 pageTest(
-  "a word is one point in word_emb, and its meanings part in the upper layers",
+  "a word is one point in word_emb, and its meanings separate in the upper layers",
   async (page) => {
     await openPlayground(page, elmod.origin);
     for (const word of ["bear", "watch", "lie", "play", "saw", "leaves"]) {
@@ -123,7 +123,7 @@ pageTest("the sliders mix the layers as the server does", async (page) => {
   assert.match(await page.locator("#meanings .mix").innerText(), /layer 2\s+99 %|layer 2\s+100 %/);
 });
 
-pageTest("sentences are written, marked and removed, by keyboard alone", async (page) => {
+pageTest("sentences are written, marked and removed with the keyboard only", async (page) => {
   await openPlayground(page, elmod.origin);
   const sentences = page.locator(".sentences textarea");
   await page.getByLabel("Sentence 6", {exact: true}).focus();
@@ -131,7 +131,7 @@ pageTest("sentences are written, marked and removed, by keyboard alone", async (
   await page.keyboard.type("Bears and a bear: bear with me.");
   await settled(page);
   assert.equal(await sentences.count(), 7);
-  assert.equal(await dots(page), 8); // "bear" stands there twice, "Bears" is another word
+  assert.equal(await dots(page), 8); // "bear" is in it twice, "Bears" is another word
   await page.getByRole("button", {name: "Sentence 7: meaning B, change"}).focus();
   await page.keyboard.press("Space");
   await page.getByRole("button", {name: "Sentence 7: meaning C, change"}).waitFor();
@@ -158,7 +158,7 @@ pageTest("another word is chosen among those that the sentences share, or typed"
   assert.equal(await page.getByLabel("Word", {exact: true}).inputValue(), "the");
   assert.ok((await dots(page)) >= 2);
   await page.getByLabel("Word", {exact: true}).fill("hunters");
-  await page.getByText("“hunters” stands in one sentence alone.").waitFor();
+  await page.getByText("“hunters” is in only one sentence.").waitFor();
   await page.getByLabel("Word", {exact: true}).fill("zebra");
   await page.getByText("“zebra” is in none of the sentences.").waitFor();
   await page.getByLabel("Word", {exact: true}).fill("");
@@ -181,7 +181,7 @@ pageTest("a model with another number of layers has as many maps and sliders", a
     "mix",
   ]);
   assert.equal(await page.locator(".mix input").count(), 2);
-  const shown = await matrixOf(page); // of layer 1, where sentence i is turned by i degrees
+  const shown = await matrixOf(page); // of layer 1, where sentence i is rotated by i degrees
   shown.forEach((row, i) =>
     row.forEach((cosine, j) =>
       assert.equal(cosine.toFixed(2), Math.cos(((i - j) * Math.PI) / 180).toFixed(2)),
@@ -191,7 +191,7 @@ pageTest("a model with another number of layers has as many maps and sliders", a
 
 // ---- Sentiment ----
 
-pageTest("sentiment is a bar for each label and a colour behind each token", async (page) => {
+pageTest("sentiment is a bar for each label and a background colour for each token", async (page) => {
   await stubSentiment(page);
   await openPlayground(page, elmod.origin);
   const panel = page.locator("#sentiment");
@@ -221,7 +221,7 @@ pageTest("sentiment is a bar for each label and a colour behind each token", asy
   );
   await panel.getByText("As numbers").click();
   await panel
-    .getByText("Words −0.75, without any +0.75: together +0.00, the log-odds of positive.")
+    .getByText("Words −0.75, bias +0.75: together +0.00, the log-odds of positive.")
     .waitFor();
 });
 
@@ -266,7 +266,7 @@ pageTest("surprise is in bits, forward and backward", async (page) => {
   await panel.getByRole("row", {name: "bad 8.0 4.0"}).waitFor();
 });
 
-pageTest("what the model file lacks is explained instead", async (page) => {
+pageTest("a panel that the model cannot fill says why", async (page) => {
   await stubInfo(page, ({model}) => Object.assign(model, {labels: [], language_model: false}));
   await openPlayground(page, elmod.origin);
   await page.locator("#sentiment").getByText("no sentiment head").waitFor();
@@ -287,7 +287,7 @@ pageTest("the real answers fill the panels", async (page) => {
       await settled(page);
       const text = await page.locator(panel).getByLabel("Text").inputValue();
       const shown = await page.locator(`${panel} .tokens`).allTextContents();
-      assert.deepEqual(shown, Array(lines).fill(text)); // tokens stand as in the text
+      assert.deepEqual(shown, Array(lines).fill(text)); // the tokens are those of the text
       assert.ok(!(await page.locator(panel).getByRole("alert").isVisible()));
     }
   }
@@ -300,14 +300,14 @@ pageTest("the real answers fill the panels", async (page) => {
   assert.equal(weights.indexOf(Math.max(...weights)), 7); // elephants
   await page.locator("#sentiment").getByText("As numbers").click();
   const details = await page.locator("#sentiment [data-part=numbers]").innerText();
-  const sum = /Words (\S+), without any (\S+): together (\S+),/.exec(details);
+  const sum = /Words (\S+), bias (\S+): together (\S+),/.exec(details);
   const [words, bias, logit] = sum.slice(1).map((text) => Number(text.replace("−", "-")));
   assert.ok(Math.abs(words + bias - logit) < 0.02, sum[0]);
 });
 
 // ---- Cost, curl, faults ----
 
-pageTest("what a request cost and how to repeat it by curl are shown", async (page) => {
+pageTest("the time of a request and its curl command are shown", async (page) => {
   await stubSentiment(page);
   await openPlayground(page, elmod.origin);
   const panel = page.locator("#sentiment");
@@ -325,7 +325,7 @@ pageTest("what a request cost and how to repeat it by curl are shown", async (pa
 });
 
 pageTest(
-  "a fault is shown with what the server says, and goes away",
+  "an error is shown with the text of the server, and disappears",
   async (page) => {
     await stubSentiment(page);
     await openPlayground(page, elmod.origin);
@@ -343,7 +343,7 @@ pageTest(
 );
 
 pageTest(
-  "a fault that the real server finds is shown with its place",
+  "an error of the real server is shown with its place",
   async (page) => {
     await openPlayground(page, elmod.origin);
     await page.getByLabel("Sentence 1", {exact: true}).fill("bear ".repeat(80));
@@ -356,7 +356,7 @@ pageTest(
 );
 
 pageTest(
-  "a server that is gone is named, and one that is loading is waited for",
+  "a server that cannot be reached is reported, and one that is loading is waited for",
   async (page) => {
     await stubSentiment(page);
     await stubProblem(page, "/info", 503, "loading", "The model is being loaded; try again soon.");
@@ -371,7 +371,7 @@ pageTest(
 );
 
 pageTest(
-  "a server that wants a key is given the one that the reader has",
+  "a server that requires a key gets the key of the user",
   async (page) => {
     await stubInfo(page, () => {});
     await stubSentiment(page);
@@ -405,7 +405,7 @@ async function stubAll(page) {
 
 for (const colorScheme of SCHEMES) {
   pageTest(
-    `axe finds nothing to blame in ${colorScheme}`,
+    `axe finds no violation in ${colorScheme}`,
     async (page) => {
       await stubAll(page);
       for (const path of ["/", "/docs"]) {
@@ -416,7 +416,7 @@ for (const colorScheme of SCHEMES) {
           for (const summary of await page.locator("summary").all()) await summary.click();
         }
         await page.evaluate(AXE);
-        // The sections of the API page are made alike, so one will do: axe is slow.
+        // All sections of the API page have the same form, so axe, which is slow, checks one.
         const {violations} = await page.evaluate(() => {
           for (const section of document.querySelectorAll(".docs > .panel[id]:not(#embed)"))
             section.remove();
@@ -452,7 +452,7 @@ pageTest(
   {viewport: {width: 360, height: 740}},
 );
 
-pageTest("light or dark is chosen, and remembered on both pages", async (page) => {
+pageTest("the choice of light or dark is kept on both pages", async (page) => {
   await stubAll(page);
   const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   await openPlayground(page, elmod.origin);
@@ -488,7 +488,7 @@ pageTest(
 );
 
 pageTest(
-  "the policy forbids what the pages do not need",
+  "the Content-Security-Policy forbids what the pages do not need",
   async (page) => {
     await stubAll(page);
     await openPlayground(page, elmod.origin);

@@ -1,14 +1,15 @@
 'use strict';
-// Holds manifests to the schemas of the Kubernetes API (1.27) that the package kubernetes-models has,
-// strictly: a field that the API does not know is an error, as for `kubectl apply --validate=strict`.
-// An MPIJob, which is no part of Kubernetes, is held to mpijob.schema.json. Reads manifests from standard input as a JSON array; prints an array with the errors of each.
+// Checks manifests against the schemas of the Kubernetes API (1.27) in the package kubernetes-models. An
+// unknown field is an error, as with `kubectl apply --validate=strict`. An MPIJob, which is not part of
+// Kubernetes, is checked against mpijob.schema.json. Reads manifests as a JSON array from standard input.
+// Prints an array with the errors of each manifest.
 const fs = require('fs');
 const Ajv = require('ajv').default;
 const api = require('@kubernetes-models/validate');
 const mpiJobSchema = require('./mpijob.schema.json');
 
-// The API's schemas list what an object may have, but allow anything else. Maps (labels, limits) say so
-// themselves.
+// The schemas of the API list the fields of an object but also allow others. This forbids others, except
+// in maps (labels, limits), which have additionalProperties.
 function close(schema) {
   if (Array.isArray(schema)) return schema.map(close);
   if (schema === null || typeof schema !== 'object') return schema;
