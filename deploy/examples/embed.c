@@ -1,5 +1,5 @@
-/* How similar are the vectors of one word in three sentences? Uses libcurl and asks for .npy, which is
- * simple to read: ten bytes, a header whose length they give, and the floats.
+/* How similar are the vectors of one word in three sentences? Uses libcurl and asks for .npy, which
+ * is simple to read: ten bytes, a header whose length they give, and the floats.
  *
  *     cc -O2 embed.c -lcurl -lm -o embed
  *     ./embed [URL]    of elmod; default http://127.0.0.1:8080

@@ -321,7 +321,7 @@ class Stopped(Program):
         self.assertEqual(137, status, said)
         self.assertIn(f"process rank {rank}", said)
         self.assertIn("the run ended with status 137", said)
-        self.assertIn("goes on from the last checkpoint in run", said)
+        self.assertIn("continues from the last checkpoint in run", said)
         self.stand_in("mpirun", f'exec {" ".join(MPIRUN)} "$@"')
         self.check_goes_on()
 
